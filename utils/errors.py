@@ -1,0 +1,25 @@
+"""Errors whose message is written for the person at the keyboard.
+
+A script prints them without a traceback and exits with status 2. The message names the file and the thing, what was
+expected, what was found, and the remedy.
+"""
+
+
+class ToolkitError(Exception):
+    """Base of every error that is the user's to mend."""
+
+
+class ConfigError(ToolkitError):
+    """A data set YAML, or an argument, that cannot be used."""
+
+
+class DatasetError(ToolkitError):
+    """Images or annotations that cannot be used."""
+
+
+class CheckpointError(ToolkitError):
+    """A checkpoint or weights file that cannot be read, written or fitted to the model."""
+
+
+class TrainingError(ToolkitError):
+    """Training that cannot go on, such as a loss that is no longer finite."""
