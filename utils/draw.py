@@ -1,0 +1,279 @@
+"""Boxes with name tags on a picture, and contact sheets. Every image is RGB uint8 (H, W, 3)."""
+
+import colorsys
+import math
+import warnings
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]  # RGB, 0 to 255
+
+BACKGROUND_COLOR: Color = (128, 128, 128)
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+
+# Each colour is the one farthest, in CIELAB, from those before it and from grey; the nearest two are 35 apart.
+PALETTE = [
+    *("ff632e", "1e90ff", "32cd32", "fd02b2", "1008ff", "ffda14", "08fde6", "06590a"),
+    *("931d42", "ffb2fe", "6c25ab", "c9e191", "936a0b", "16c8f9", "e208ff", "fd9d91"),
+    *("5a427d", "ff165e", "11957c", "bef21e", "7d9b01", "8c2801", "f89900", "00fca2"),
+]
+
+
+@cache
+def class_color(label: int) -> Color:
+    """The RGB colour of a class, the same in every run; label 0, the background, is grey."""
+    if label < 0:
+        raise ValueError(f"expected a label from 0, got {label}")
+    if label == 0:
+        return BACKGROUND_COLOR
+    if label <= len(PALETTE):
+        return tuple(bytes.fromhex(PALETTE[label - 1]))
+    # The golden ratio spreads hues evenly however many are drawn; the other two steps part neighbours in hue.
+    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, (1.0, 0.75, 0.5)[label % 3], (1.0, 0.7)[label % 2])
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    scores: np.ndarray | None = None,
+    show_labels: bool = True,
+) -> np.ndarray:
+    """Return a copy of `image` with its boxes painted; line width and text follow the size of the picture.
+
+    Where tags would cover each other, the box with the higher score (without scores: the earlier one) chooses first.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        boxes: float (N, 4), xyxy in pixels; parts outside the image are drawn at its border.
+        labels: int (N,), indices into `class_names`, where 0 is the background.
+        scores: float (N,), written behind the name: `Mask 0.97`.
+        show_labels: False leaves the tags out.
+
+    Raises:
+        ValueError: a shape, dtype or label that does not fit, or a box that is not finite.
+    """
+    _check_image(image)
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4) if np.size(boxes) == 0 else np.asarray(boxes, np.float64)
+    labels = np.asarray(labels)
+    _check_objects(boxes, labels, class_names, scores)
+    canvas = np.array(image, order="C")
+    height, width = canvas.shape[:2]
+    side = math.sqrt(height * width)
+    line = round(1 + side / 600)
+    rim = max(1, round(line / 3))
+    reach = line // 2 + rim
+    inset = min(reach, (min(height, width) - 1) // 2)  # so that the line of a box at the border is seen whole
+    limit = [width - 1 - inset, height - 1 - inset] * 2
+    corners = np.clip(np.rint(boxes), inset, limit).astype(int).tolist()
+    colors = [class_color(int(label)) for label in labels]
+    order = range(len(boxes)) if scores is None else np.argsort(-np.asarray(scores), kind="stable").tolist()
+    for i in reversed(order):
+        _paint_frame(canvas, corners[i], line + 2 * rim, contrast_color(colors[i]))
+        _paint_frame(canvas, corners[i], line, colors[i])
+    if not show_labels:
+        return canvas
+
+    text_size = round(7 + side / 80)
+    tags, places = [], np.zeros((len(boxes), 4), int)
+    for rank, i in enumerate(order):
+        name = class_names[labels[i]]
+        tag = _tag(name if scores is None else f"{name} {scores[i]:.2f}", text_size, colors[i], rim, width)
+        tags.append(tag[:height, :width])
+        x1, y1, x2, y2 = corners[i]
+        outer = (x1 - reach, y1 - reach, x2 + reach + 1, y2 + reach + 1)
+        places[rank] = _place_tag(outer, tags[rank].shape[:2], (height, width), places[:rank])
+    for tag, (x1, y1, x2, y2) in zip(reversed(tags), places[::-1].tolist(), strict=True):
+        canvas[y1:y2, x1:x2] = tag
+    return canvas
+
+
+def image_grid(
+    images: Sequence[np.ndarray],
+    *,
+    titles: Sequence[str] | None = None,
+    columns: int = 3,
+    cell_hw: tuple[int, int] = (480, 480),
+    background: Color = (32, 32, 32),
+) -> np.ndarray:
+    """One picture of many: each image scaled to its cell with its aspect kept, its title above it.
+
+    Args:
+        images: RGB uint8 (H, W, 3), of any sizes, at least one.
+        titles: as many as images; one that is too long ends in an ellipsis.
+        columns: at most so many cells in a row.
+        cell_hw: height and width of a cell in pixels, without title.
+
+    Raises:
+        ValueError: no images, another number of titles, or an image of another shape or dtype.
+    """
+    if not images or columns < 1 or min(cell_hw) < 1:
+        raise ValueError(f"expected images and positive sizes, got {len(images)} images, {columns=}, {cell_hw=}")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"expected a title for each of the {len(images)} images, got {len(titles)}")
+    for image in images:
+        _check_image(image)
+    cell_height, cell_width = cell_hw
+    gap = max(2, min(cell_hw) // 60)
+    text_size = max(8, min(cell_hw) // 28)
+    title_height = 0 if titles is None else _text_mask("", text_size).shape[0]
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    pitch_y, pitch_x = cell_height + title_height + gap, cell_width + gap
+    sheet = np.full((rows * pitch_y + gap, columns * pitch_x + gap, 3), background, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * pitch_y + gap, i % columns * pitch_x + gap
+        scale = min(cell_height / image.shape[0], cell_width / image.shape[1])
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        y, x = top + title_height + (cell_height - height) // 2, left + (cell_width - width) // 2
+        sheet[y : y + height, x : x + width] = resized
+        if titles is not None:
+            mask = _text_mask(_elide(str(titles[i]), text_size, cell_width), text_size)[:, :cell_width]
+            x = min(x, left + cell_width - mask.shape[1])
+            title = _blend(mask, contrast_color(background), background)
+            sheet[y - title_height : y, x : x + mask.shape[1]] = title
+    return sheet
+
+
+def contrast_color(color: Color) -> Color:
+    """Black or white, whichever has the higher contrast ratio with `color` (WCAG 2, relative luminance)."""
+    linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in color]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return BLACK if luminance > 0.179 else WHITE
+
+
+@lru_cache(maxsize=256)
+def font_path(text: str) -> Path:
+    """A font file that has every character of `text`: matplotlib's DejaVu Sans, or else one of the system's.
+
+    Where none has them all, it warns once, and DejaVu Sans shows boxes for those it lacks.
+    """
+    # Imported when the first text is drawn: the font list costs start-up time that plain ASCII never needs.
+    import matplotlib
+
+    default = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    if text.isascii() or _covers(default, text):
+        return default
+    from matplotlib import font_manager
+
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.weight != 400)):
+        if "Last Resort" not in entry.name and _covers(Path(entry.fname), text):
+            return Path(entry.fname)
+    warnings.warn(
+        f"no installed font has every character of {text!r}; it will be drawn with gaps. "
+        "A font such as Noto Sans CJK mends that.",
+        stacklevel=2,
+    )
+    return default
+
+
+def _covers(path: Path, text: str) -> bool:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(str(path))
+    except (OSError, RuntimeError):  # a broken font file of the system's
+        return False
+    return font.scalable and all(font.get_char_index(ord(character)) for character in text if character.isprintable())
+
+
+@lru_cache(maxsize=32)
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)
+
+
+@lru_cache(maxsize=512)
+def _text_mask(text: str, size: int) -> np.ndarray:
+    """Coverage of `text` in one line with a margin, uint8 (h, w); h depends on the size alone."""
+    text = " ".join(text.split())
+    font = _font(font_path(text), size)
+    margin_x, margin_y = max(2, round(size * 0.3)), max(1, round(size * 0.12))
+    height = math.ceil(size * 1.17) + 2 * margin_y
+    baseline = margin_y + round(size * 0.93)
+    image = Image.new("L", (math.ceil(font.getlength(text)) + 2 * margin_x, height))
+    ImageDraw.Draw(image).text((margin_x, baseline), text, fill=255, font=font, anchor="ls")
+    return np.asarray(image)
+
+
+def _blend(mask: np.ndarray, ink: Color, paper: Color) -> np.ndarray:
+    alpha = mask[..., None].astype(np.float32) / 255
+    return np.rint(alpha * ink + (1 - alpha) * paper).astype(np.uint8)
+
+
+def _elide(text: str, size: int, width: int) -> str:
+    while len(text) > 1 and _text_mask(text, size).shape[1] > width:
+        text = text[:-2].rstrip() + "…"
+    return text
+
+
+@lru_cache(maxsize=512)
+def _tag(text: str, size: int, color: Color, rim: int, max_width: int) -> np.ndarray:
+    """The tag as RGB uint8 (h, w, 3); text too wide for the image is set smaller, down to 7 pixels."""
+    mask = _text_mask(text, size)
+    if mask.shape[1] > max_width and size > 7:
+        mask = _text_mask(text, max(7, size * max_width // mask.shape[1]))
+    tag = _blend(mask, contrast_color(color), color)
+    # The border parts it from a neighbour of the same class.
+    tag[:rim] = tag[-rim:] = tag[:, :rim] = tag[:, -rim:] = contrast_color(color)
+    return tag
+
+
+def _paint_frame(canvas: np.ndarray, corners: list[int], thickness: int, color: Color) -> None:
+    """A rectangle whose line is centred on the pixels of `corners` (x1, y1, x2, y2); clipped to the canvas."""
+    x1, y1, x2, y2 = corners
+    outward, inward = thickness // 2, (thickness + 1) // 2
+    left, top, right, bottom = (max(0, side) for side in (x1 - outward, y1 - outward, x2 + outward, y2 + outward))
+    canvas[top : y1 + inward, left : right + 1] = color
+    canvas[max(0, y2 + 1 - inward) : bottom + 1, left : right + 1] = color
+    canvas[top : bottom + 1, left : x1 + inward] = color
+    canvas[top : bottom + 1, max(0, x2 + 1 - inward) : right + 1] = color
+
+
+def _place_tag(
+    box: tuple[int, int, int, int], tag_hw: tuple[int, int], image_hw: tuple[int, int], placed: np.ndarray
+) -> np.ndarray:
+    """Where a tag goes, xyxy inside the image: the first place of the least overlap with `placed` (K, 4)."""
+    x1, y1, x2, y2 = box
+    height, width = tag_hw
+    ys, xs = (y1 - height, y2, y1, y2 - height), (x1, x2 - width)  # above, below, inside; left, right
+    places = np.clip([(x, y) for y in ys for x in xs], 0, [image_hw[1] - width, image_hw[0] - height])
+    places = np.concatenate([places, places + (width, height)], axis=1)  # (8, 4)
+    start = np.maximum(places[:, None, :2], placed[None, :, :2])
+    end = np.minimum(places[:, None, 2:], placed[None, :, 2:])
+    overlap = np.clip(end - start, 0, None).prod(axis=2).sum(axis=1)  # (8,)
+    return places[overlap.argmin()]
+
+
+def _check_image(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"expected an RGB image, uint8 (H, W, 3), got {found}")
+    if image.size == 0:
+        raise ValueError(f"expected an image with pixels, got shape {image.shape}")
+
+
+def _check_objects(
+    boxes: np.ndarray, labels: np.ndarray, class_names: Sequence[str], scores: np.ndarray | None
+) -> None:
+    count = len(boxes)
+    if boxes.shape != (count, 4):
+        raise ValueError(f"expected boxes of shape (N, 4), got {boxes.shape}")
+    if labels.shape != (count,) or (count and not np.issubdtype(labels.dtype, np.integer)):
+        raise ValueError(f"expected integer labels of shape ({count},), got {labels.dtype} {labels.shape}")
+    if scores is not None and np.shape(scores) != (count,):
+        raise ValueError(f"expected scores of shape ({count},), got {np.shape(scores)}")
+    if not np.isfinite(boxes).all():
+        index = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
+        raise ValueError(f"box {index} is not finite: {boxes[index].tolist()}")
+    if count and not (labels.min() >= 0 and labels.max() < len(class_names)):
+        raise ValueError(f"expected labels from 0 to {len(class_names) - 1}, got {labels.min()} to {labels.max()}")

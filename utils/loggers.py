@@ -1,0 +1,246 @@
+"""Where metrics and messages go: JSON lines, CSV, TensorBoard; the console and train.log.
+
+A sink takes flat records (`dict[str, float]`). A step record has at least `step`, an epoch record at least `epoch`
+(from 1) and `step`. A new sink is one class with `steps`, `epoch` and `close`, and one row of `LOGGERS`.
+"""
+
+import csv
+import io
+import json
+import logging
+import math
+import time
+import warnings
+from logging.handlers import MemoryHandler
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from utils.errors import ToolkitError
+from utils.runs import write_text_atomically
+
+METRICS_FILE = "metrics.jsonl"
+RESULTS_FILE = "results.csv"
+
+
+class JsonlLogger:
+    """`metrics.jsonl`: one JSON object per line, `{"kind": "step" | "epoch", ...}`, complete enough for every plot.
+
+    An existing file is continued. NaN and infinity, which JSON lacks, are written as null.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        path = Path(run_dir) / METRICS_FILE
+        try:
+            _end_last_line(path)
+            self._file = path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise ToolkitError(f"{path} cannot be opened for writing: {error}") from error
+
+    def steps(self, records: list[dict[str, Any]]) -> None:
+        self._write("step", records)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self._write("epoch", [record])
+
+    def _write(self, kind: str, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            line = {"kind": kind, **{key: _plain(value) for key, value in record.items() if key != "kind"}}
+            self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Read `metrics.jsonl`: (steps, epochs), each sorted by its number.
+
+    null is read as nan. Where a resumed run repeats a step or an epoch, the later line counts. A last line cut short
+    is skipped; so is an unreadable one before it, with a warning.
+
+    Raises:
+        ToolkitError: the file cannot be read.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    except OSError as error:
+        raise ToolkitError(f"{path} cannot be read: {error}. Training writes it into the run folder.") from error
+    found: dict[str, dict[int, dict[str, Any]]] = {"step": {}, "epoch": {}}
+    broken = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            kind = record.pop("kind")
+            found[kind][int(record[kind])] = {key: math.nan if v is None else v for key, v in record.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            broken.append(number)
+    if broken and broken[0] < len(lines):
+        warnings.warn(f"{path}: skipped {len(broken)} unreadable lines, the first is line {broken[0]}", stacklevel=2)
+    return tuple([records[key] for key in sorted(records)] for records in found.values())
+
+
+class CsvLogger:
+    """`results.csv`: one row per epoch, for spreadsheets; values that are not finite are left empty.
+
+    The file is replaced as a whole each epoch. So a resumed run may bring other columns (the header becomes the union)
+    or repeat an epoch (its row is replaced), and a kill never leaves half a row.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = Path(run_dir) / RESULTS_FILE
+        self._rows: dict[int, dict[str, Any]] = {}
+        try:
+            with self._path.open(encoding="utf-8-sig", newline="") as file:
+                for row in csv.DictReader(file, strict=True):
+                    if None in row:
+                        raise ValueError("a row is longer than the header")
+                    self._rows[int(row["epoch"])] = row
+        except FileNotFoundError:
+            return
+        except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ToolkitError(
+                f"{self._path} cannot be continued: expected a CSV table with whole numbers in a column 'epoch' "
+                f"({type(error).__name__}: {error}). Rename it to keep it, or delete it."
+            ) from error
+
+    def steps(self, records: list[dict[str, Any]]) -> None:
+        """The table has epochs only."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        epoch = int(record["epoch"])
+        self._rows[epoch] = {key: _plain(value) for key, value in record.items() if key != "kind"} | {"epoch": epoch}
+        rows = [row for _, row in sorted(self._rows.items())]
+        columns = dict.fromkeys(key for row in rows for key in row)
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, list(columns), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text_atomically(self._path, table.getvalue())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class TensorBoardLogger:
+    """`tensorboard/`: event files. Steps are drawn under their own names, the means of an epoch as `train_epoch/...`.
+
+    Raises:
+        ToolkitError: the optional package `tensorboard` is missing.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise ToolkitError(
+                f"the tensorboard logger needs the package tensorboard ({error}): "
+                "pip install tensorboard, or leave this logger out."
+            ) from error
+        self._event, self._summary = Event, Summary
+        self._writer = EventFileWriter(str(Path(run_dir) / "tensorboard"))
+
+    def steps(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            self._add(record["step"], record)
+        self._writer.flush()
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        # lr is in the step records, and one tag cannot count in steps and in epochs.
+        self._add(
+            record["epoch"],
+            {key.replace("train/", "train_epoch/", 1): value for key, value in record.items() if key != "lr"},
+        )
+        self._writer.flush()
+
+    def _add(self, x: int, record: dict[str, Any]) -> None:
+        values = [
+            self._summary.Value(tag=key, simple_value=float(value))
+            for key, value in record.items()
+            if key not in ("kind", "step", "epoch") and value is not None
+        ]
+        self._writer.add_event(self._event(wall_time=time.time(), step=int(x), summary=self._summary(value=values)))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+LOGGERS = {"jsonl": JsonlLogger, "csv": CsvLogger, "tensorboard": TensorBoardLogger}
+
+
+def _plain(value: Any) -> Any:
+    """`value` as plain JSON takes it: NumPy scalars unwrapped, None for what is not finite."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def _end_last_line(path: Path) -> None:
+    """End a last line that a kill cut short, so that the next one is not glued to it."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, io.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+
+class _TqdmHandler(logging.Handler):
+    """Standard output by way of tqdm, which takes its bars off the screen while a line is printed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tqdm.write(self.format(record))
+        except (OSError, ValueError):  # a closed pipe, or a terminal without the character
+            self.handleError(record)
+
+
+def setup_logging() -> logging.Logger:
+    """Return the logger "train": plain messages on stdout, and all of them kept until `attach_log_file`.
+
+    Calling it again starts anew with one console handler and no file; messages that no file has yet are kept.
+    """
+    logger = logging.getLogger("train")
+    if any(isinstance(handler, MemoryHandler) for handler in logger.handlers):
+        return logger
+    _remove_handlers(logger, (_TqdmHandler, logging.FileHandler))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(_TqdmHandler())
+    # A MemoryHandler without a target keeps everything, whatever its capacity.
+    logger.addHandler(MemoryHandler(capacity=1, flushLevel=logging.CRITICAL + 1))
+    return logger
+
+
+def attach_log_file(logger: logging.Logger, path: Path) -> None:
+    """Append what `logger` has said since `setup_logging`, and from now on, to `path` with time stamps.
+
+    A file attached before is closed and no longer written.
+
+    Raises:
+        ToolkitError: the file cannot be opened.
+    """
+    try:
+        _end_last_line(Path(path))
+        log_file = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise ToolkitError(f"{path} cannot be opened for writing: {error}") from error
+    log_file.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+    for handler in logger.handlers:
+        if isinstance(handler, MemoryHandler):
+            handler.setTarget(log_file)
+            handler.flush()
+    _remove_handlers(logger, (MemoryHandler, logging.FileHandler))
+    logger.addHandler(log_file)
+
+
+def _remove_handlers(logger: logging.Logger, kinds: tuple[type[logging.Handler], ...]) -> None:
+    for handler in list(logger.handlers):
+        if isinstance(handler, kinds):
+            logger.removeHandler(handler)
+            handler.close()
