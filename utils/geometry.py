@@ -14,6 +14,6 @@ def long_side_limit(img_size: int) -> int:
 
 
 def model_scale(size_hw: tuple[int, int], img_size: int) -> float:
-    """The factor by which the model will resize an image of `size_hw` (height, width), as `GeneralizedRCNNTransform`."""
+    """The factor by which the model will resize an image of `size_hw` (height, width)."""
     short, long = min(size_hw), max(size_hw)
     return min(img_size / short, long_side_limit(img_size) / long)

@@ -1,0 +1,69 @@
+"""Building and freezing: what every model here has in common."""
+
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.ops import FrozenBatchNorm2d
+
+from models.spec import ModelSpec
+from utils.errors import ConfigError
+from utils.geometry import long_side_limit
+
+
+def build_model(spec: ModelSpec, num_classes: int, img_size: int | None = None) -> FasterRCNN:
+    """An untrained model for `img_size` (None: the model's own), which it keeps as an attribute."""
+    img_size = img_size or spec.img_size
+    model = spec.build(num_classes, min_size=img_size, max_size=long_side_limit(img_size))
+    model.img_size = img_size
+    model.backbone_stages = spec.stages
+    # Under bf16 or fp16 autocast torchvision would decode boxes in that type: 8 bits of mantissa, up to 2 px at 640.
+    # With float32 head outputs, boxes, scores and losses are computed in float32.
+    for head in (model.rpn.head, model.roi_heads.box_predictor):
+        head.register_forward_hook(_outputs_to_float32)
+    return model
+
+
+def _outputs_to_float32(module: nn.Module, inputs: tuple, outputs):
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    return type(outputs)(_outputs_to_float32(module, inputs, output) for output in outputs)
+
+
+def freeze_stages(model: FasterRCNN, count: int) -> list[str]:
+    """Fix the first `count` stages of the backbone, parameters and batch statistics; returns their layers' names.
+
+    Raises ConfigError where the backbone has fewer stages.
+    """
+    stages = model.backbone_stages
+    if not 0 <= count <= len(stages):
+        raise ConfigError(f"--freeze-layers {count}: expected 0 to {len(stages)}, the stages of this backbone")
+    names = [name for stage in stages[:count] for name in stage]
+    for name, child in list(model.backbone.body.named_children()):
+        if name in names:
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(model.backbone.body, name, _frozen(child))
+            freeze_batch_norm(child)
+            child.requires_grad_(False)
+    return names
+
+
+def freeze_batch_norm(module: nn.Module, *, only: set[str] | None = None, prefix: str = "") -> int:
+    """Replace `BatchNorm2d` by torchvision's `FrozenBatchNorm2d` below `module`, or those in `only` by full name.
+
+    The function computed in evaluation mode stays the same. Returns how many were replaced.
+    """
+    count = 0
+    for name, child in list(module.named_children()):
+        full_name = prefix + name
+        if isinstance(child, nn.BatchNorm2d):
+            if only is None or full_name in only:
+                setattr(module, name, _frozen(child))
+                count += 1
+        else:
+            count += freeze_batch_norm(child, only=only, prefix=full_name + ".")
+    return count
+
+
+def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
+    frozen = FrozenBatchNorm2d(norm.num_features, eps=norm.eps)
+    frozen.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"})
+    return frozen.to(norm.weight.device)

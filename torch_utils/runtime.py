@@ -1,0 +1,79 @@
+"""Where and how a network runs: device, precision, the versions to report."""
+
+import os
+import platform
+
+import torch
+import torchvision
+
+from utils.errors import ConfigError
+
+
+def pick_device(request: str = "auto") -> torch.device:
+    """The device that `--device` names; "auto" takes the first CUDA GPU, else the CPU.
+
+    Raises ConfigError for a device that is not there.
+    """
+    if request == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(request)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {request}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise ConfigError(
+                f"--device {request}: torch {torch.__version__} sees {count} CUDA GPUs here; "
+                "use --device cpu, or check the driver with nvidia-smi"
+            )
+    elif device.type not in ("cpu", "mps"):
+        raise ConfigError(f"--device {request}: expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def pick_amp(device: torch.device, request: str = "auto") -> torch.dtype | None:
+    """Autocast type for `--amp` auto|bf16|fp16|off; None is float32.
+
+    auto: bfloat16 where the hardware multiplies in it (CUDA from Ampere on; CPUs with AVX512-BF16, AMX or SVE-BF16),
+    else float16 on CUDA, else float32.
+    """
+    if request == "off":
+        return None
+    if request == "bf16":
+        return torch.bfloat16
+    if request == "fp16":
+        if device.type != "cuda":
+            raise ConfigError(f"--amp fp16 needs a CUDA GPU, the device is {device}: use bf16, auto or off")
+        return torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        has = torch.cpu.get_capabilities()
+        if any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")):
+            return torch.bfloat16
+    return None
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(device: torch.device) -> int:
+    """Loader processes: up to eight to feed a GPU; on a CPU none, since they would take the network's cores."""
+    return min(8, cpu_count()) if device.type == "cuda" else 0
+
+
+def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
+    """Lines for the log: versions, device, precision."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        hardware = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    else:
+        hardware = f"{torch.cpu.get_capabilities().get('cpu_name') or platform.machine()}, {cpu_count()} cores"
+    number = {None: "float32", torch.bfloat16: "bfloat16 autocast", torch.float16: "float16 autocast"}[amp_dtype]
+    return [
+        f"python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}",
+        f"device: {device} ({hardware}), {number}",
+    ]
