@@ -1,0 +1,168 @@
+"""Pictures from disk: what counts as one, how it is read, and its upright size without reading all of it."""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from utils.errors import DatasetError
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+
+MAX_PIXELS = 2**30  # OpenCV's own limit for a decoded image
+
+# Pillow calls anything above 89 megapixels an attack. Set once, at import: swapping the limit around each call is not
+# safe with threads.
+Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
+
+ORIENTATION_TAG = 0x0112
+TRANSPOSING = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+
+# What Pillow lets through from its parsers when a file is damaged.
+_PILLOW_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8)."""
+
+    width: int
+    height: int
+    stored_width: int
+    stored_height: int
+    orientation: int
+
+
+def is_image(path: Path | str) -> bool:
+    """Whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
+    path = Path(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """The picture as RGB uint8 (H, W, 3), upright by its EXIF orientation.
+
+    Grey, palette, CMYK and alpha become plain RGB; 16-bit samples keep their upper eight bits. Raises DatasetError
+    naming the file and what was found in it.
+    """
+    path = Path(path)
+    try:
+        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
+    except OSError as error:
+        raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    except cv2.error as error:
+        raise DatasetError(f"{path}: cannot be decoded ({error.err}); {_found(data)}") from error
+    if image is None:
+        raise DatasetError(f"{path}: cannot be decoded as an image; {_found(data)}")
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+
+
+def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
+    """Size and EXIF orientation from the header; with `decode`, proof that `read_image` will get all of the picture.
+
+    A JPEG is decoded at an eighth of its size, which still reads every byte of it; anything else by `read_image`.
+    Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            (width, height), orientation = _stored_size(image), _orientation(image)
+            if width * height > MAX_PIXELS:
+                raise DatasetError(f"{path}: {width}x{height} is above the limit of 2**30 pixels")
+            cheap = isinstance(image, JpegImageFile)
+            if decode and cheap:
+                image.draft(None, (1, 1))
+                image.load()
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
+    except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
+        width, height, orientation = *read_image(path).shape[1::-1], 1
+        return ImageInfo(width, height, width, height, orientation)
+    except _PILLOW_ERRORS as error:
+        raise DatasetError(f"{path}: damaged image ({error})") from error
+
+    upright = (height, width) if orientation in TRANSPOSING else (width, height)
+    if decode and not cheap:
+        seen = read_image(path).shape[1::-1]
+        if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
+            upright, orientation = seen, 1
+            width, height = seen
+    return ImageInfo(*upright, width, height, orientation)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) as stored; Pillow turns a TIFF's size at once, every other format's never."""
+    if image.format == "TIFF":
+        return int(image.tag_v2[256]), int(image.tag_v2[257])
+    return image.size
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8 as OpenCV applies it. Pillow's `getexif` would also believe XMP and old text chunks."""
+    if image.format == "TIFF":
+        value = image.tag_v2.get(ORIENTATION_TAG, 1)
+    elif image.format == "PNG":
+        value = _exif_orientation(_png_exif(image.fp))
+    elif image.format in ("JPEG", "MPO", "WEBP"):
+        value = _exif_orientation(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+    else:
+        value = 1
+    return value if value in range(1, 9) else 1
+
+
+def _png_exif(file) -> bytes:
+    """The eXIf chunk, wherever it stands: exiftool puts it behind the pixels, where Pillow sees it only after them."""
+    start = file.tell()
+    file.seek(8)
+    exif = b""
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            exif = file.read(length)
+            break
+        file.seek(length + 4, os.SEEK_CUR)
+    file.seek(start)
+    return exif
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """The orientation in EXIF's first directory (TIFF 6.0, section 2), 1 where there is none to be read."""
+    order = "<" if exif[:2] == b"II" else ">"  # as lenient as OpenCV
+    try:
+        magic, directory = struct.unpack_from(order + "HI", exif, 2)
+        if magic != 42:
+            return 1
+        (entries,) = struct.unpack_from(order + "H", exif, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+            if struct.unpack_from(order + "H", exif, entry)[0] == ORIENTATION_TAG:
+                # OpenCV reads two bytes whatever type and count the entry declares.
+                return struct.unpack_from(order + "H", exif, entry + 8)[0]
+    except struct.error:  # cut short: no orientation
+        pass
+    return 1
+
+
+def _why_unopened(path: Path, error: OSError) -> str:
+    if path.is_dir():
+        return "is a folder, not an image file"
+    if not path.exists():
+        return "image file not found"
+    return f"cannot be opened: {error.strerror or error}"
+
+
+def _found(data: np.ndarray) -> str:
+    if not data.size:
+        return "the file is empty"
+    return f"found {data.size} bytes that begin with {bytes(data[:16])!r}: damaged, truncated, or no image"
