@@ -30,6 +30,7 @@ from utils.runs import atomic_path
 FORMAT = 1
 FOREIGN_IMG_SIZE = 800  # torchvision's default short side, at which files without img_size were trained
 BACKGROUND = "__background__"
+CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,9 @@ class Checkpoint:
     @property
     def num_classes(self) -> int:
         """Classes with the background, counted in the class layer itself."""
-        key = "roi_heads.box_predictor.cls_score.weight"
-        if key not in self.state_dict:
-            raise CheckpointError(f"{self.path}: no {key} in it, so it is not a Faster R-CNN checkpoint")
-        return len(self.state_dict[key])
+        if CLASS_WEIGHT not in self.state_dict:
+            raise CheckpointError(f"{self.path}: no {CLASS_WEIGHT} in it, so it is not a Faster R-CNN checkpoint")
+        return len(self.state_dict[CLASS_WEIGHT])
 
 
 def save_checkpoint(path: Path, content: dict) -> None:
@@ -85,11 +85,17 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     config = {} if bare else content.get("config") or content.get("data") or {}
     state = {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in state.items()}
+    class_names = _class_names(config, path)
+    rows = len(state.get(CLASS_WEIGHT, class_names or ()))
+    if class_names is not None and len(class_names) != rows:
+        raise CheckpointError(
+            f"{path}: CLASSES has {len(class_names)} classes with the background, its class layer {rows} rows"
+        )
     return Checkpoint(
         path=path,
         state_dict=state,
         model_name=None if bare else content.get("model_name"),
-        class_names=_class_names(config, path),
+        class_names=class_names,
         img_size=FOREIGN_IMG_SIZE if bare else int(content.get("img_size", FOREIGN_IMG_SIZE)),
         epoch=0 if bare else int(content.get("epoch", 0)),
         foreign=bare or "toolkit" not in content,

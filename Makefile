@@ -1,0 +1,43 @@
+# make train: set up, draw the sample data set, train on it.   make test: set up, run the tests.
+# Only what is missing or out of date is done again. On Windows, see the plain commands in README.md.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := outputs/training/ppe_sample
+SOURCES := $(wildcard *.py models/*.py torch_utils/*.py utils/*.py)
+
+.PHONY: train test setup lint
+
+train: $(RUN)/.trained
+	@echo "results: $(RUN): best_model.pth, map.png, train_loss_epoch.png, val_pred_0.jpg, results.csv"
+
+$(RUN)/.trained: .venv/.installed data/ppe_sample/made_by_make_sample.json $(SOURCES) data_configs/ppe_sample.yaml
+	$(BIN)/python train.py --config data_configs/ppe_sample.yaml --model fasterrcnn_resnet10_fpn_small \
+	  --epochs 40 --project-name ppe_sample --exist-ok
+	@touch $@
+
+data/ppe_sample/made_by_make_sample.json: | .venv/.installed
+	$(BIN)/python data/make_sample.py
+
+test: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.10; name a newer one: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m utils.mend_opencv
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	$(BIN)/python -m pip install -r requirements-dev.txt
+	@touch $@
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
