@@ -17,6 +17,10 @@ from utils.mosaic import mosaic
 from utils.sample import Sample, resize_sample
 from utils.transforms import Augmenter
 
+# Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there
+# are to be none in the parent, before its first image; workers are the parallelism.
+cv2.setNumThreads(1)
+
 MOSAIC_SHARE = 0.5  # of the training samples; the others are whole images, which is what the network meets later
 
 
@@ -141,4 +145,3 @@ def build_loader(dataset: DetectionDataset, *, batch_size: int, workers: int, pi
 
 def _init_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
-    cv2.setNumThreads(1)  # workers are the parallelism

@@ -43,9 +43,7 @@ def test_all_twelve_equal_pycocotools_on_the_written_files(tmp_path):
         noise = np.tile(np.float32([[10, 10, 60, 60]]), (3, 1))
         wrong = np.where(rng.random(count) < 0.2, 3 - labels, labels)
         detections.append(
-            found(
-                np.concatenate([moved, noise]), rng.random(count + 3), np.concatenate([wrong, rng.integers(1, 3, 3)])
-            )
+            found(np.concatenate([moved, noise]), rng.random(count + 3), np.concatenate([wrong, rng.integers(1, 3, 3)]))
         )
     evaluator = CocoEvaluator(annotations, NAMES)
     for index in rng.permutation(12).tolist():

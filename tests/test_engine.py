@@ -1,0 +1,199 @@
+"""One epoch's steps against torchvision's plain loop, and what happens when a loss is not a number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import create_model
+from torch_utils.coco_eval import CocoEvaluator
+from torch_utils.engine import Trainer, evaluate, train_one_epoch
+from torch_utils.optim import Schedule, build_optimizer
+from torch_utils.predictor import Predictor
+from torch_utils.runtime import pick_amp, pick_device
+from torch_utils.views import network_view
+from utils.annotations import Annotation
+from utils.errors import ConfigError, TrainingError
+
+SMALL = "fasterrcnn_resnet10_fpn_small"
+CPU = torch.device("cpu")
+
+
+def batches(count=3, size=2):
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for number in range(count):
+        images, targets = [], []
+        for position in range(size):
+            images.append(torch.randint(0, 256, (3, 64, 80), generator=generator, dtype=torch.uint8))
+            boxes = torch.tensor([[8.0, 8, 40, 40], [30, 20, 70, 60]]) if position else torch.zeros(0, 4)
+            index = torch.tensor(number * size + position)
+            labels = torch.arange(1, len(boxes) + 1)
+            targets.append({"boxes": boxes, "labels": labels, "image_id": index, "sources": index[None]})
+        made.append((tuple(images), tuple(targets)))
+    return made
+
+
+def trainer(model, total_steps=6, lr=0.01, device=CPU, amp=None):
+    schedule = Schedule("cosine", total_steps)
+    return Trainer(
+        model,
+        build_optimizer("sgd", model, lr),
+        schedule,
+        lr,
+        device,
+        amp,
+        seed=3,
+        names_of=lambda target: [f"image_{i}.jpg" for i in target["sources"].tolist()],
+    )
+
+
+def new_model():
+    torch.manual_seed(0)
+    return create_model(SMALL, num_classes=3, img_size=64)
+
+
+def test_an_epoch_takes_the_very_steps_of_a_plain_loop():
+    model, reference = new_model(), new_model()
+    records = []
+    means = train_one_epoch(trainer(model), batches(), epoch=2, on_steps=records.extend, title="")
+
+    groups = [[], []]
+    for module in reference.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            groups[isinstance(module, nn.BatchNorm2d) or name == "bias"].append(parameter)
+    optimizer = torch.optim.SGD(
+        [{"params": groups[0], "weight_decay": 1e-4}, {"params": groups[1], "weight_decay": 0}],
+        lr=0.01,
+        momentum=0.9,
+        nesterov=True,
+    )
+    expected = []
+    reference.train()
+    for step, (images, targets) in enumerate(batches(), start=3):  # the second epoch of three batches
+        torch.manual_seed((3 << 32) + step)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * Schedule("cosine", 6)(step)
+        losses = reference([image.float() / 255 for image in images], [dict(t) for t in targets])
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(reference.parameters(), 10.0)
+        optimizer.step()
+        expected.append({f"train/{name}": value.item() for name, value in losses.items()})
+    assert [record["step"] for record in records] == [4, 5, 6]
+    for record, losses in zip(records, expected, strict=True):
+        assert {key: record[key] for key in losses} == pytest.approx(losses, rel=1e-5)
+        assert record["train/loss"] == pytest.approx(sum(losses.values()), rel=1e-5)
+    assert means["train/loss_classifier"] == pytest.approx(np.mean([e["train/loss_classifier"] for e in expected]))
+    for (name, mine), theirs in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
+        assert torch.allclose(mine.float(), theirs.float(), atol=1e-6), name
+
+
+def test_a_loss_that_is_not_finite_names_losses_and_files_and_spares_the_weights():
+    model = new_model()
+    made = batches()
+    steps = []
+    job = trainer(model)
+    poisoned = model.roi_heads.box_predictor.cls_score
+
+    def poison(module, inputs, output):
+        return output * float("nan") if len(steps) == 1 else output
+
+    poisoned.register_forward_hook(poison, prepend=True)
+    after_first = {}
+
+    def on_steps(records):
+        steps.extend(records)
+
+    def remember(optimizer, args, kwargs):
+        after_first.update({k: v.clone() for k, v in model.named_parameters()})
+
+    job.optimizer.register_step_post_hook(remember)
+    with pytest.raises(TrainingError) as caught:
+        train_one_epoch(job, made, epoch=1, on_steps=on_steps, title="")
+    message = str(caught.value)
+    assert "step 2" in message and "loss_classifier nan" in message and "loss_objectness" in message
+    assert "image_2.jpg, image_3.jpg" in message and "image_0.jpg" not in message
+    assert len(steps) == 1
+    assert all(torch.equal(after_first[k], v) for k, v in model.named_parameters())
+
+
+def test_bfloat16_losses_are_near_those_in_float32():
+    losses = {}
+    for amp in (None, torch.bfloat16):
+        means = train_one_epoch(
+            trainer(new_model(), lr=1e-9, amp=amp), batches(), epoch=1, on_steps=lambda records: None, title=""
+        )
+        losses[amp] = means["train/loss"]
+    assert losses[torch.bfloat16] == pytest.approx(losses[None], rel=0.05)
+
+
+def test_evaluate_scores_what_the_predictor_finds():
+    model = new_model()
+    model.roi_heads.score_thresh = 0.0
+    data = batches(count=2)
+    images = [image for batch, _ in data for image in batch]
+    predictor = Predictor(model, CPU)
+    annotations = []
+    for index, image in enumerate(images):
+        found = predictor([image.permute(1, 2, 0).numpy()])[0]
+        difficult = np.zeros(len(found), bool)
+        annotations.append(Annotation(Path(f"{index}.jpg"), 80, 64, found.boxes, found.labels, difficult))
+    evaluator = CocoEvaluator(annotations, ("__background__", "a", "b"))
+    metrics = evaluate(predictor, data, evaluator, title="")
+    assert set(evaluator.detections) == {0, 1, 2, 3}
+    assert metrics["val/map_50_95"] == pytest.approx(1)  # its own boxes are the ground truth
+
+
+def test_the_predictor_gives_torchvisions_boxes_in_original_pixels():
+    model = new_model().eval()
+    model.roi_heads.score_thresh = 0.0
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((120, 200), (90, 60))]
+    found = Predictor(model, CPU)(pictures)
+    with torch.no_grad():
+        expected = model([torch.from_numpy(p).permute(2, 0, 1) / 255 for p in pictures])
+    for mine, theirs, picture in zip(found, expected, pictures, strict=True):
+        assert len(mine) > 5
+        np.testing.assert_allclose(mine.boxes, theirs["boxes"], atol=1e-3)
+        np.testing.assert_allclose(mine.scores, theirs["scores"], atol=1e-6)
+        assert mine.boxes[:, 2].max() <= picture.shape[1] and mine.boxes[:, 3].max() <= picture.shape[0]
+        assert mine.boxes[:, 2].max() > 64  # not in the network's pixels
+
+
+def test_the_network_view_is_the_picture_with_its_boxes():
+    model = create_model(SMALL, num_classes=3, img_size=64).train()
+    image = torch.zeros(3, 128, 192, dtype=torch.uint8)
+    image[:, 40:80, 20:100] = 200
+    target = {"boxes": torch.tensor([[20.0, 40, 100, 80]]), "labels": torch.tensor([2])}
+    picture, boxes, labels = network_view(model, [image], [target])[0]
+    assert picture.shape == (64, 96, 3) and labels.tolist() == [2]
+    np.testing.assert_allclose(boxes, [[10, 20, 50, 40]], atol=1e-4)
+    assert abs(int(picture[30, 30, 0]) - 200) <= 1 and picture[5, 5, 0] <= 1
+
+
+def test_devices_that_are_not_there_are_named():
+    assert pick_device("cpu").type == "cpu"
+    for wrong in ("cuda:99", "gpu", "meta"):
+        with pytest.raises(ConfigError, match=f"--device {wrong}"):
+            pick_device(wrong)
+    with pytest.raises(ConfigError, match="fp16 needs a CUDA GPU"):
+        pick_amp(CPU, "fp16")
+    assert pick_amp(CPU, "off") is None and pick_amp(CPU, "bf16") is torch.bfloat16
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("amp", ("off", "bf16", "fp16"))
+def test_on_cuda_an_epoch_trains_and_detects(amp):
+    device = torch.device("cuda")
+    model = new_model().to(device, memory_format=torch.channels_last)
+    job = trainer(model, device=device, amp=pick_amp(device, amp))
+    records = []
+    means = train_one_epoch(job, batches(25), epoch=1, on_steps=records.extend, title="")
+    assert len(records) == 25 and np.isfinite(means["train/loss"])
+    reference = train_one_epoch(trainer(new_model()), batches(1), epoch=1, on_steps=lambda r: None, title="")
+    assert records[0]["train/loss"] == pytest.approx(reference["train/loss"], rel=0.05)
+    found = Predictor(model, device, pick_amp(device, amp)).predict(batches(1)[0][0])
+    assert len(found) == 2 and found[0].boxes.dtype == np.float32
