@@ -23,10 +23,15 @@ def load_coco(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
     """torchvision's COCO detector, all but the class layers, which stay new."""
     if spec.coco is None:
         raise ConfigError(f"{name}: torchvision has no COCO weights for it; use --pretrained imagenet or none")
-    state = fetch(spec.coco)
-    if spec.coco_bn_eps != 1e-5:
-        state = with_usual_eps(state, spec.coco_bn_eps)
+    state = _usual(spec, fetch(spec.coco))
     _load(model, {k: v for k, v in state.items() if not k.startswith(CLASS_LAYERS)}, new=CLASS_LAYERS, source=name)
+
+
+def load_published(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
+    """torchvision's COCO detector, class layers and all, for its own 91 classes."""
+    state = fetch(spec.coco)
+    freeze_batch_norm(model, only=frozen_norms(model, state))
+    _load(model, _usual(spec, state), new=None, source=name)
 
 
 def load_imagenet(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
@@ -58,6 +63,10 @@ def fetch(weights: WeightsEnum) -> StateDict:
         ) from error
 
 
+def _usual(spec: ModelSpec, state: StateDict) -> StateDict:
+    return state if spec.coco_bn_eps == 1e-5 else with_usual_eps(state, spec.coco_bn_eps)
+
+
 def with_usual_eps(state: StateDict, eps: float) -> dict[str, Tensor]:
     """The same function of frozen batch norms, restated for epsilon 1e-5.
 
@@ -75,8 +84,8 @@ def load_whole(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint) -> No
     state = checkpoint.state_dict
     frozen = frozen_norms(model, state)
     freeze_batch_norm(model, only=frozen)
-    if checkpoint.foreign and frozen and spec.coco_bn_eps != 1e-5:
-        state = with_usual_eps(state, spec.coco_bn_eps)
+    if checkpoint.foreign and frozen:  # trained from the published weights, at their epsilon
+        state = _usual(spec, state)
     _load(model, state, new=None, source=str(checkpoint.path))
 
 
@@ -111,8 +120,8 @@ def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_n
     state = checkpoint.state_dict
     frozen = frozen_norms(model, state)
     freeze_batch_norm(model, only=frozen)
-    if (checkpoint.foreign or checkpoint.model_name is None) and frozen and spec.coco_bn_eps != 1e-5:
-        state = with_usual_eps(state, spec.coco_bn_eps)
+    if checkpoint.foreign and frozen:
+        state = _usual(spec, state)
     own = model.state_dict()
     kept = {k: v for k, v in state.items() if not k.startswith(CLASS_LAYERS) and k in own and own[k].shape == v.shape}
     body = [k for k in own if not k.startswith(CLASS_LAYERS)]

@@ -297,3 +297,41 @@ def test_files_of_the_older_pipeline_load(tmp_path, v2):
     assert checkpoint.class_names == tuple(classes) and checkpoint.foreign and checkpoint.img_size == 800
     model = load_model(checkpoint)
     assert torch.equal(model.state_dict()["rpn.head.conv.1.0.weight"], v2.state_dict()["rpn.head.conv.1.0.weight"])
+
+
+def test_the_published_detector_has_cocos_classes(monkeypatch, tmp_path):
+    from models.inference import load_predictor
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(1)
+    published = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=91)
+    place = tmp_path / "hub" / "checkpoints" / "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
+    place.parent.mkdir(parents=True)
+    torch.save(published.state_dict(), place)
+    predictor, names = load_predictor(
+        None, torch.device("cpu"), model_name="fasterrcnn_mobilenet_v3_large_320_fpn", threshold=0.01
+    )
+    assert len(names) == 91 and names[:2] == ("__background__", "person") and names[90] == "toothbrush"
+    assert predictor.model.roi_heads.score_thresh == 0.01
+    key = "roi_heads.box_predictor.cls_score.weight"
+    assert torch.equal(predictor.model.state_dict()[key], published.state_dict()[key])
+    with pytest.raises(ConfigError, match="give --weights"):
+        load_predictor(None, torch.device("cpu"), model_name=SMALL)
+
+
+def test_a_checkpoint_alone_makes_a_predictor(tmp_path):
+    from models.inference import load_predictor
+
+    model = create_model(SMALL, num_classes=4, img_size=64)
+    checkpoint_file(tmp_path / "m.pth", model, SMALL, CLASSES)
+    predictor, names = load_predictor(tmp_path / "m.pth", torch.device("cpu"))
+    assert names == CLASSES and predictor.model.img_size == 64 and not predictor.model.training
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    with pytest.raises(CheckpointError, match="pass --model"):
+        load_predictor(tmp_path / "bare.pth", torch.device("cpu"), config=None)
+    (tmp_path / "d.yaml").write_text("CLASSES: [Mask, Gloves, Goggles]\n")
+    _, names = load_predictor(tmp_path / "bare.pth", torch.device("cpu"), model_name=SMALL, config=tmp_path / "d.yaml")
+    assert names == CLASSES
+    (tmp_path / "d.yaml").write_text("CLASSES: [Mask]\n")
+    with pytest.raises(ConfigError, match="4 classes with background"):
+        load_predictor(tmp_path / "bare.pth", torch.device("cpu"), model_name=SMALL, config=tmp_path / "d.yaml")

@@ -71,8 +71,11 @@ def save_checkpoint(path: Path, content: dict) -> None:
         ) from error
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint. Raises CheckpointError naming the file and what is wrong with it."""
+def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Checkpoint:
+    """Read a checkpoint; `model_name` stands in where the file tells none.
+
+    Raises CheckpointError naming the file and what is wrong with it.
+    """
     path = Path(path)
     content = _read(path)
     if not isinstance(content, dict):
@@ -94,7 +97,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(
         path=path,
         state_dict=state,
-        model_name=None if bare else content.get("model_name"),
+        model_name=(None if bare else content.get("model_name")) or model_name,
         class_names=class_names,
         img_size=FOREIGN_IMG_SIZE if bare else int(content.get("img_size", FOREIGN_IMG_SIZE)),
         epoch=0 if bare else int(content.get("epoch", 0)),

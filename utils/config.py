@@ -127,6 +127,16 @@ def load_config(path: Path | str) -> DatasetConfig:
     )
 
 
+def load_class_names(path: Path | str) -> tuple[str, ...]:
+    """The classes of a data set YAML, background first, without asking whether its folders exist."""
+    path = Path(path)
+    faults: list[str] = []
+    class_names = _class_names(_read_yaml(path), faults)
+    if faults:
+        raise ConfigError(f"{path}:\n  " + "\n  ".join(faults))
+    return class_names
+
+
 def _read_yaml(path: Path) -> dict:
     if not path.is_file():
         folders = dict.fromkeys((Path("data_configs"), path.parent))

@@ -1,0 +1,56 @@
+"""From command line values to a predictor and its class names."""
+
+from pathlib import Path
+
+import torch
+
+from models import load_model, model_spec
+from models.build import build_model
+from models.weights import load_published
+from torch_utils.checkpoint import BACKGROUND, load_checkpoint
+from torch_utils.predictor import Predictor
+from utils.config import load_class_names
+from utils.errors import ConfigError
+
+DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
+
+
+def load_predictor(
+    weights: Path | None,
+    device: torch.device,
+    *,
+    model_name: str | None = None,
+    config: Path | None = None,
+    img_size: int | None = None,
+    amp_dtype: torch.dtype | None = None,
+    threshold: float = 0.3,
+) -> tuple[Predictor, tuple[str, ...]]:
+    """A ready predictor and its class names, background first.
+
+    Model, classes and image size come from the checkpoint; `model_name` and `config` fill in what an older file lacks,
+    `img_size` (short side in pixels) overrides it. Without `weights`: torchvision's published COCO detector.
+    """
+    if weights is None:
+        name = model_name or DEFAULT_MODEL
+        spec = model_spec(name)
+        if spec.coco is None:
+            raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
+        class_names = (BACKGROUND, *spec.coco.meta["categories"][1:])
+        # The size that the published figures are for: 800, but for the model made for 320.
+        model = build_model(spec, len(class_names), img_size or (320 if spec.img_size == 320 else 800))
+        load_published(model, spec, name)
+    else:
+        checkpoint = load_checkpoint(weights, model_name=model_name)
+        checkpoint.require_model_name()
+        class_names = checkpoint.class_names or (load_class_names(config) if config else None)
+        if class_names is None or len(class_names) != checkpoint.num_classes:
+            found = (
+                "names no classes" if class_names is None else f"has {checkpoint.num_classes} classes with background"
+            )
+            raise ConfigError(
+                f"{weights} {found}: give --config with the YAML it was trained with, "
+                f"of {checkpoint.num_classes - 1} classes"
+            )
+        model = load_model(checkpoint, img_size=img_size)
+    model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
+    return Predictor(model.eval().to(device), device, amp_dtype), class_names
