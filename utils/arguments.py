@@ -12,12 +12,12 @@ from utils.errors import ConfigError
 TRAINING_ROOT = Path("outputs/training")
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action):
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
-def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse, ignoring a lone trailing `/`, which some copies of the commands end with."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[-1:] == ["/"]:
@@ -29,11 +29,11 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -
 def training_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of train.py. Raises ConfigError with all that contradicts itself at once."""
     parser = _training_parser()
-    args = _parse(parser, argv)
+    args = parse(parser, argv)
     if args.resume_training and (saved := _saved_arguments(args)):
         # A resumed run goes on as it was begun; what stands on the command line wins.
         parser.set_defaults(**saved)
-        args = _parse(parser, argv)
+        args = parse(parser, argv)
     _check(args)
     if args.cosine_annealing:
         args.schedule = "cosine"
@@ -49,18 +49,16 @@ def run_dir_of(args: argparse.Namespace) -> Path | None:
 
 def _training_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Fine-tune a Faster R-CNN on a Pascal VOC XML data set.", formatter_class=_Formatter
+        description="Fine-tune a Faster R-CNN on a Pascal VOC XML data set.", formatter_class=Formatter
     )
     add = parser.add_argument
     add("-m", "--model", help="model to train; default: that of --weights, else fasterrcnn_resnet50_fpn_v2")
     add("-c", "--config", "--data", type=Path, help="data set YAML, such as data_configs/ppe.yaml")
     add("-d", "--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("-e", "--epochs", type=_positive, default=10, help="passes over the training images")
-    add("-j", "--workers", type=_count, help="loader processes; default: up to 8 with a GPU, 0 without")
-    add("-b", "--batch-size", "--batch", type=_positive, default=4, help="images per step")
-    add(
-        "-ims", "--img-size", "--imgsz", type=_image_size, help="short side in pixels; default: the model's, mostly 640"
-    )
+    add("-e", "--epochs", type=positive, default=10, help="passes over the training images")
+    add("-j", "--workers", type=count, help="loader processes; default: up to 8 with a GPU, 0 without")
+    add("-b", "--batch-size", "--batch", type=positive, default=4, help="images per step")
+    add("-ims", "--img-size", "--imgsz", type=image_size, help="short side in pixels; default: the model's, mostly 640")
     add("-pn", "--project-name", "--name", help="folder under outputs/training; default: the next free res_N")
     add("-vt", "--vis-transformed", action="store_true", help="show what the network sees before training starts")
     add("-nm", "--no-mosaic", action="store_true", help="train on whole images only, no mosaics of four")
@@ -80,13 +78,13 @@ def _training_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="state dict for the backbone, as torchvision's classifiers",
     )
-    add("--freeze-layers", type=_count, metavar="N", help="fix N backbone stages; default: 2 if trained, else 0")
+    add("--freeze-layers", type=count, metavar="N", help="fix N backbone stages; default: 2 if trained, else 0")
     add("--freeze-bn", action="store_true", help="fix the batch statistics that came with trained weights")
-    add("--lr", type=_rate, help="peak learning rate; default: 0.0025 x batch size up to 0.02 (SGD)")
+    add("--lr", type=rate, help="peak learning rate; default: 0.0025 x batch size up to 0.02 (SGD)")
     add("--optimizer", choices=("sgd", "adamw"), default="sgd")
     add("--schedule", choices=("multistep", "cosine", "constant"), default="multistep", help="of the learning rate")
     add("--amp", choices=("auto", "bf16", "fp16", "off"), default="auto", help="mixed precision")
-    add("--seed", type=_count, default=0)
+    add("--seed", type=count, default=0)
     add("--skip-bad", action="store_true", help="train without the files that have faults")
     add("--exist-ok", action="store_true", help="start over in a folder that holds an earlier run")
     return parser
@@ -128,20 +126,22 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("these arguments do not work:\n  " + "\n  ".join(faults))
 
 
-def _number(kind: type, least: float, what: str):
+def number(kind: type, least: float, what: str, *, most: float = float("inf")):
+    """An argparse type: a number of `kind` in least..most; `what` says so in the error."""
+
     def convert(text: str):
         try:
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not least <= value < float("inf"):
+        if value is None or not least <= value <= most or value == float("inf"):
             raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
         return value
 
     return convert
 
 
-_positive = _number(int, 1, "a whole number from 1 on")
-_count = _number(int, 0, "a whole number from 0 on")
-_image_size = _number(int, 32, "a number of pixels from 32 on")
-_rate = _number(float, 1e-12, "a number above 0")
+positive = number(int, 1, "a whole number from 1 on")
+count = number(int, 0, "a whole number from 0 on")
+image_size = number(int, 32, "a number of pixels from 32 on")
+rate = number(float, 1e-12, "a number above 0")
