@@ -9,13 +9,13 @@ Everything a run leaves is in outputs/training/NAME.
 import sys
 
 from utils.arguments import TRAINING_ROOT, run_dir_of, training_arguments
-from utils.errors import ConfigError, ToolkitError
+from utils.errors import ConfigError, ToolkitError, stop
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
     try:
         ARGS = training_arguments()
     except ToolkitError as error:
-        sys.exit(f"error: {error}")
+        stop(error)
 
 import time
 from itertools import islice
@@ -66,6 +66,7 @@ def main(args) -> int:
             log.info(f"  {line}")
 
     # The model, the steps, and what they need.
+    torch.manual_seed(args.seed)  # of the layers that start from random weights
     model = resume_model(args, config, resumed) if resumed else start_model(args, config, log)
     model.to(device, memory_format=torch.channels_last)
     args.lr = args.lr or default_lr(args.optimizer, args.batch_size)
@@ -93,7 +94,7 @@ def main(args) -> int:
     sinks = [JsonlLogger(run_dir), CsvLogger(run_dir)]
     plotted = time.perf_counter()
     log.info(epoch_header())
-    epoch = first_epoch
+    saved = first_epoch - 1
     try:
         for epoch in range(first_epoch, args.epochs + 1):
             epoch_started = time.perf_counter()
@@ -107,18 +108,20 @@ def main(args) -> int:
             record["time/epoch_s"] = time.perf_counter() - epoch_started
             improved = best.update(record)
 
-            save_epoch(run_dir, trainer, args, config, record, best, improved=improved)
-            if improved:
-                write_predictions(run_dir, evaluator, pictures=config.save_valid_predictions)
+            # The checkpoint comes last: whatever a kill before it leaves, the resumed run writes again.
             for sink in sinks:
                 sink.epoch(record)
+            if improved:
+                write_predictions(run_dir, evaluator, pictures=config.save_valid_predictions)
+            save_epoch(run_dir, trainer, args, config, record, best, improved=improved)
+            saved = epoch
             log.info(epoch_row(record, args.epochs, best=improved))
             if time.perf_counter() - plotted > PLOT_SECONDS:
                 plot_training(run_dir, title=run_dir.name)
                 plotted = time.perf_counter()
     except KeyboardInterrupt:
-        log.info(f"stopped in epoch {epoch}; {epoch - 1} epochs are saved")
-        if epoch > 1:
+        log.info(f"stopped; {saved} of {args.epochs} epochs are finished and saved")
+        if saved:
             log.info(f"go on with: python train.py --resume-training --weights {run_dir / 'last_model.pth'}")
         return 130
     finally:
@@ -264,7 +267,7 @@ def report(log, run_dir, config, annotations, best, seconds: float) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(ARGS))
-    except ToolkitError as error:
-        sys.exit(f"error: {error}")
+    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
+        stop(error)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,6 +4,9 @@ A script prints them without a traceback and exits with status 2. The message na
 expected, what was found, and the remedy.
 """
 
+import sys
+from typing import NoReturn
+
 
 class ToolkitError(Exception):
     """Base of every error that is the user's to mend."""
@@ -23,3 +26,9 @@ class CheckpointError(ToolkitError):
 
 class TrainingError(ToolkitError):
     """Training that cannot go on, such as a loss that is no longer finite."""
+
+
+def stop(error: Exception) -> NoReturn:
+    """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)

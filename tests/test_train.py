@@ -1,0 +1,310 @@
+"""train.py as its users run it: a process, a data set on disk, and what is there afterwards."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+import yaml
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from voc_sets import write_config, write_voc_set
+
+from models import load_model
+from utils.plots import read_metrics
+
+SCRIPT = Path(__file__).parents[1] / "train.py"
+MODEL = "fasterrcnn_resnet10_fpn_small"
+COMMON = ("--model", MODEL, "--img-size", "96", "--device", "cpu", "--amp", "off", "--batch-size", "4")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a data set, where the commands are run."""
+    folder = tmp_path_factory.mktemp("work place")
+    write_voc_set(folder / "train", 12, seed=1)
+    write_voc_set(folder / "test", 5, seed=2)
+    write_config(folder)
+    return folder
+
+
+def train(folder, *arguments, config="shapes.yaml", common=COMMON, env=None):
+    command = [sys.executable, str(SCRIPT), *common, "--config", config, *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=240, env={**os.environ, **(env or {})}, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def two_epochs(workplace):
+    done = train(workplace, "--epochs", "2", "--project-name", "two", "--use-train-aug")
+    assert done.returncode == 0, done.stderr
+    return done, workplace / "outputs" / "training" / "two"
+
+
+def test_the_folder_holds_the_whole_run(two_epochs):
+    _, run = two_epochs
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        *("args.yaml", "config.yaml", "train.log", "metrics.jsonl", "results.csv"),
+        *("train_loss_iter.png", "train_loss_epoch.png", "map.png", "lr.png", "labels.png"),
+        *("loss_classifier.png", "loss_box_reg.png", "loss_objectness.png", "loss_rpn_box_reg.png"),
+        *("train_batch_0.jpg", "train_batch_1.jpg", "val_labels_0.jpg", "val_pred_0.jpg"),
+        *("val_ground_truth.json", "val_predictions.json"),
+        *("best_model.pth", "last_model.pth", "last_model_state.pth"),
+    }
+    for path in [*run.glob("*.png"), *run.glob("*.jpg")]:
+        assert cv2.imread(str(path)).std() > 5, path.name
+
+
+def test_it_says_what_it_will_do_and_what_came_of_it(two_epochs):
+    done, run = two_epochs
+    out = done.stdout
+    assert re.search(r"torch \d+\.\d+.*torchvision", out) and "device: cpu" in out
+    assert "12 images, 2 of them without objects" in out and "5 images, 1 of them without objects" in out
+    assert re.search(r"Mask: \d+", out) and MODEL in out and "parameters" in out and "6 in all" in out
+    assert len(re.findall(r"^ +[12]/2 ", out, re.MULTILINE)) == 2
+    assert re.search(r"^  Gloves +\d+ +[\d.]+ +[\d.]+$", out, re.MULTILINE)
+    assert "best_model.pth" in out
+    assert "epoch" not in done.stderr  # no progress bar where nobody watches
+    log = (run / "train.log").read_text()
+    assert "device: cpu" in log and "best epoch" in log
+
+
+def test_metrics_of_every_step_and_epoch(two_epochs):
+    _, run = two_epochs
+    steps, epochs = read_metrics(run / "metrics.jsonl")
+    assert [record["step"] for record in steps] == [1, 2, 3, 4, 5, 6]
+    assert [record["epoch"] for record in epochs] == [1, 2]
+    assert {"train/loss", "train/loss_objectness", "val/map_50_95", "val/mar_large", "val/ap/Mask"} <= epochs[0].keys()
+    mean = sum(record["train/loss"] for record in steps[3:]) / 3
+    assert epochs[1]["train/loss"] == pytest.approx(mean)
+    assert len((run / "results.csv").read_text().splitlines()) == 3
+
+
+def test_the_twelve_numbers_are_pycocotools_own_on_the_written_predictions(two_epochs):
+    _, run = two_epochs
+    _, epochs = read_metrics(run / "metrics.jsonl")
+    best = max(epochs, key=lambda record: (record["val/map_50_95"], -record["epoch"]))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(run / "val_ground_truth.json"))
+        assert json.loads((run / "val_predictions.json").read_text())
+        reference = COCOeval(truth, truth.loadRes(str(run / "val_predictions.json")), "bbox")
+        reference.evaluate()
+        reference.accumulate()
+        reference.summarize()
+    keys = "map_50_95 map_50 map_75 map_small map_medium map_large mar_1 mar_10 mar_100 mar_small mar_medium mar_large"
+    assert [best[f"val/{key}"] for key in keys.split()] == pytest.approx(reference.stats.tolist(), abs=1e-12)
+
+
+def test_each_checkpoint_rebuilds_its_model(two_epochs, workplace):
+    _, run = two_epochs
+    for name in ("best_model.pth", "last_model.pth", "last_model_state.pth"):
+        content = torch.load(run / name, weights_only=True)
+        assert content["model_name"] == MODEL and content["img_size"] == 96
+        assert content["config"]["CLASSES"] == ["__background__", "Mask", "Gloves"]
+        model = load_model(run / name)
+        assert model.img_size == 96
+        assert torch.equal(
+            model.state_dict()["rpn.head.cls_logits.weight"], content["model_state_dict"]["rpn.head.cls_logits.weight"]
+        )
+    assert yaml.safe_load((run / "args.yaml").read_text())["lr"] == 0.01
+
+
+def test_best_model_scores_what_the_log_says(two_epochs, workplace):
+    """The weights in best_model.pth, run again on the split as on disk, give the very numbers of that epoch."""
+    from torch_utils.coco_eval import CocoEvaluator
+    from torch_utils.predictor import Predictor
+    from utils.annotations import scan_split
+    from utils.config import load_config
+    from utils.images import read_image
+
+    _, run = two_epochs
+    _, epochs = read_metrics(run / "metrics.jsonl")
+    content = torch.load(run / "best_model.pth", weights_only=True)
+    config = load_config(workplace / "shapes.yaml")
+    scan = scan_split(config, "valid", progress=False)
+    evaluator = CocoEvaluator(scan.annotations, config.class_names)
+    predictor = Predictor(load_model(run / "best_model.pth"), torch.device("cpu"))
+    for start in (0, 4):  # in the batches of the run: padding reaches into a smaller image's border
+        ids = range(start, min(start + 4, 5))
+        for i, found in zip(ids, predictor([read_image(scan.annotations[i].image_path) for i in ids]), strict=True):
+            evaluator.add(i, found)
+    again = evaluator.compute()
+    assert again["map_50_95"] == pytest.approx(epochs[content["epoch"] - 1]["val/map_50_95"], abs=1e-6)
+
+
+def test_a_killed_and_resumed_run_ends_where_an_unbroken_one_does(workplace):
+    """Killed without warning after its first epoch, then resumed: equal to the last bit of every weight and metric."""
+    options = ("--epochs", "4", "--seed", "5")
+    whole = train(workplace, *options, "--project-name", "whole")
+    assert whole.returncode == 0, whole.stderr
+    runs = workplace / "outputs" / "training"
+    command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", *options, "--project-name", "part"]
+    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL)
+    wait_for(runs / "part" / "last_model.pth")
+    process.kill()
+    process.wait()
+    before = (runs / "part" / "train.log").read_text()
+    on = subprocess.run(
+        [sys.executable, str(SCRIPT), "--resume-training", "--project-name", "part"],
+        cwd=workplace, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert on.returncode == 0, on.stderr
+    assert (runs / "part" / "train.log").read_text().startswith(before)
+    ends = [torch.load(runs / name / "last_model.pth", weights_only=True) for name in ("whole", "part")]
+    assert ends[0]["epoch"] == ends[1]["epoch"] == 4 and ends[0]["best"] == ends[1]["best"]
+    for key, value in ends[0]["model_state_dict"].items():
+        assert torch.equal(value, ends[1]["model_state_dict"][key]), key
+    tables = [read_metrics(runs / name / "metrics.jsonl") for name in ("whole", "part")]
+    for one, other in zip(tables[0][1], tables[1][1], strict=True):
+        timeless = [{k: v for k, v in record.items() if not k.startswith("time/")} for record in (one, other)]
+        assert timeless[0] == timeless[1]
+    assert [r["step"] for r in tables[1][0]] == list(range(1, 13))
+    finished = train(workplace, "--project-name", "part", "--resume-training")
+    assert finished.returncode == 2 and "has finished 4 epochs: give --epochs more" in finished.stderr
+
+
+def wait_for(path, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+def test_workers_do_not_change_the_result(workplace):
+    for name, workers in (("alone", "0"), ("shared", "2")):
+        done = train(workplace, "--epochs", "1", "--project-name", name, "--workers", workers, "--use-train-aug")
+        assert done.returncode == 0, done.stderr
+    states = [
+        torch.load(workplace / "outputs/training" / name / "last_model.pth", weights_only=True)["model_state_dict"]
+        for name in ("alone", "shared")
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_start_from_a_checkpoint_of_other_classes(workplace, two_epochs):
+    _, run = two_epochs
+    write_config(workplace, classes="[Gloves, Mask]", name="other.yaml")
+    done = train(
+        workplace, "--epochs", "1", "--weights", str(run / "best_model.pth"), common=COMMON[2:], config="other.yaml"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "class layers kept: Gloves, Mask" in done.stdout
+    assert "frozen, parameters and batch statistics: conv1, bn1, layer1" in done.stdout
+    assert (workplace / "outputs/training/res_1/best_model.pth").is_file()
+    content = torch.load(workplace / "outputs/training/res_1/best_model.pth", weights_only=True)
+    assert "backbone.body.bn1.num_batches_tracked" not in content["model_state_dict"]
+
+
+def test_a_run_is_never_overwritten_unasked(workplace, two_epochs):
+    _, run = two_epochs
+    before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+    done = train(workplace, "--epochs", "1", "--project-name", "two")
+    assert done.returncode == 2
+    assert "--exist-ok" in done.stderr and "--resume-training" in done.stderr and "Traceback" not in done.stderr
+    assert before == {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--config", "nowhere.yaml"), "nowhere.yaml"),
+        (("--model", "fasterrcnn_resnet50"), "fasterrcnn_resnet50_fpn"),
+        (("--weights", "best_model.pth"), "best_model.pth: no such file"),
+        (("--resume-training",), "--resume-training takes --project-name"),
+        (("--resume-training", "--project-name", "none"), "last_model.pth: no such file"),
+        (("--device", "cuda:77"), "cuda:77"),
+        (("--epochs", "0"), "from 1 on"),
+        (("--project-name", "../out"), "'../out'"),
+        (("--pretrained", "imagenet"), "no ImageNet weights"),
+        (("--freeze-layers", "9"), "0 to 5"),
+        (("--backbone-weights", "nothing.pth"), "nothing.pth: no such file"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(workplace, arguments, expected):
+    done = train(workplace, *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr and "Traceback" not in done.stderr
+    assert not (workplace / "outputs" / "training" / "none").exists()
+
+
+def test_bad_data_is_reported_at_once_and_can_be_skipped(tmp_path):
+    write_voc_set(tmp_path / "train", 6, seed=1)
+    write_voc_set(tmp_path / "test", 3, seed=2)
+    write_config(tmp_path)
+    (tmp_path / "train" / "picture 0.xml").write_text("<annotation><object>")
+    (tmp_path / "train" / "picture 1.jpg").write_bytes(b"no image")
+    xml = tmp_path / "test" / "picture 2.xml"
+    xml.write_text(xml.read_text().replace("Gloves", "gloves").replace("Mask", "gloves"))
+    done = train(tmp_path, "--epochs", "1")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    for name in ("picture 0.xml", "picture 1.jpg", "picture 2.xml", "did you mean 'Gloves'", "--skip-bad"):
+        assert name in done.stderr
+    assert not (tmp_path / "outputs").exists()
+    skipped = train(tmp_path, "--epochs", "1", "--skip-bad", "--no-mosaic", "--cosine-annealing")
+    assert skipped.returncode == 0, skipped.stderr
+    assert "4 images" in skipped.stdout and "bad files left out: 2" in skipped.stdout
+
+
+def test_one_image_and_one_class_is_an_ordinary_case(tmp_path):
+    write_voc_set(tmp_path / "train", 1, seed=1)
+    write_voc_set(tmp_path / "test", 1, seed=1)
+    for path in tmp_path.glob("*/*.xml"):
+        path.write_text(path.read_text().replace("Gloves", "Mask"))
+    write_config(tmp_path, classes="[Mask]")
+    done = train(tmp_path, "--epochs", "1", "/")
+    assert done.returncode == 0, done.stderr
+    assert "'/' at the end of the command is ignored" in done.stderr
+
+
+def test_offline_without_weights_names_the_file_and_the_way_out(workplace, tmp_path):
+    env = {"TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    done = train(workplace, "--model", "fasterrcnn_resnet50_fpn_v2", env=env)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth" in done.stderr and "--pretrained none" in done.stderr
+
+
+def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(workplace):
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        *COMMON,
+        "--config",
+        "shapes.yaml",
+        "--epochs",
+        "500",
+        "--project-name",
+        "cut",
+    ]
+    process = subprocess.Popen(
+        [*command, "--workers", "1"], cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    saved = workplace / "outputs/training/cut/last_model.pth"
+    wait_for(saved)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "go on with: python train.py --resume-training" in out
+    assert torch.load(saved, weights_only=True)["epoch"] >= 1
+
+
+def test_help_needs_no_torch():
+    code = "import sys; sys.modules['torch'] = None; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv = [{str(SCRIPT)!r}, '--help']; {code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=SCRIPT.parent,
+    )
+    assert done.returncode == 0 and "--use-train-aug" in done.stdout
