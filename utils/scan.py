@@ -18,7 +18,7 @@ class Annotation:
     | width, height | int | pixels of the upright picture, as `utils.images.read_image` returns it |
     | boxes | (N, 4) float32 | xyxy, absolute pixels, 0 <= x1 < x2 <= width, 0 <= y1 < y2 <= height |
     | labels | (N,) int64 | from 1; 0 is the background |
-    | difficult | (N,) bool | left out of the evaluation |
+    | difficult | (N,) bool | counted in the log; trained on and evaluated like any other |
 
     Raises ValueError naming the image, the object (counted from 1), what was expected and what was found.
     """
