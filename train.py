@@ -23,10 +23,16 @@ from itertools import islice
 import torch
 
 from datasets import DetectionDataset, build_loader
-from models import create_model, model_spec
-from models.build import build_model, freeze_batch_norm, freeze_stages
-from models.weights import load_whole, transfer
-from torch_utils.artifacts import Best, save_epoch, save_final, write_predictions, write_settings, write_training_views
+from models.start import resume_model, start_model
+from torch_utils.artifacts import (
+    Best,
+    save_epoch,
+    save_final,
+    write_ground_truth,
+    write_predictions,
+    write_settings,
+    write_training_views,
+)
 from torch_utils.checkpoint import load_checkpoint
 from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.engine import Trainer, evaluate, train_one_epoch
@@ -35,12 +41,11 @@ from torch_utils.predictor import Predictor
 from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
 from utils.annotations import raise_for_errors, scan_split
 from utils.config import load_config
-from utils.loggers import CsvLogger, JsonlLogger, attach_log_file, setup_logging
-from utils.plots import plot_label_statistics, plot_training, read_metrics
-from utils.runs import check_run_name, create_run_dir
+from utils.loggers import LOGGERS, attach_log_file, setup_logging
+from utils.plots import plot_label_statistics, plot_training
+from utils.runs import check_run_name, create_run_dir, write_text_atomically
 from utils.tables import class_table, epoch_header, epoch_row
 
-DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
 PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
 
 
@@ -51,19 +56,16 @@ def main(args) -> int:
     amp_dtype = pick_amp(device, args.amp)
     for line in describe(device, amp_dtype):
         log.info(line)
+    check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok or args.resume_training)
     run_dir = run_dir_of(args)
     resumed = load_checkpoint(args.weights or run_dir / "last_model.pth") if args.resume_training else None
-    if not resumed:
-        check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
 
     # The data, all of it looked at before anything is built on it.
     config = load_config(args.config)
     scans = {split: scan_split(config, split, skip_bad=args.skip_bad) for split in ("train", "valid")}
     raise_for_errors(scans)
-    for split, scan in scans.items():
-        log.info(f"{split} split:")
-        for line in scan.summary(config.class_names):
-            log.info(f"  {line}")
+    for line in data_report(scans, config, max_listed=5):
+        log.info(line)
 
     # The model, the steps, and what they need.
     torch.manual_seed(args.seed)  # of the layers that start from random weights
@@ -76,33 +78,39 @@ def main(args) -> int:
     names_of = train_loader.dataset.names_of
     trainer = Trainer(model, optimizer, schedule, args.lr, device, amp_dtype, args.seed, names_of)
     predictor = Predictor(model, device, amp_dtype)
-    best, first_epoch = Best(), 1
-    if resumed:
-        best, first_epoch = restore(trainer, resumed, args.epochs)
+    best, record = restore(trainer, resumed, run_dir, args.epochs) if resumed else (Best(), {"epoch": 0})
+    saved = record["epoch"]
 
     # The run's folder.
     if not resumed:
         run_dir = create_run_dir(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
     attach_log_file(log, run_dir / "train.log")
     write_settings(run_dir, args, config)
+    write_text_atomically(run_dir / "data.txt", "\n".join(data_report(scans, config, max_listed=None)) + "\n")
     describe_run(log, args, model, train_loader, schedule, run_dir)
     plot_label_statistics(run_dir / "labels.png", config.class_names, {k: s.annotations for k, s in scans.items()})
     write_training_views(run_dir, model, train_loader, config.class_names, log=log, show=args.vis_transformed)
+    evaluator = CocoEvaluator(scans["valid"].annotations, config.class_names)
+    write_ground_truth(run_dir, evaluator, pictures=config.save_valid_predictions)
     for images, _ in islice(valid_loader, 1):  # what would fail at the end of the first epoch fails now
         predictor.predict(images)
 
-    sinks = [JsonlLogger(run_dir), CsvLogger(run_dir)]
+    sinks = [logger(run_dir) for logger in LOGGERS.values()]
+
+    def log_steps(records: list[dict]) -> None:
+        for sink in sinks:
+            sink.steps(records)
+
     plotted = time.perf_counter()
     log.info(epoch_header())
-    saved = first_epoch - 1
     try:
-        for epoch in range(first_epoch, args.epochs + 1):
+        for epoch in range(saved + 1, args.epochs + 1):
             epoch_started = time.perf_counter()
             train_loader.sampler.epoch = epoch
             last_step = epoch * len(train_loader)
             record = {"epoch": epoch, "step": last_step, "lr": args.lr * schedule(last_step - 1)}
             title = f"epoch {epoch}/{args.epochs}"
-            record |= train_one_epoch(trainer, train_loader, epoch=epoch, on_steps=sinks[0].steps, title=title)
+            record |= train_one_epoch(trainer, train_loader, epoch=epoch, on_steps=log_steps, title=title)
             evaluator = CocoEvaluator(scans["valid"].annotations, config.class_names)
             record |= evaluate(predictor, valid_loader, evaluator, title="validation")
             record["time/epoch_s"] = time.perf_counter() - epoch_started
@@ -134,82 +142,29 @@ def main(args) -> int:
     return 0
 
 
-def start_model(args, config, log):
-    """A model for a new run: trained weights, another run's checkpoint, or random weights."""
-    start = load_checkpoint(args.weights) if args.weights else None
-    args.model = args.model or (start.require_model_name() if start else DEFAULT_MODEL)
-    spec = model_spec(args.model)
-    if start:
-        img_size = args.img_size or (None if start.foreign else start.img_size)
-        model = build_model(spec, config.num_classes, img_size)
-        kept = transfer(model, spec, start, config.class_names)
-        log.info(f"weights: {args.weights}, {start.epoch} epochs")
-        log.info(f"  class layers kept: {', '.join(kept.kept_classes) or 'none'}")
-        log.info(f"  class layers new: {', '.join(kept.new_classes) or 'none'}")
-        if kept.new_layers:
-            log.info(f"  layers made new: {', '.join(kept.new_layers)}")
-    else:
-        if args.pretrained is None:
-            best = "coco" if spec.coco else "imagenet" if spec.imagenet else "none"
-            args.pretrained = "none" if args.backbone_weights else best
-        model = create_model(
-            args.model,
-            config.num_classes,
-            pretrained=args.pretrained,
-            backbone_weights=args.backbone_weights,
-            img_size=args.img_size,
-        )
-        log.info(f"weights: {args.backbone_weights or args.pretrained}")
-    trained = bool(start or args.backbone_weights or args.pretrained != "none")
-    if args.freeze_layers is None:
-        args.freeze_layers = len(spec.stages) - 3 if trained else 0  # the last three learn, as in torchvision
-    frozen = freeze_stages(model, args.freeze_layers)
-    if frozen:
-        log.info(f"  frozen, parameters and batch statistics: {', '.join(frozen)}")
-    if args.freeze_bn:
-        whole = start or args.pretrained == "coco"  # else only the backbone's statistics were trained
-        count = freeze_batch_norm(model if whole else model.backbone.body) if trained else 0
-        log.info(f"  frozen batch norms, --freeze-bn: {count}" + ("" if trained else " (nothing is trained yet)"))
-    args.img_size = model.img_size
-    return model
-
-
-def resume_model(args, config, resumed):
-    """The model of the run that goes on. Raises ConfigError where model or classes differ from what was asked for."""
-    name = resumed.require_model_name()
-    differences = []
-    if args.model and args.model != name:
-        differences.append(f"model: the run has {name}, the command line says {args.model}")
-    if resumed.class_names != config.class_names:
-        differences.append(
-            f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
-        )
-    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
-        differences.append(
-            f"{resumed.path.name} has no training state of this toolkit: --resume-training needs a last_model.pth"
-        )
-    if args.img_size and args.img_size != resumed.img_size:
-        differences.append(f"image size: the run has {resumed.img_size}, the command line says {args.img_size}")
-    if differences:
-        raise ConfigError(
-            f"{resumed.path} cannot be resumed:\n  " + "\n  ".join(differences) + "\n  "
-            "Leave out what differs, or start a new run from it with --weights and without --resume-training."
-        )
-    args.model, args.img_size = name, resumed.img_size
-    spec = model_spec(name)
-    model = build_model(spec, config.num_classes, resumed.img_size)
-    load_whole(model, spec, resumed)
-    freeze_stages(model, args.freeze_layers or 0)
-    return model
-
-
-def restore(trainer, resumed, epochs: int) -> tuple[Best, int]:
-    """Optimizer, scaler and best score as they were; returns the best score and the next epoch."""
-    if resumed.epoch >= epochs:
+def restore(trainer, resumed, run_dir, epochs: int) -> tuple[Best, dict]:
+    """Optimizer, scaler and best score as they were; returns the best and the last epoch's record."""
+    complete = (run_dir / "last_model_state.pth").is_file()
+    if resumed.epoch > epochs or (resumed.epoch == epochs and complete):
         raise ConfigError(f"{resumed.path} has finished {resumed.epoch} epochs: give --epochs more than that")
     trainer.optimizer.load_state_dict(resumed.content["optimizer_state_dict"])
-    trainer.scaler.load_state_dict(resumed.content["scaler_state_dict"])
-    return Best(**resumed.content["best"]), resumed.epoch + 1
+    if trainer.scaler.is_enabled() and resumed.content["scaler_state_dict"]:
+        trainer.scaler.load_state_dict(resumed.content["scaler_state_dict"])
+    best = Best(resumed.content["training"]["best"])
+    on_disk = run_dir / "best_model.pth"
+    if on_disk.is_file():  # a kill between the two may have left it an epoch ahead; it is what will be used
+        best.update(load_checkpoint(on_disk).content["metrics"])
+    return best, resumed.content["metrics"]
+
+
+def data_report(scans, config, *, max_listed: int | None) -> list[str]:
+    """What the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
+    lines = []
+    for split, scan in scans.items():
+        lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(config.class_names, max_listed))]
+    if not any(len(a.labels) for a in scans["valid"].annotations):
+        lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
+    return lines
 
 
 def build_loaders(args, model, scans, device):
@@ -247,19 +202,22 @@ def describe_run(log, args, model, loader, schedule, run_dir) -> None:
 
 def report(log, run_dir, config, annotations, best, seconds: float) -> None:
     """The best epoch's table per class, and what was written where."""
-    _, epochs = read_metrics(run_dir / "metrics.jsonl")
-    metrics = next(record for record in epochs if record["epoch"] == best.epoch)
     objects = [sum(int((a.labels == label).sum()) for a in annotations) for label in range(config.num_classes)]
-    log.info(f"best epoch: {best.epoch}, of {len(epochs)}, after {seconds / 60:.1f} minutes")
-    for line in class_table(metrics, config.class_names, objects):
+    log.info(f"best epoch: {best.record['epoch']}; {seconds / 60:.1f} minutes")
+    for line in class_table(best.record, config.class_names, objects):
         log.info(f"  {line}")
     log.info(f"written to {run_dir}:")
+    kept = (run_dir / "best_model.pth").is_file()
     for names, what in (
-        ("best_model.pth", "the weights of the best epoch, for inference"),
+        (
+            "best_model.pth",
+            "the weights of the best epoch" + ("" if kept else ", which stayed in the run's old folder"),
+        ),
         ("last_model.pth", "to go on training with --resume-training"),
         ("map.png, train_loss_*.png, loss_*.png", "how it learned"),
         ("val_pred_*.jpg", "what it finds, beside val_labels_*.jpg"),
         ("results.csv, metrics.jsonl, train.log", "every number"),
+        ("data.txt", "all that was found in the data"),
     ):
         log.info(f"  {names:<38} {what}")
 
@@ -267,6 +225,10 @@ def report(log, run_dir, config, annotations, best, seconds: float) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(ARGS))
+    except torch.OutOfMemoryError as error:
+        stop(
+            ToolkitError(f"out of GPU memory ({error}): take a smaller --batch-size or --img-size, or --freeze-layers")
+        )
     except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
         stop(error)
     except KeyboardInterrupt:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from utils.errors import ConfigError
 
+DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
+
 # --model value -> the file that builds it, imported only when it is asked for.
 FILES = {
     "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2",

@@ -19,7 +19,14 @@ def build_model(spec: ModelSpec, num_classes: int, img_size: int | None = None) 
     # With float32 head outputs, boxes, scores and losses are computed in float32.
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_outputs_to_float32)
+    model.rpn.anchor_generator.register_forward_pre_hook(_anchors_in_float32)
     return model
+
+
+def _anchors_in_float32(module: nn.Module, inputs: tuple) -> tuple:
+    """Anchors take the features' type, where whole pixels past 256 are lost to bf16; only sizes and type are read."""
+    images, feature_maps = inputs
+    return images, [features[:1, :1].float() for features in feature_maps]
 
 
 def _outputs_to_float32(module: nn.Module, inputs: tuple, outputs):

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import torch
 
-from models import load_model, model_spec
+from models import DEFAULT_MODEL, load_model, model_spec
 from models.build import build_model
 from models.weights import load_published
-from torch_utils.checkpoint import BACKGROUND, load_checkpoint
+from torch_utils.checkpoint import load_checkpoint
 from torch_utils.predictor import Predictor
 from utils.config import load_class_names
 from utils.errors import ConfigError
-
-DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
+from utils.scan import BACKGROUND
 
 
 def load_predictor(

@@ -1,8 +1,10 @@
 """Trained weights into a model: from torchvision's store, from a file, from a checkpoint of other classes."""
 
+import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from torchvision.models.detection import FasterRCNN
 
 from models.build import freeze_batch_norm
 from models.spec import ModelSpec
-from torch_utils.checkpoint import Checkpoint, load_state_dict_file
+from torch_utils.checkpoint import Checkpoint, load_checkpoint
 from utils.errors import CheckpointError, ConfigError
 
 CLASS_LAYERS = "roi_heads.box_predictor."
@@ -43,7 +45,7 @@ def load_imagenet(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
 
 def load_backbone_file(model: FasterRCNN, path: Path) -> None:
     """A torchvision-style classifier's state dict, from a file, into the backbone."""
-    _load_backbone(model, load_state_dict_file(path), source=str(path))
+    _load_backbone(model, load_checkpoint(path).state_dict, source=str(path))
 
 
 def fetch(weights: WeightsEnum) -> StateDict:
@@ -55,7 +57,8 @@ def fetch(weights: WeightsEnum) -> StateDict:
     place = Path(torch.hub.get_dir(), "checkpoints", file_name)
     try:
         return weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, HTTP status, full disk; a download with a wrong hash
+    # No network, HTTP status, full disk; a broken transfer; a wrong hash; a file in the cache that is something else.
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"trained weights are not at hand: {file_name} could not be read or downloaded ({error}).\n"
             f"  Either download {weights.url} elsewhere and put it at {place},\n"

@@ -166,12 +166,15 @@ def test_a_missing_folder_tells_what_there_is_and_where_the_set_comes_from(root)
     assert text.endswith("The data set comes from: the shop")
 
 
-def test_one_folder_for_both_splits_needs_a_list(root):
+def test_one_folder_for_both_splits_needs_both_lists(root):
     both = {"VALID_DIR_IMAGES": str(root / "set" / "train")}
     text = fault(root, both)
     assert "are the same folder" in text and "TRAIN_LIST and VALID_LIST" in text
     (root / "valid.txt").touch()
-    assert load(root, {**both, "VALID_LIST": "valid.txt"}).valid_list == Path("valid.txt")
+    assert "are the same folder" in fault(root, {**both, "VALID_LIST": "valid.txt"})
+    (root / "train.txt").touch()
+    lists = {"VALID_LIST": "valid.txt", "TRAIN_LIST": "train.txt"}
+    assert load(root, {**both, **lists}).valid_list == Path("valid.txt")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from utils.errors import ToolkitError
-from utils.loggers import LOGGERS, CsvLogger, JsonlLogger, attach_log_file, read_metrics, setup_logging
+from utils.loggers import CsvLogger, JsonlLogger, attach_log_file, read_metrics, setup_logging
 
 
 def lines(path):
@@ -107,23 +107,6 @@ def test_a_table_of_other_making_is_refused_and_kept(tmp_path, text):
     with pytest.raises(ToolkitError, match=r"results.csv cannot be continued"):
         CsvLogger(tmp_path)
     assert (tmp_path / "results.csv").read_text() == text
-
-
-def test_a_missing_tensorboard_is_named_when_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ToolkitError, match="pip install tensorboard"):
-        LOGGERS["tensorboard"](tmp_path)
-
-
-def test_tensorboard_events(tmp_path):
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
-    logger = LOGGERS["tensorboard"](tmp_path)
-    logger.steps([{"step": 7, "epoch": 1, "lr": 0.5, "train/loss": math.nan}])
-    logger.epoch({"epoch": 1, "step": 7, "lr": 0.5, "train/loss": 2.0, "val/map_50": None})
-    logger.close()
-    (path,) = (tmp_path / "tensorboard").iterdir()
-    found = {(v.tag, e.step) for e in loader.EventFileLoader(str(path)).Load() for v in e.summary.value}
-    assert found == {("lr", 7), ("train/loss", 7), ("train_epoch/loss", 1)}
 
 
 @pytest.fixture

@@ -142,6 +142,17 @@ def test_boxes_are_float32_under_bfloat16_autocast():
     assert found["boxes"].dtype == found["scores"].dtype == torch.float32
 
 
+def test_anchors_are_whole_pixels_under_bfloat16_autocast():
+    """bfloat16 has 8 bits of mantissa: past 256 it knows even pixels only, past 512 every fourth."""
+    model = create_model(SMALL, num_classes=2, img_size=640).eval()
+    seen = {}
+    for amp in (False, True):
+        model.rpn.anchor_generator.register_forward_hook(lambda m, i, out, amp=amp: seen.update({amp: out[0]}))
+        with torch.autocast("cpu", torch.bfloat16, enabled=amp), torch.inference_mode():
+            model([torch.rand(3, 640, 1000)])
+    assert seen[True].dtype == torch.float32 and torch.equal(seen[True], seen[False])
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match=r"Did you mean 'fasterrcnn_resnet50_fpn_v2'\?.*fasterrcnn_resnet152_fpn"):
         create_model("fasterrcnn_resnet50_fpnv2", num_classes=2)

@@ -55,7 +55,7 @@ def test_the_folder_holds_the_whole_run(two_epochs):
     _, run = two_epochs
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("args.yaml", "config.yaml", "train.log", "metrics.jsonl", "results.csv"),
+        *("args.yaml", "config.yaml", "data.txt", "train.log", "metrics.jsonl", "results.csv"),
         *("train_loss_iter.png", "train_loss_epoch.png", "map.png", "lr.png", "labels.png"),
         *("loss_classifier.png", "loss_box_reg.png", "loss_objectness.png", "loss_rpn_box_reg.png"),
         *("train_batch_0.jpg", "train_batch_1.jpg", "val_labels_0.jpg", "val_pred_0.jpg"),
@@ -162,16 +162,36 @@ def test_a_killed_and_resumed_run_ends_where_an_unbroken_one_does(workplace):
     assert on.returncode == 0, on.stderr
     assert (runs / "part" / "train.log").read_text().startswith(before)
     ends = [torch.load(runs / name / "last_model.pth", weights_only=True) for name in ("whole", "part")]
-    assert ends[0]["epoch"] == ends[1]["epoch"] == 4 and ends[0]["best"] == ends[1]["best"]
+    assert ends[0]["epoch"] == ends[1]["epoch"] == 4
+    assert timeless(ends[0]["training"]["best"]) == timeless(ends[1]["training"]["best"])
     for key, value in ends[0]["model_state_dict"].items():
         assert torch.equal(value, ends[1]["model_state_dict"][key]), key
     tables = [read_metrics(runs / name / "metrics.jsonl") for name in ("whole", "part")]
     for one, other in zip(tables[0][1], tables[1][1], strict=True):
-        timeless = [{k: v for k, v in record.items() if not k.startswith("time/")} for record in (one, other)]
-        assert timeless[0] == timeless[1]
+        assert timeless(one) == timeless(other)
     assert [r["step"] for r in tables[1][0]] == list(range(1, 13))
     finished = train(workplace, "--project-name", "part", "--resume-training")
     assert finished.returncode == 2 and "has finished 4 epochs: give --epochs more" in finished.stderr
+
+
+def test_a_run_is_not_resumed_as_something_else(workplace, two_epochs):
+    _, run = two_epochs
+    options = ("--resume-training", "--project-name", "two", "--epochs", "3")
+    for more, expected in (
+        (("--optimizer", "adamw"), "optimizer: the run has sgd, here it is adamw"),
+        (("--batch-size", "2"), "batch_size: the run has 4, here it is 2"),
+        (("--freeze-layers", "1"), "freeze_layers: the run has 0, here it is 1"),
+        (("--model", "fasterrcnn_resnet18_fpn"), "model: the run has fasterrcnn_resnet10_fpn_small"),
+    ):
+        done = train(workplace, *options, *more, common=())
+        assert done.returncode == 2 and expected in done.stderr and "Traceback" not in done.stderr
+    write_config(workplace, classes="[Mask, Boots, Gloves]", name="boots.yaml")
+    done = train(workplace, *options, common=(), config="boots.yaml")
+    assert done.returncode == 2 and "'Boots'" in done.stderr
+
+
+def timeless(record):
+    return {key: value for key, value in record.items() if not key.startswith("time/")}
 
 
 def wait_for(path, seconds=120):

@@ -1,7 +1,7 @@
 """What a run leaves in its folder, besides logs and plots."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -21,25 +21,37 @@ from utils.window import display_problem, show_pictures
 
 @dataclass
 class Best:
-    """The best epoch so far by COCO's main number; epoch 0 is none yet."""
+    """The record of the best epoch so far by COCO's main number; empty before the first."""
 
-    map_50_95: float = -1.0
-    epoch: int = 0
+    record: dict[str, float] = field(default_factory=dict)
 
     def update(self, record: dict[str, float]) -> bool:
-        """Take the epoch's record in; True where it is the new best."""
-        if self.epoch and record["val/map_50_95"] <= self.map_50_95:
-            return False
-        self.map_50_95, self.epoch = record["val/map_50_95"], record["epoch"]
-        return True
+        """Take an epoch's record in; True where it is the new best.
+
+        Without any object in the validation split AP is -1 in every epoch; then the latest counts as the best.
+        """
+        score, best = record["val/map_50_95"], self.record.get("val/map_50_95", -1.0)
+        if score > best or score == best == -1.0 or not self.record:
+            self.record = dict(record)
+            return True
+        return False
 
 
 def write_settings(run_dir: Path, args, config: DatasetConfig) -> None:
     """`args.yaml`, the arguments as they were resolved, and `config.yaml`, the data set."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-    write_text_atomically(run_dir / "args.yaml", yaml.safe_dump(values, allow_unicode=True))
+    path = run_dir / "args.yaml"
+    values = plain_arguments(args)
+    if args.resume_training and path.is_file():  # how the run was begun is kept
+        begun = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values |= {key: begun[key] for key in ("project_name", "weights", "resume_training") if key in begun}
+    write_text_atomically(path, yaml.safe_dump(values, allow_unicode=True))
     text = yaml.safe_dump(config.as_dict(), allow_unicode=True, sort_keys=False)
     write_text_atomically(run_dir / "config.yaml", text)
+
+
+def plain_arguments(args) -> dict:
+    """The arguments as YAML and checkpoints can hold them."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
 
 
 def save_epoch(
@@ -50,7 +62,8 @@ def save_epoch(
     if improved:
         save_checkpoint(run_dir / "best_model.pth", content)
     state = {"optimizer_state_dict": trainer.optimizer.state_dict(), "scaler_state_dict": trainer.scaler.state_dict()}
-    save_checkpoint(run_dir / "last_model.pth", content | state | {"best": asdict(best)})
+    training = {"arguments": plain_arguments(args), "best": best.record}
+    save_checkpoint(run_dir / "last_model.pth", content | state | {"training": training})
 
 
 def save_final(run_dir: Path, args, config: DatasetConfig, model: nn.Module, record: dict) -> None:
@@ -70,17 +83,19 @@ def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dic
     }
 
 
+def write_ground_truth(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool) -> None:
+    """The validation split as annotated: COCO's JSON, and pictures."""
+    write_text_atomically(run_dir / "val_ground_truth.json", json.dumps(evaluator.ground_truth(), ensure_ascii=False))
+    if pictures:
+        write_validation_sheets(run_dir, "val_labels", evaluator.annotations, evaluator.class_names)
+
+
 def write_predictions(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool) -> None:
-    """The validation split in COCO's JSON, what was annotated and what was found, and pictures of both."""
-    truth = run_dir / "val_ground_truth.json"
-    first = not truth.exists()
-    if first:
-        write_text_atomically(truth, json.dumps(evaluator.ground_truth(), ensure_ascii=False))
+    """What was found on the validation split: COCO's JSON, and pictures."""
     write_text_atomically(run_dir / "val_predictions.json", json.dumps(evaluator.results()))
     if pictures:
-        write_validation_sheets(
-            run_dir, evaluator.annotations, evaluator.detections, evaluator.class_names, labels_too=first
-        )
+        found = evaluator.detections
+        write_validation_sheets(run_dir, "val_pred", evaluator.annotations, evaluator.class_names, found=found)
 
 
 def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *, log, show: bool) -> None:

@@ -26,10 +26,10 @@ from torch import Tensor
 
 from utils.errors import CheckpointError
 from utils.runs import atomic_path
+from utils.scan import BACKGROUND
 
 FORMAT = 1
 FOREIGN_IMG_SIZE = 800  # torchvision's default short side, at which files without img_size were trained
-BACKGROUND = "__background__"
 CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
 
 
@@ -99,20 +99,15 @@ def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Check
         state_dict=state,
         model_name=(None if bare else content.get("model_name")) or model_name,
         class_names=class_names,
-        img_size=FOREIGN_IMG_SIZE if bare else int(content.get("img_size", FOREIGN_IMG_SIZE)),
-        epoch=0 if bare else int(content.get("epoch", 0)),
+        img_size=FOREIGN_IMG_SIZE if bare else int(content.get("img_size") or FOREIGN_IMG_SIZE),
+        epoch=0 if bare else int(content.get("epoch") or 0),
         foreign=bare or "toolkit" not in content,
         content={} if bare else content,
     )
 
 
-def load_state_dict_file(path: Path) -> dict[str, Tensor]:
-    """A file that holds a state dict, bare or as a checkpoint's `model_state_dict`."""
-    return load_checkpoint(path).state_dict
-
-
 def _class_names(config: dict, path: Path) -> tuple[str, ...] | None:
-    names = config.get("CLASSES")
+    names = config.get("CLASSES") if isinstance(config, dict) else None
     if names is None:
         return None
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):

@@ -1,5 +1,6 @@
 """The two verbs of training: `train_one_epoch` and `evaluate`."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def train_one_epoch(
         records = []
         for (record, losses, targets), values in zip(pending, table, strict=True):
             named = {f"train/{name}": value for name, value in zip(losses, values, strict=True)}
-            check_finite(named, record["step"], targets, trainer.names_of)
+            if not all(map(math.isfinite, values)):
+                on_steps(records)
+                raise TrainingError(_not_finite(named, record["step"], targets, trainer.names_of))
             records.append(record | {"train/loss": sum(values)} | named)
         for record in records:
             for key in record.keys() - {"step", "epoch", "lr"}:
@@ -72,7 +75,8 @@ def train_one_epoch(
         pending.clear()
         on_steps(records)
         share = waited / max(time.perf_counter() - started, 1e-9)
-        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, lr {record['lr']:.2g}, waits {share:.0%}")
+        parts = ", ".join(f"{key.removeprefix('train/')} {value:.3f}" for key, value in named.items())
+        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f} ({parts}), waits {share:.0%}")
 
     with tqdm(batches, desc=title, unit="batch", disable=None, leave=False, dynamic_ncols=True) as bar:
         for step, (images, targets) in enumerate(bar, start=first_step):
@@ -83,7 +87,7 @@ def train_one_epoch(
             lr = trainer.lr * trainer.schedule(step)
             set_lr(trainer.optimizer, lr)
             batch = [to_float(image, device) for image in images]
-            moved = [{key: value.to(device, non_blocking=True) for key, value in t.items()} for t in targets]
+            moved = [{key: t[key].to(device, non_blocking=True) for key in ("boxes", "labels")} for t in targets]
             with torch.autocast(device.type, trainer.amp_dtype, enabled=trainer.amp_dtype is not None):
                 losses = model(batch, moved)
             pending.append(
@@ -104,13 +108,10 @@ def train_one_epoch(
     return means | {"time/train_s": seconds, "time/data_share": waited / seconds}
 
 
-def check_finite(losses: dict[str, float], step: int, targets: tuple, names_of: Callable) -> None:
-    """Raises TrainingError with the whole loss dict and the batch's files."""
-    if all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
-        return
+def _not_finite(losses: dict[str, float], step: int, targets: tuple, names_of: Callable) -> str:
     table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
     files = sorted({name for target in targets for name in names_of(target)})
-    raise TrainingError(
+    return (
         f"the loss is no longer finite at step {step}: {table}\n  images of this batch: {', '.join(files)}\n"
         "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr."
     )

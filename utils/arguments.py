@@ -35,8 +35,6 @@ def training_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.set_defaults(**saved)
         args = parse(parser, argv)
     _check(args)
-    if args.cosine_annealing:
-        args.schedule = "cosine"
     return args
 
 
@@ -63,7 +61,7 @@ def _training_parser() -> argparse.ArgumentParser:
     add("-vt", "--vis-transformed", action="store_true", help="show what the network sees before training starts")
     add("-nm", "--no-mosaic", action="store_true", help="train on whole images only, no mosaics of four")
     add("-uta", "--use-train-aug", action="store_true", help="blur, grey, colour, gamma, zoom besides the flip")
-    add("-ca", "--cosine-annealing", action="store_true", help="cosine learning rate schedule, down to 0")
+    add("-ca", "--cosine-annealing", dest="schedule", action="store_const", const="cosine", help="--schedule cosine")
     add("-w", "--weights", type=Path, help="start from this checkpoint, maybe of other classes")
     add(
         "-r",
@@ -78,13 +76,13 @@ def _training_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="state dict for the backbone, as torchvision's classifiers",
     )
-    add("--freeze-layers", type=count, metavar="N", help="fix N backbone stages; default: 2 if trained, else 0")
+    add("--freeze-layers", type=count, metavar="N", help="fix N backbone stages; default: all but 3 if trained, else 0")
     add("--freeze-bn", action="store_true", help="fix the batch statistics that came with trained weights")
     add("--lr", type=rate, help="peak learning rate; default: 0.0025 x batch size up to 0.02 (SGD)")
     add("--optimizer", choices=("sgd", "adamw"), default="sgd")
     add("--schedule", choices=("multistep", "cosine", "constant"), default="multistep", help="of the learning rate")
     add("--amp", choices=("auto", "bf16", "fp16", "off"), default="auto", help="mixed precision")
-    add("--seed", type=count, default=0)
+    add("--seed", type=number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1), default=0)
     add("--skip-bad", action="store_true", help="train without the files that have faults")
     add("--exist-ok", action="store_true", help="start over in a folder that holds an earlier run")
     return parser
@@ -101,7 +99,9 @@ def _saved_arguments(args: argparse.Namespace) -> dict:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML ({error}); give all arguments and remove it") from error
     known = vars(args).keys() - {"resume_training", "exist_ok", "project_name", "weights", "vis_transformed"}
-    saved = {key: value for key, value in (saved or {}).items() if key in known}
+    if not isinstance(saved, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {saved!r:.40}; give all arguments and remove it")
+    saved = {key: value for key, value in saved.items() if key in known}
     return saved | {key: Path(saved[key]) for key in ("config", "backbone_weights") if saved.get(key)}
 
 
@@ -143,5 +143,5 @@ def number(kind: type, least: float, what: str, *, most: float = float("inf")):
 
 positive = number(int, 1, "a whole number from 1 on")
 count = number(int, 0, "a whole number from 0 on")
-image_size = number(int, 32, "a number of pixels from 32 on")
+image_size = number(int, 64, "a number of pixels from 64 on")
 rate = number(float, 1e-12, "a number above 0")

@@ -100,11 +100,11 @@ def load_config(path: Path | str) -> DatasetConfig:
         images["TRAIN"]
         and images["VALID"]
         and images["TRAIN"].resolve() == images["VALID"].resolve()
-        and not (values.get("TRAIN_LIST") or values.get("VALID_LIST"))
+        and not (values.get("TRAIN_LIST") and values.get("VALID_LIST"))
     ):
         faults.append(
-            f"TRAIN_DIR_IMAGES and VALID_DIR_IMAGES are the same folder, {images['TRAIN']}: every validation image "
-            "would be trained on. Name two folders, or say which image belongs where with TRAIN_LIST and VALID_LIST"
+            f"TRAIN_DIR_IMAGES and VALID_DIR_IMAGES are the same folder, {images['TRAIN']}: validation images "
+            "would be trained on. Name two folders, or give both TRAIN_LIST and VALID_LIST"
         )
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
     save_valid_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)

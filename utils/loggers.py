@@ -1,4 +1,4 @@
-"""Where metrics and messages go: JSON lines, CSV, TensorBoard; the console and train.log.
+"""Where metrics and messages go: JSON lines and CSV; the console and train.log.
 
 A sink takes flat records (`dict[str, float]`). A step record has at least `step`, an epoch record at least `epoch`
 (from 1) and `step`. A new sink is one class with `steps`, `epoch` and `close`, and one row of `LOGGERS`.
@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import math
-import time
+import sys
 import warnings
 from logging.handlers import MemoryHandler
 from numbers import Integral
@@ -118,58 +118,16 @@ class CsvLogger:
         writer = csv.DictWriter(table, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text_atomically(self._path, table.getvalue())
+        try:
+            write_text_atomically(self._path, table.getvalue())
+        except PermissionError as error:  # Windows, while a spreadsheet has it open; the next epoch writes it whole
+            logging.getLogger("train").warning(f"{self._path} is not written in this epoch: {error}")
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-class TensorBoardLogger:
-    """`tensorboard/`: event files. Steps are drawn under their own names, the means of an epoch as `train_epoch/...`.
-
-    Raises:
-        ToolkitError: the optional package `tensorboard` is missing.
-    """
-
-    def __init__(self, run_dir: Path) -> None:
-        try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError as error:
-            raise ToolkitError(
-                f"the tensorboard logger needs the package tensorboard ({error}): "
-                "pip install tensorboard, or leave this logger out."
-            ) from error
-        self._event, self._summary = Event, Summary
-        self._writer = EventFileWriter(str(Path(run_dir) / "tensorboard"))
-
-    def steps(self, records: list[dict[str, Any]]) -> None:
-        for record in records:
-            self._add(record["step"], record)
-        self._writer.flush()
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        # lr is in the step records, and one tag cannot count in steps and in epochs.
-        self._add(
-            record["epoch"],
-            {key.replace("train/", "train_epoch/", 1): value for key, value in record.items() if key != "lr"},
-        )
-        self._writer.flush()
-
-    def _add(self, x: int, record: dict[str, Any]) -> None:
-        values = [
-            self._summary.Value(tag=key, simple_value=float(value))
-            for key, value in record.items()
-            if key not in ("kind", "step", "epoch") and value is not None
-        ]
-        self._writer.add_event(self._event(wall_time=time.time(), step=int(x), summary=self._summary(value=values)))
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-LOGGERS = {"jsonl": JsonlLogger, "csv": CsvLogger, "tensorboard": TensorBoardLogger}
+LOGGERS = {"jsonl": JsonlLogger, "csv": CsvLogger}
 
 
 def _plain(value: Any) -> Any:
@@ -209,6 +167,8 @@ def setup_logging() -> logging.Logger:
     if any(isinstance(handler, MemoryHandler) for handler in logger.handlers):
         return logger
     _remove_handlers(logger, (_TqdmHandler, logging.FileHandler))
+    if hasattr(sys.stdout, "reconfigure"):  # a class name that the console cannot encode is shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(_TqdmHandler())

@@ -30,31 +30,25 @@ def write_sheet(path: Path, images: Sequence[np.ndarray], titles: Sequence[str] 
 
 def write_validation_sheets(
     run_dir: Path,
+    stem: str,
     annotations: Sequence[Annotation],
-    found: Mapping[int, Detections],
     class_names: Sequence[str],
     *,
-    labels_too: bool,
+    found: Mapping[int, Detections] | None = None,
 ) -> None:
-    """`val_pred_N.jpg` and, where asked for, `val_labels_N.jpg`: the same pictures, evenly spread over the split."""
+    """`STEM_N.jpg`: pictures evenly spread over the split, with their annotations or with what was found."""
     chosen = (
         np.linspace(0, len(annotations) - 1, min(len(annotations), SHEETS * PER_SHEET)).round().astype(int).tolist()
     )
     for sheet, start in enumerate(range(0, len(chosen), PER_SHEET)):
         ids = chosen[start : start + PER_SHEET]
-        pictures = [_shrunk(annotations[i]) for i in ids]
-        names = [annotations[i].image_path.name for i in ids]
-        if labels_too:
-            drawn = [
-                draw_boxes(image, annotations[i].boxes * scale, annotations[i].labels, class_names)
-                for i, (image, scale) in zip(ids, pictures, strict=True)
-            ]
-            write_sheet(run_dir / f"val_labels_{sheet}.jpg", drawn, names)
         drawn = []
-        for i, (image, scale) in zip(ids, pictures, strict=True):
-            shown = found[i].above(SCORE)
-            drawn.append(draw_boxes(image, shown.boxes * scale, shown.labels, class_names, scores=shown.scores))
-        write_sheet(run_dir / f"val_pred_{sheet}.jpg", drawn, names)
+        for i in ids:
+            image, scale = _shrunk(annotations[i])
+            shown = annotations[i] if found is None else found[i].above(SCORE)
+            scores = None if found is None else shown.scores
+            drawn.append(draw_boxes(image, shown.boxes * scale, shown.labels, class_names, scores=scores))
+        write_sheet(run_dir / f"{stem}_{sheet}.jpg", drawn, [annotations[i].image_path.name for i in ids])
 
 
 def _shrunk(annotation: Annotation) -> tuple[np.ndarray, float]:

@@ -13,6 +13,7 @@ from utils.errors import ToolkitError
 RUN_FILES = (
     "args.yaml",
     "config.yaml",
+    "data.txt",
     "train.log",
     "metrics.jsonl",
     "results.csv",
@@ -30,7 +31,6 @@ RUN_FILES = (
     "best_model.pth",
     "last_model.pth",
     "last_model_state.pth",
-    "tensorboard/events.out.tfevents.*",
     ".*.partial*",  # what a killed run left of `atomic_path`
 )
 

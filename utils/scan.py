@@ -79,8 +79,8 @@ class Scan:
         for item in fields(self):
             getattr(self, item.name).extend(getattr(other, item.name))
 
-    def summary(self, class_names: tuple[str, ...], max_listed: int = 5) -> list[str]:
-        """Lines for the log: counts, objects per class (index 0 is the background), the first of each finding."""
+    def summary(self, class_names: tuple[str, ...], max_listed: int | None = 5) -> list[str]:
+        """Lines for the log: counts, objects per class (index 0 is the background), and the first of each finding."""
         labels = np.concatenate([np.zeros(0, np.int64), *(a.labels for a in self.annotations)])
         per_class = np.bincount(labels, minlength=len(class_names))
         negatives = sum(len(a.labels) == 0 for a in self.annotations)
@@ -95,7 +95,7 @@ class Scan:
             if "title" in item.metadata and found:
                 lines.append(f"{item.metadata['title']}: {len(found)}")
                 lines += [f"  {text}" for text in found[:max_listed]]
-                if len(found) > max_listed:
+                if max_listed is not None and len(found) > max_listed:
                     lines.append(f"  … and {len(found) - max_listed} more")
         return lines
 

@@ -1,0 +1,81 @@
+"""The model that a training run begins or goes on with, from its arguments."""
+
+from models import DEFAULT_MODEL, create_model, model_spec
+from models.build import build_model, freeze_batch_norm, freeze_stages
+from models.weights import load_whole, transfer
+from torch_utils.checkpoint import load_checkpoint
+from utils.errors import ConfigError
+
+
+def start_model(args, config, log):
+    """A model for a new run: trained weights, another run's checkpoint, or random weights."""
+    start = load_checkpoint(args.weights) if args.weights else None
+    args.model = args.model or (start.require_model_name() if start else DEFAULT_MODEL)
+    spec = model_spec(args.model)
+    if start:
+        img_size = args.img_size or (None if start.foreign else start.img_size)
+        model = build_model(spec, config.num_classes, img_size)
+        kept = transfer(model, spec, start, config.class_names)
+        log.info(f"weights: {args.weights}, {start.epoch} epochs")
+        log.info(f"  class layers kept: {', '.join(kept.kept_classes) or 'none'}")
+        log.info(f"  class layers new: {', '.join(kept.new_classes) or 'none'}")
+        if kept.new_layers:
+            log.info(f"  layers made new: {', '.join(kept.new_layers)}")
+    else:
+        if args.pretrained is None:
+            best = "coco" if spec.coco else "imagenet" if spec.imagenet else "none"
+            args.pretrained = "none" if args.backbone_weights else best
+        model = create_model(
+            args.model,
+            config.num_classes,
+            pretrained=args.pretrained,
+            backbone_weights=args.backbone_weights,
+            img_size=args.img_size,
+        )
+        log.info(f"weights: {args.backbone_weights or args.pretrained}")
+    trained = bool(start or args.backbone_weights or args.pretrained != "none")
+    if args.freeze_layers is None:
+        args.freeze_layers = len(spec.stages) - 3 if trained else 0  # the last three learn, as in torchvision
+    frozen = freeze_stages(model, args.freeze_layers)
+    if frozen:
+        log.info(f"  frozen, parameters and batch statistics: {', '.join(frozen)}")
+    if args.freeze_bn:
+        whole = start or args.pretrained == "coco"  # else only the backbone's statistics were trained
+        count = freeze_batch_norm(model if whole else model.backbone.body) if trained else 0
+        log.info(f"  frozen batch norms, --freeze-bn: {count}" + ("" if trained else " (nothing is trained yet)"))
+    args.img_size = model.img_size
+    return model
+
+
+def resume_model(args, config, resumed):
+    """The model of the run that goes on. Raises ConfigError where model or classes differ from what was asked for."""
+    name = resumed.require_model_name()
+    differences = []
+    if args.model and args.model != name:
+        differences.append(f"model: the run has {name}, the command line says {args.model}")
+    if resumed.class_names != config.class_names:
+        differences.append(
+            f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
+        )
+    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
+        differences.append(
+            f"{resumed.path.name} has no training state of this toolkit: --resume-training needs a last_model.pth"
+        )
+    begun = resumed.content.get("training", {}).get("arguments", {})
+    for key in ("img_size", "optimizer", "batch_size", "freeze_layers", "freeze_bn"):
+        if getattr(args, key) is None:
+            setattr(args, key, begun.get(key))
+        elif key in begun and getattr(args, key) != begun[key]:
+            differences.append(f"{key}: the run has {begun[key]}, here it is {getattr(args, key)}")
+    if differences:
+        raise ConfigError(
+            f"{resumed.path} cannot be resumed:\n  " + "\n  ".join(differences) + "\n  "
+            "Leave out what differs, or start a new run from it with --weights and without --resume-training."
+        )
+    args.model = name
+    args.lr = args.lr or begun["lr"]
+    spec = model_spec(name)
+    model = build_model(spec, config.num_classes, resumed.img_size)
+    load_whole(model, spec, resumed)
+    freeze_stages(model, args.freeze_layers or 0)
+    return model
