@@ -61,7 +61,15 @@ def _training_parser() -> argparse.ArgumentParser:
     add("-vt", "--vis-transformed", action="store_true", help="show what the network sees before training starts")
     add("-nm", "--no-mosaic", action="store_true", help="train on whole images only, no mosaics of four")
     add("-uta", "--use-train-aug", action="store_true", help="blur, grey, colour, gamma, zoom besides the flip")
-    add("-ca", "--cosine-annealing", dest="schedule", action="store_const", const="cosine", help="--schedule cosine")
+    add(
+        "-ca",
+        "--cosine-annealing",
+        dest="schedule",
+        action="store_const",
+        const="cosine",
+        default="multistep",
+        help="--schedule cosine",
+    )
     add("-w", "--weights", type=Path, help="start from this checkpoint, maybe of other classes")
     add(
         "-r",
