@@ -9,6 +9,8 @@ from models.build import build_model
 from models.weights import load_published
 from torch_utils.checkpoint import load_checkpoint
 from torch_utils.predictor import Predictor
+from torch_utils.runtime import describe, pick_amp, pick_device
+from torch_utils.slicing import SlicedPredictor
 from utils.config import load_class_names
 from utils.errors import ConfigError
 from utils.scan import BACKGROUND
@@ -52,4 +54,33 @@ def load_predictor(
             )
         model = load_model(checkpoint, img_size=img_size)
     model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
+    if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
+        model.to(memory_format=torch.channels_last)
     return Predictor(model.eval().to(device), device, amp_dtype), class_names
+
+
+def build_predictor(args, *, threshold: float):
+    """A callable from RGB uint8 images to `Detections`, as the inference command line asks for it, and the class names.
+
+    `threshold` is the least score wanted of it. Prints versions, device and precision.
+    """
+    device = pick_device(args.device)
+    amp_dtype = pick_amp(device) if args.half else None
+    if args.half and amp_dtype is None:
+        print("note: --half: this device has no fast half precision; float32 it is")
+    for line in describe(device, amp_dtype):
+        print(line)
+    predictor, class_names = load_predictor(
+        args.weights,
+        device,
+        model_name=args.model,
+        config=args.config,
+        img_size=args.img_size,
+        amp_dtype=amp_dtype,
+        threshold=threshold,
+    )
+    if args.slice:
+        predictor = SlicedPredictor(
+            predictor, args.slice, args.overlap, batch_size=args.batch_size, threshold=threshold
+        )
+    return predictor, class_names

@@ -73,6 +73,28 @@ def test_tags_make_room_for_each_other():
     assert three - lines > 2.8 * (one - lines)
 
 
+def test_many_tags_leave_most_of_the_picture_to_be_seen():
+    image = blank(1200, 1600)
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(20, 1560, 80), np.arange(40, 1160, 80)))
+    boxes = np.column_stack([x, y, x + 40, y + 40])
+    drawn = draw_boxes(image, boxes, np.ones(len(boxes), int), NAMES, scores=np.full(len(boxes), 0.9))
+    lines = draw_boxes(image, boxes, np.ones(len(boxes), int), NAMES, show_labels=False)
+    assert len(boxes) > 250 and changed(lines, drawn).mean() < 0.25
+    one = draw_boxes(image, boxes[:1], np.ones(1, int), NAMES, scores=np.full(1, 0.9))
+    alone, among = changed(image, one).sum(), changed(image, drawn)[:110, :95].sum()
+    assert among < 0.6 * alone
+
+
+def test_track_numbers_stand_before_the_name():
+    def tag(track_ids):
+        boxes, labels = np.array([[100, 100, 200, 200.0]]), np.array([1])
+        return draw_boxes(blank(), boxes, labels, NAMES, track_ids=track_ids)
+
+    plain = tag(None)
+    assert (tag(np.array([-1])) == plain).all()
+    assert (tag(np.array([7])) != plain).any() and (tag(np.array([7])) != tag(np.array([8]))).any()
+
+
 def test_the_higher_score_is_on_top():
     boxes = np.array([[50, 50, 150, 150]] * 2, np.float32)
     drawn = draw_boxes(blank(), boxes, np.array([1, 2]), NAMES, scores=np.array([0.4, 0.9]), show_labels=False)

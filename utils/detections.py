@@ -1,8 +1,11 @@
-"""What a detector says of one image."""
+"""What a detector says of one image, and which classes of it are wanted."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from utils.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,3 +36,30 @@ class Detections:
         """Those with a score of at least `threshold`."""
         keep = self.scores >= threshold
         return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+
+    def of(self, labels: Collection[int] | None) -> "Detections":
+        """Those of these classes; all of them for None."""
+        if labels is None:
+            return self
+        keep = np.isin(self.labels, list(labels))
+        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+
+
+def class_filter(values: Sequence[str] | None, class_names: Sequence[str]) -> set[int] | None:
+    """The labels that `--classes` asks for, by name (in any case) or number from 1; None, all, where it is not given.
+
+    Args:
+        class_names: background first, so that a class's number is its index.
+
+    Raises:
+        ConfigError: an unknown class, with the list of those there are.
+    """
+    if values is None:
+        return None
+    known = {str(label): label for label in range(1, len(class_names))}
+    known |= {name.casefold(): label for label, name in enumerate(class_names) if label}
+    unknown = [value for value in values if value.casefold() not in known]
+    if unknown:
+        there = ", ".join(f"{label} {name}" for label, name in enumerate(class_names) if label)
+        raise ConfigError(f"--classes: unknown {', '.join(map(repr, unknown))}; the classes are: {there}")
+    return {known[value.casefold()] for value in values}

@@ -17,6 +17,9 @@ BACKGROUND_COLOR: Color = (128, 128, 128)
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
 
+MOST_HIDDEN = 0.1  # share of a picture that tags may cover before they are made smaller,
+LEAST_TEXT = 9  # but not below this many pixels
+
 # Each colour is the one farthest, in CIELAB, from those before it and from grey; the nearest two are 35 apart.
 PALETTE = [
     *("ff632e", "1e90ff", "32cd32", "fd02b2", "1008ff", "ffda14", "08fde6", "06590a"),
@@ -39,6 +42,11 @@ def class_color(label: int) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def line_width(size_hw: tuple[int, int]) -> int:
+    """Width in pixels of the lines on a picture of (height, width): 2 at 640x480, 7 at 4000x3000."""
+    return round(1 + math.sqrt(size_hw[0] * size_hw[1]) / 600)
+
+
 def draw_boxes(
     image: np.ndarray,
     boxes: np.ndarray,
@@ -46,17 +54,20 @@ def draw_boxes(
     class_names: Sequence[str],
     *,
     scores: np.ndarray | None = None,
+    track_ids: np.ndarray | None = None,
     show_labels: bool = True,
 ) -> np.ndarray:
     """Return a copy of `image` with its boxes painted; line width and text follow the size of the picture.
 
-    Where tags would cover each other, the box with the higher score (without scores: the earlier one) chooses first.
+    Both are smaller where so many tags would hide the picture. Where tags would cover each other, the box with the
+    higher score (without scores: the earlier one) chooses first.
 
     Args:
         image: RGB uint8 (H, W, 3).
         boxes: float (N, 4), xyxy in pixels; parts outside the image are drawn at its border.
         labels: int (N,), indices into `class_names`, where 0 is the background.
         scores: float (N,), written behind the name: `Mask 0.97`.
+        track_ids: int (N,), written before the name: `#7 Mask`; below 0 is none.
         show_labels: False leaves the tags out.
 
     Raises:
@@ -68,13 +79,13 @@ def draw_boxes(
     _check_objects(boxes, labels, class_names, scores)
     canvas = np.array(image, order="C")
     height, width = canvas.shape[:2]
-    side = math.sqrt(height * width)
-    line = round(1 + side / 600)
+    texts = _tag_texts(labels, class_names, scores, track_ids)
+    text_size, scale = _text_size(texts, (height, width))
+    line = max(1, round(line_width((height, width)) * scale))
     rim = max(1, round(line / 3))
     reach = line // 2 + rim
     inset = min(reach, (min(height, width) - 1) // 2)  # so that the line of a box at the border is seen whole
-    limit = [width - 1 - inset, height - 1 - inset] * 2
-    corners = np.clip(np.rint(boxes), inset, limit).astype(int).tolist()
+    corners = np.clip(np.rint(boxes), inset, [width - 1 - inset, height - 1 - inset] * 2).astype(int).tolist()
     colors = [class_color(int(label)) for label in labels]
     order = range(len(boxes)) if scores is None else np.argsort(-np.asarray(scores), kind="stable").tolist()
     for i in reversed(order):
@@ -83,14 +94,10 @@ def draw_boxes(
     if not show_labels:
         return canvas
 
-    text_size = round(7 + side / 80)
     tags, places = [], np.zeros((len(boxes), 4), int)
     for rank, i in enumerate(order):
-        name = class_names[labels[i]]
-        tag = _tag(name if scores is None else f"{name} {scores[i]:.2f}", text_size, colors[i], rim, width)
-        tags.append(tag[:height, :width])
-        x1, y1, x2, y2 = corners[i]
-        outer = (x1 - reach, y1 - reach, x2 + reach + 1, y2 + reach + 1)
+        tags.append(_tag(texts[i], text_size, colors[i], rim, width)[:height, :width])
+        outer = np.array(corners[i]) + (-reach, -reach, reach + 1, reach + 1)
         places[rank] = _place_tag(outer, tags[rank].shape[:2], (height, width), places[:rank])
     for tag, (x1, y1, x2, y2) in zip(reversed(tags), places[::-1].tolist(), strict=True):
         canvas[y1:y2, x1:x2] = tag
@@ -216,6 +223,20 @@ def _elide(text: str, size: int, width: int) -> str:
     return text
 
 
+def _tag_texts(labels, class_names, scores, track_ids) -> list[str]:
+    starts = [""] * len(labels) if track_ids is None else [f"#{i} " if i >= 0 else "" for i in track_ids]
+    ends = [""] * len(labels) if scores is None else [f" {score:.2f}" for score in scores]
+    return [f"{a}{class_names[label]}{z}" for a, label, z in zip(starts, labels, ends, strict=True)]
+
+
+def _text_size(texts: Sequence[str], size_hw: tuple[int, int]) -> tuple[int, float]:
+    """Text height in pixels, and by what it is smaller than usual: so many tags would hide the picture."""
+    usual = 7 + math.sqrt(size_hw[0] * size_hw[1]) / 80
+    hidden = sum(map(len, texts)) * usual**2 / (size_hw[0] * size_hw[1])  # a character's cell is near enough a square
+    size = min(usual, max(LEAST_TEXT, usual * math.sqrt(MOST_HIDDEN / max(hidden, MOST_HIDDEN))))
+    return round(size), size / usual
+
+
 @lru_cache(maxsize=512)
 def _tag(text: str, size: int, color: Color, rim: int, max_width: int) -> np.ndarray:
     """The tag as RGB uint8 (h, w, 3); text too wide for the image is set smaller, down to 7 pixels."""
@@ -239,9 +260,7 @@ def _paint_frame(canvas: np.ndarray, corners: list[int], thickness: int, color: 
     canvas[top : bottom + 1, max(0, x2 + 1 - inward) : right + 1] = color
 
 
-def _place_tag(
-    box: tuple[int, int, int, int], tag_hw: tuple[int, int], image_hw: tuple[int, int], placed: np.ndarray
-) -> np.ndarray:
+def _place_tag(box: np.ndarray, tag_hw: tuple[int, int], image_hw: tuple[int, int], placed: np.ndarray) -> np.ndarray:
     """Where a tag goes, xyxy inside the image: the first place of the least overlap with `placed` (K, 4)."""
     x1, y1, x2, y2 = box
     height, width = tag_hw

@@ -44,6 +44,7 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--start", type=_seconds, default=0.0, help="begin at this second")
     add("--end", type=_seconds, help="stop at this second")
     add("--track", action="store_true", help="number the objects across frames and draw their trails")
+    add("--reconnect", type=count, default=5, metavar="N", help="tries in a row to reach a stream that dropped")
     return parse(parser, argv)
 
 
@@ -62,6 +63,6 @@ def _common(description: str, source: str) -> argparse.ArgumentParser:
     add("-nlb", "--no-labels", action="store_true", help="draw boxes without names and scores")
     add("--classes", nargs="+", metavar="CLASS", help="keep these classes only, by name or number")
     add("--half", action="store_true", help="half precision: bf16 or fp16, whichever the device has")
-    add("--slice", type=count, metavar="SIZE", help="detect in windows of SIZE pixels: small objects in large pictures")
+    add("--slice", type=image_size, metavar="SIZE", help="detect in windows of SIZE pixels, for small objects")
     add("--overlap", type=_overlap, default=0.2, help="share of a window that the next one repeats, with --slice")
     return parser

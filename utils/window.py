@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 # An unusable display aborts the process inside Qt, which no `except` catches: so another process tries it first.
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
+
+LARGEST_WINDOW = (1280, 720)  # width and height that fit any screen; the user may pull it larger
 
 
 def display_problem() -> str | None:
@@ -33,6 +38,7 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
 
     Call it only where `display_problem()` is None.
     """
+    _silence_font_warnings()
     cv2.namedWindow(title, cv2.WINDOW_NORMAL)
     for picture in pictures:
         cv2.resizeWindow(title, picture.shape[1], picture.shape[0])
@@ -41,3 +47,99 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
             break
     cv2.destroyWindow(title)
     cv2.waitKey(1)
+
+
+class VideoWindow:
+    """A window for pictures that follow each other, and its keys: q or Esc ends, space pauses, s saves.
+
+    Make it and call it in the main thread only, and only where `display_problem()` is None.
+    """
+
+    def __init__(self, title: str):
+        self.paused = False
+        self._title = title
+        self._opened = False
+        self._times: deque[float] = deque(maxlen=31)
+
+    def count(self, frames: int) -> None:
+        """Note that `frames` more are done: their rate over the last moments stands in the picture."""
+        self._times.extend([time.perf_counter()] * frames)
+
+    def show(self, image: np.ndarray) -> None:
+        """Show an RGB uint8 (H, W, 3) picture with the rate in its corner; `image` stays as it is."""
+        if not self._opened:
+            _silence_font_warnings()
+            # Without Qt's tool bar, which takes room and keys from the picture.
+            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            shrink = min(1.0, LARGEST_WINDOW[0] / image.shape[1], LARGEST_WINDOW[1] / image.shape[0])
+            cv2.resizeWindow(self._title, *(max(1, round(side * shrink)) for side in image.shape[1::-1]))
+            self._opened = True
+        canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        _write_rate(canvas, self._rate())
+        cv2.imshow(self._title, canvas)
+
+    def command(self, seconds: float = 0.001) -> str | None:
+        """Wait up to `seconds` for a key: "quit", also for a closed window, or "save", or None. Pauses by itself."""
+        if not self._opened:
+            return None
+        key = cv2.waitKey(max(1, round(seconds * 1000))) & 0xFF
+        if key == ord(" "):
+            self.paused = not self.paused
+            self._times.clear()
+        if key in (ord("q"), 27) or self._is_closed():
+            return "quit"
+        return "save" if key == ord("s") else None
+
+    def close(self) -> None:
+        if self._opened and not self._is_closed():
+            cv2.destroyWindow(self._title)
+            cv2.waitKey(1)
+        self._opened = False
+
+    def _is_closed(self) -> bool:
+        try:
+            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:  # OpenCV 5 forgets a closed window altogether
+            return True
+
+    def _rate(self) -> float | None:
+        if len(self._times) < 2 or self._times[-1] == self._times[0]:
+            return None
+        return (len(self._times) - 1) / (self._times[-1] - self._times[0])
+
+
+def show_figure(title: str, picture: np.ndarray) -> str | None:
+    """Show an RGB picture with matplotlib until its window is closed; returns why that cannot be done, or None."""
+    import matplotlib.pyplot as plt
+    from matplotlib.backends import BackendFilter, backend_registry
+
+    figure, axes = plt.subplots(figsize=(12, 8))
+    backend = plt.get_backend()
+    if backend.lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+        plt.close(figure)
+        return f"matplotlib has no window here (its backend is {backend}): it needs a display, and tkinter or PyQt"
+    figure.canvas.manager.set_window_title(title)
+    axes.imshow(picture)
+    axes.set_axis_off()
+    figure.tight_layout()
+    plt.show()
+    return None
+
+
+def _write_rate(canvas: np.ndarray, rate: float | None) -> None:
+    text = "FPS -" if rate is None else f"FPS {rate:.1f}"
+    scale = max(0.5, canvas.shape[0] / 640)
+    thick = max(1, round(scale * 2))
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    margin = 2 * below
+    cv2.rectangle(canvas, (0, 0), (width + 2 * margin, height + 2 * margin), (0, 0, 0), cv2.FILLED)
+    at = (margin, height + margin)
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+
+
+def _silence_font_warnings() -> None:
+    # OpenCV points Qt at fonts that its wheel does not hold, and Qt says so on every start.
+    if not Path(os.environ.get("QT_QPA_FONTDIR", ".missing")).is_dir():
+        import matplotlib
+
+        os.environ["QT_QPA_FONTDIR"] = str(Path(matplotlib.get_data_path(), "fonts", "ttf"))

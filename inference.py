@@ -1,0 +1,207 @@
+"""Detect objects in pictures: a file, a folder, a pattern in quotes, or a text file with one path per line.
+
+    python inference.py --weights outputs/training/NAME/best_model.pth --input data/inference_data --save json voc
+
+Writes each picture with its boxes, under its own name, to outputs/inference/res_N or to --output, and with --save:
+predictions.json (COCO, see utils/exports.py), predictions.csv, voc/*.xml for labelImg or CVAT, crops/CLASS/*. Exit
+status: 0; 1 where pictures could not be read (the others are done); 2 for an error; 130 after Ctrl-C.
+"""
+
+import sys
+
+from utils.errors import ToolkitError, stop
+from utils.inference_arguments import image_arguments
+
+if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
+    try:
+        ARGS = image_arguments()
+    except ToolkitError as error:
+        stop(error)
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from models.inference import build_predictor
+from torch_utils.runtime import cpu_count
+from utils.detections import class_filter
+from utils.draw import draw_boxes
+from utils.errors import DatasetError
+from utils.exports import ImageResult
+from utils.image_outputs import ImageOutputs
+from utils.read_ahead import in_batches, read_ahead
+from utils.runs import create_run_dir
+from utils.sources import find_images
+from utils.window import display_problem, show_figure, show_pictures
+
+INFERENCE_ROOT = Path("outputs/inference")
+THREADS = max(2, min(4, cpu_count()))  # for decoding, and as many for drawing and encoding
+AHEAD_MEGAPIXELS = 150  # decoded pictures that wait for the network: 450 MB, or one that is larger
+BATCH_MEGAPIXELS = 50  # pictures of one run of the network, which are 12 bytes per pixel there, and copied once
+WINDOW_WH = (1280, 720)  # fits any screen
+
+
+def main(args) -> int:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
+    sources, notes = find_images(args.input, exclude=[INFERENCE_ROOT, *([args.output] if args.output else [])])
+    for note in notes:
+        print(f"note: {note}")
+    outputs = ImageOutputs(sources, args.save)
+    if args.output:
+        outputs.check_free(args.output)
+    show = wanted_windows(args)
+    predict, class_names = build_predictor(args, threshold=args.threshold)
+    labels = class_filter(args.classes, class_names)
+    outputs.open(create_run_dir(INFERENCE_ROOT, None) if args.output is None else args.output)
+
+    run = Run(args, sources, outputs, predict, class_names, labels)
+    stopped = False
+    try:
+        with closing(run.pictures(keep=bool(show))) as pictures:
+            if show:
+                show(pictures)
+            else:
+                deque(pictures, maxlen=0)
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        outputs.write_tables(run.results, class_names)
+    run.report(stopped=stopped)
+    return 130 if stopped else 1 if run.failures else 0
+
+
+class Run:
+    """All pictures on their way from the disk to the results, and what is to be said of them afterwards."""
+
+    def __init__(self, args, sources, outputs: ImageOutputs, predict, class_names, labels):
+        self.args, self.sources, self.outputs = args, sources, outputs
+        self.predict, self.class_names, self.labels = predict, class_names, labels
+        self.results: list[ImageResult] = []
+        self.failures: list[str] = []
+        self.network_seconds = 0.0
+        self.bar = tqdm(total=len(sources), unit="image", disable=None, dynamic_ncols=True)
+
+    def pictures(self, *, keep: bool) -> Iterator[np.ndarray | None]:
+        """Work through all; yields each annotated picture once it is written, None unless they are to be kept.
+
+        Decoding runs ahead of the network, drawing and encoding behind it; both stay within a batch or so of it.
+        """
+        batch_size = self.args.batch_size
+        decoded = read_ahead(
+            self.sources, threads=THREADS, ahead=max(THREADS, 2 * batch_size), megapixels=AHEAD_MEGAPIXELS
+        )
+        writing: deque[Future] = deque()
+        with closing(decoded), self.bar, ThreadPoolExecutor(THREADS) as pool:
+            for batch in in_batches(decoded, size=batch_size, megapixels=BATCH_MEGAPIXELS):
+                behind = len(writing)
+                for result, image in self.detect(batch):
+                    self.results.append(result)
+                    writing.append(pool.submit(self.write, result, image, keep))
+                for _ in range(behind):
+                    yield from self.written(writing.popleft())
+            while writing:
+                yield from self.written(writing.popleft())
+
+    def detect(self, batch) -> list[tuple[ImageResult, np.ndarray]]:
+        readable = []
+        for source, image in batch:
+            if isinstance(image, DatasetError):
+                self.fail(image)
+            else:
+                readable.append((source, image))
+        if not readable:
+            return []
+        started = time.perf_counter()
+        found = self.predict([image for _, image in readable])
+        self.network_seconds += time.perf_counter() - started
+        results = []
+        for (source, image), detections in zip(readable, found, strict=True):
+            detections = detections.above(self.args.threshold).of(self.labels)
+            results.append((ImageResult(source.path, source.name, image.shape[1], image.shape[0], detections), image))
+        return results
+
+    def write(self, result: ImageResult, image: np.ndarray, keep: bool) -> np.ndarray | None:
+        """Everything of one picture; returns it annotated, where it is to be kept, at the size of a window."""
+        found = result.detections
+        drawn = draw_boxes(
+            image,
+            found.boxes,
+            found.labels,
+            self.class_names,
+            scores=found.scores,
+            show_labels=not self.args.no_labels,
+        )
+        self.outputs.write(result, image, drawn, self.class_names)
+        if not keep:
+            return None
+        scale = min(1.0, WINDOW_WH[0] / drawn.shape[1], WINDOW_WH[1] / drawn.shape[0])
+        size = tuple(max(1, round(side * scale)) for side in drawn.shape[1::-1])
+        return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA) if scale < 1 else drawn
+
+    def written(self, writing: Future) -> Iterator[np.ndarray | None]:
+        try:
+            picture = writing.result()
+        except DatasetError as error:  # the result's format cannot hold it
+            self.fail(error)
+            return
+        self.bar.update()
+        yield picture
+
+    def fail(self, error: DatasetError) -> None:
+        self.failures.append(str(error))
+        self.bar.update()
+        tqdm.write(f"skipped: {error}", file=sys.stderr)
+
+    def report(self, *, stopped: bool) -> None:
+        """What was found, how fast, where it is, and what was skipped."""
+        count = len(self.results)
+        if stopped or count + len(self.failures) < len(self.sources):
+            print(f"stopped after {count} of {len(self.sources)} images")
+        speed = f", {1000 * self.network_seconds / count:.1f} ms per image in the network" if count else ""
+        print(f"{count} images{speed}")
+        objects = Counter(label for result in self.results for label in result.detections.labels.tolist())
+        per_class = ", ".join(f"{self.class_names[label]} {objects[label]}" for label in sorted(objects))
+        print(
+            f"{objects.total()} detections of {self.args.threshold:g} or more" + (f": {per_class}" if objects else "")
+        )
+        for line in self.outputs.summary(written=bool(self.results)):
+            print(line)
+        if self.failures:
+            print(f"{len(self.failures)} of {len(self.sources)} images were skipped:", file=sys.stderr)
+            for failure in self.failures:
+                print(f"  {failure}", file=sys.stderr)
+
+
+def wanted_windows(args):
+    """What takes the annotated pictures and shows them, or None; says so where a window cannot be had."""
+    if args.show_image:
+        problem = display_problem()
+        if problem is None:
+            print("keys in the window: q or Esc ends, any other shows the next picture")
+            return lambda pictures: show_pictures(args.input, pictures, seconds=0)
+        print(f"note: no window: {problem}; the results are in files alone")
+    return show_figures if args.mpl_show else None
+
+
+def show_figures(pictures) -> None:
+    """Each picture in a matplotlib window, until that is closed."""
+    problem = None
+    for number, picture in enumerate(pictures, 1):
+        if problem is None and (problem := show_figure(f"picture {number}", picture)):
+            print(f"note: --mpl-show: {problem}; the results are in files alone")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(ARGS))
+    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
+        stop(error)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,251 @@
+"""Detect objects in a video, a camera's pictures or a stream, on the screen and in a file.
+
+    python inference_video.py --weights outputs/training/NAME/best_model.pth --input data/inference_data/video_1.mp4 \
+        --show-image --threshold 0.9
+
+Writes INPUT.mp4, with the time stamps and the sound of the input, to outputs/inference/res_N or to --output. In the
+window q or Esc ends, space pauses, s saves the picture. Exit status: 0; 1 where a part of the input could not be
+read (what came before is in the file); 2 for an error; 130 after Ctrl-C, with the file finished.
+"""
+
+import sys
+
+from utils.errors import ToolkitError, stop
+from utils.inference_arguments import video_arguments
+
+if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
+    try:
+        ARGS = video_arguments()
+    except ToolkitError as error:
+        stop(error)
+
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from models.inference import build_predictor
+from torch_utils.stream import Detected, detect
+from utils.containers import VideoError
+from utils.detections import class_filter
+from utils.draw import draw_boxes
+from utils.frame_lines import FrameLines
+from utils.live import open_source
+from utils.pipeline import Pipeline
+from utils.runs import create_run_dir
+from utils.video import VideoWriter
+from utils.window import VideoWindow, display_problem, show_figure
+
+INFERENCE_ROOT = Path("outputs/inference")
+FOLLOWED = 0.1  # least score of what helps --track to follow an object that is half hidden
+LOOK_SECONDS = 0.02  # how long a key press waits at most for the window
+
+
+def main(args) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C, with a finished file
+    with open_source(args.input, every=args.every, start=args.start, end=args.end, reconnects=args.reconnect) as source:
+        stem = output_stem(args.input)
+        check_free(args, stem)
+        window = open_window(args)
+        predict, class_names = build_predictor(
+            args, threshold=min(args.threshold, FOLLOWED) if args.track else args.threshold
+        )
+        labels = class_filter(args.classes, class_names)
+        tracker = build_tracker(source.rate / args.every, args.threshold) if args.track else None
+        out_dir = create_output_dir(args)
+        run = Run(args, source, out_dir, stem, class_names, labels, tracker)
+        try:
+            run.go(predict, window)
+        except KeyboardInterrupt:
+            tqdm.write("stopped")
+            run.report()
+            return 130
+        finally:
+            if not any(out_dir.iterdir()):
+                out_dir.rmdir()
+        run.report()
+        if args.mpl_show and run.last is not None and (problem := show_figure(args.input, run.last)):
+            print(f"note: --mpl-show: {problem}")
+        if source.missing:
+            print(f"warning: {source.missing}", file=sys.stderr)
+        return 1 if source.missing else 0
+
+
+class Run:
+    """One source on its way to the file and the window, and what is to be said of it afterwards."""
+
+    def __init__(self, args, source, out_dir: Path, stem: str, class_names, labels, tracker):
+        self.args, self.source, self.out_dir, self.stem = args, source, out_dir, stem
+        self.class_names, self.labels, self.tracker = class_names, labels, tracker
+        self.writer = VideoWriter(
+            out_dir / f"{stem}.mp4",
+            rate=source.rate / args.every,
+            time_base=source.time_base,
+            start=args.start,
+            audio_streams=source.audio_streams,
+        )
+        self.lines = None
+        self.last: np.ndarray | None = None
+        self.network_seconds: list[float] = []
+        self.dropped = 0
+        self.began = self.ended = time.perf_counter()
+
+    def go(self, predict, window: VideoWindow | None) -> None:
+        """Decode, detect, and draw and encode at the same time; this thread has the window and the progress bar."""
+        args = self.args
+        with ExitStack() as stack:
+            stack.enter_context(self.writer)
+            if "json" in args.save:
+                self.lines = stack.enter_context(FrameLines(self.out_dir / f"{self.stem}.jsonl", self.class_names))
+            bar = stack.enter_context(tqdm(total=self.source.total, unit="frame", disable=None, dynamic_ncols=True))
+            pipeline = stack.enter_context(
+                Pipeline(
+                    self.source,
+                    lambda frames: detect(frames, predict, batch_size=args.batch_size),
+                    self.draw_and_write,
+                    capacity=max(4, 2 * args.batch_size),
+                    newest=self.source.live,
+                )
+            )
+            stack.callback(self.source.stop)
+            if window:
+                stack.callback(window.close)
+            self.began = time.perf_counter()
+            try:
+                self.watch(pipeline, bar, window)
+            finally:
+                self.ended, self.dropped = time.perf_counter(), pipeline.dropped
+
+    def draw_and_write(self, results):
+        """The last stage: choose, number, draw, encode; yields (frame number, annotated picture, network's seconds)."""
+        for result in results:
+            image, frame = self.draw(result), result.frame
+            self.writer.write(image, frame)
+            yield frame.index, image, result.seconds
+        self.writer.write_audio(self.source.tail)
+
+    def draw(self, result: Detected) -> np.ndarray:
+        frame, show_labels = result.frame, not self.args.no_labels
+        detections, track_ids = result.detections, None
+        if self.labels is not None:
+            detections = detections.of(self.labels)
+        if self.tracker:
+            detections, track_ids = self.tracker.update(detections)
+            image = self.tracker.draw(frame.image, detections, track_ids, self.class_names, show_labels=show_labels)
+        else:
+            detections = detections.above(self.args.threshold)
+            image = draw_boxes(
+                frame.image,
+                detections.boxes,
+                detections.labels,
+                self.class_names,
+                scores=detections.scores,
+                show_labels=show_labels,
+            )
+        if self.lines:
+            self.lines.write(frame.index, float(frame.time), detections, track_ids)
+        return image
+
+    def watch(self, pipeline: Pipeline, bar, window: VideoWindow | None) -> None:
+        """Take the results, show the newest, obey the keys; returns behind the last frame or when the user ends it."""
+        index = 0
+        while True:
+            paused = window is not None and window.paused
+            results = [] if paused else pipeline.take(LOOK_SECONDS)
+            if results is None:
+                return
+            if results:
+                index, self.last, _ = results[-1]
+                self.network_seconds += [seconds for *_, seconds in results]
+                bar.update(len(results))
+            if window:
+                if results:
+                    window.count(len(results))
+                    window.show(self.last)
+                command = window.command(LOOK_SECONDS if paused else 0.001)
+                if command == "quit":
+                    return
+                if command == "save":
+                    save_picture(self.out_dir / f"{self.stem}_frame_{index:06d}.png", self.last)
+
+    def report(self) -> None:
+        """How many frames, how fast, and where they are."""
+        if not self.writer.frames:
+            print("no frame was written")
+            return
+        seconds = max(self.ended - self.began, 1e-9)
+        print(f"{self.writer.frames} frames in {seconds:.1f} s, {self.writer.frames / seconds:.1f} frames/s")
+        if self.network_seconds:
+            median, slow = np.percentile(self.network_seconds, (50, 95)) * 1000
+            print(f"network: {median:.1f} ms per frame (median), {slow:.1f} ms (95th percentile)")
+        if self.dropped:
+            print(f"{self.dropped} frames came faster than the network takes them and were left out")
+        print(f"video: {self.writer.path}")
+        if self.lines:
+            print(f"detections: {self.lines.path}")
+
+
+def output_stem(source: str) -> str:
+    """The name that the files of a source begin with."""
+    if source.isdecimal():
+        return f"camera_{source}"
+    if "://" in source:
+        parts = source.partition("://")[2].partition("?")[0].rstrip("/").split("/")
+        return Path(parts[-1]).stem.replace(":", "_") if len(parts) > 1 else "stream"
+    return Path(source).stem
+
+
+def check_free(args, stem: str) -> None:
+    """Nothing is overwritten, and that is said before anything is computed."""
+    if args.output is None:
+        return
+    for path in (args.output / f"{stem}.mp4", args.output / f"{stem}.jsonl"):
+        if path.exists():
+            raise VideoError(f"{path} is there already and is never overwritten: move it away, or give another -o")
+
+
+def create_output_dir(args) -> Path:
+    if args.output is None:
+        return create_run_dir(INFERENCE_ROOT, None)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VideoError(f"the folder {args.output} cannot be made: {error.strerror}") from error
+    return args.output
+
+
+def open_window(args) -> VideoWindow | None:
+    """A window where --show-image asks for one and one can be opened; else the file is all, and it says why."""
+    if not args.show_image:
+        return None
+    if problem := display_problem():
+        print(f"note: no window: {problem}; the result goes to the file alone")
+        return None
+    print("keys in the window: space pauses, s saves the picture, q or Esc ends")
+    return VideoWindow(args.input)
+
+
+def build_tracker(rate, threshold: float):
+    from utils.tracking import Tracker  # the library behind it takes half a second to import
+
+    return Tracker(float(rate), threshold=threshold)
+
+
+def save_picture(path: Path, image: np.ndarray) -> None:
+    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert written
+    path.write_bytes(data)
+    tqdm.write(f"saved {path}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(ARGS))
+    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
+        stop(error)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,85 @@
+"""The files that a run over pictures leaves: their names, known before anything is computed, and their writing."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import ToolkitError
+from utils.exports import ImageResult, write_coco, write_crops, write_csv, write_image, write_voc
+from utils.images import is_image
+from utils.sources import SourceImage, annotation_names, result_names
+
+
+class ImageOutputs:
+    """Annotated pictures and, by `kinds`, what else is saved of them; no file is ever overwritten.
+
+    Args:
+        sources: the pictures that will be looked at.
+        kinds: of "json", "csv", "voc", "crops".
+    """
+
+    def __init__(self, sources: Sequence[SourceImage], kinds: Collection[str]):
+        names = [source.name for source in sources]
+        self.kinds = tuple(dict.fromkeys(kinds))
+        self.pictures = dict(zip(names, result_names(names), strict=True))
+        self.annotations = dict(zip(names, (Path("voc", name) for name in annotation_names(names)), strict=True))
+        self.crops = "crops"
+        while any(name.parts[0] == self.crops for name in names):  # earlier cut-outs, looked at again
+            self.crops += "_"
+        self.folder: Path | None = None
+
+    def check_free(self, folder: Path) -> None:
+        """Raise ToolkitError, naming one, where `folder` holds a file that is to be written there."""
+        planned = [*self.pictures.values()]
+        planned += [Path(f"predictions.{kind}") for kind in ("json", "csv") if kind in self.kinds]
+        planned += self.annotations.values() if "voc" in self.kinds else ()
+        planned += [Path(self.crops)] if "crops" in self.kinds else []
+        there = [folder / name for name in planned if (folder / name).exists()] if folder.exists() else []
+        if there:
+            more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+            raise ToolkitError(
+                f"{there[0]}{more} is there already and is never overwritten: move it away, or give another --output"
+            )
+
+    def open(self, folder: Path) -> None:
+        """Write to this folder from now on; it is made if missing."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ToolkitError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+        self.folder = folder
+
+    def write(self, result: ImageResult, image: np.ndarray, drawn: np.ndarray, class_names: Sequence[str]) -> None:
+        """All files of one picture: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3)."""
+        name = self.pictures[result.name]
+        write_image(self.folder / name, drawn)
+        if "voc" in self.kinds:
+            write_voc(self.folder / self.annotations[result.name], result, class_names)
+        if "crops" in self.kinds:
+            write_crops(self.folder / self.crops, image, result, class_names, name)
+
+    def write_tables(self, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
+        """The files about all pictures; without any picture, an empty folder is taken away again."""
+        if not results:
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+            return
+        if "json" in self.kinds:
+            write_coco(self.folder / "predictions.json", results, class_names)
+        if "csv" in self.kinds:
+            write_csv(self.folder / "predictions.csv", results, class_names)
+
+    def summary(self, *, written: bool) -> Iterator[str]:
+        """Lines that say where the results are."""
+        if not written:
+            yield "nothing was written"
+            return
+        names = {"json": "predictions.json", "csv": "predictions.csv", "voc": "voc/", "crops": f"{self.crops}/"}
+        yield f"results: {self.folder}: " + ", ".join(["annotated pictures", *(names[kind] for kind in self.kinds)])
+        doubled = [xml.name for xml in self.annotations.values() if is_image(xml.stem)] if "voc" in self.kinds else []
+        if doubled:
+            yield (
+                f"note: {len(doubled)} pictures share their stem with another, so their XML keeps the suffix, as in "
+                f"{doubled[0]}; to train on them, give both files another stem"
+            )
