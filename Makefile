@@ -13,7 +13,7 @@ train: $(RUN)/.trained
 
 $(RUN)/.trained: .venv/.installed data/ppe_sample/made_by_make_sample.json $(SOURCES) data_configs/ppe_sample.yaml
 	$(BIN)/python train.py --config data_configs/ppe_sample.yaml --model fasterrcnn_resnet10_fpn_small \
-	  --epochs 20 --project-name ppe_sample --exist-ok
+	  --epochs 16 --project-name ppe_sample --exist-ok
 	@touch $@
 
 data/ppe_sample/made_by_make_sample.json: | .venv/.installed
