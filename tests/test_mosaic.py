@@ -8,7 +8,7 @@ from rectangles import BACKGROUND, boxes_inside, make_sample, paint, seen_box
 
 from utils.geometry import model_scale
 from utils.mosaic import mosaic
-from utils.sample import MIN_SIDE, Sample
+from utils.sample import MIN_SIDE, MIN_VISIBLE, Sample
 
 EMPTY = make_sample((90, 120), [])
 IMG_SIZE = 128
@@ -111,7 +111,7 @@ def test_mostly_hidden_boxes_are_dropped():
         result = _mix([sample, EMPTY, EMPTY, EMPTY], seed)
         quarter = seen_box(result.image)
         visible = np.prod(quarter[2:] - quarter[:2]) / 128**2
-        assert len(result.boxes) == (visible >= 0.2)
+        assert len(result.boxes) == (visible >= MIN_VISIBLE)
 
 
 @pytest.mark.parametrize("size_hw", [(8, 8), (1, 1), (8, 700)])

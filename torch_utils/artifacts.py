@@ -78,7 +78,7 @@ def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dic
         "model_name": args.model,
         "config": config.as_dict(),
         "img_size": model.img_size,
-        "metrics": {key: float(value) for key, value in record.items()},
+        "metrics": {key: value if isinstance(value, int) else float(value) for key, value in record.items()},
         "model_state_dict": model.state_dict(),
     }
 
