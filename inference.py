@@ -37,7 +37,7 @@ from utils.errors import DatasetError
 from utils.exports import ImageResult
 from utils.image_outputs import ImageOutputs
 from utils.read_ahead import in_batches, read_ahead
-from utils.runs import create_run_dir
+from utils.runs import output_dir
 from utils.sources import find_images
 from utils.window import display_problem, show_figure, show_pictures
 
@@ -49,6 +49,7 @@ WINDOW_WH = (1280, 720)  # fits any screen
 
 
 def main(args) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
     sources, notes = find_images(args.input, exclude=[INFERENCE_ROOT, *([args.output] if args.output else [])])
     for note in notes:
@@ -59,20 +60,19 @@ def main(args) -> int:
     show = wanted_windows(args)
     predict, class_names = build_predictor(args, threshold=args.threshold)
     labels = class_filter(args.classes, class_names)
-    outputs.open(create_run_dir(INFERENCE_ROOT, None) if args.output is None else args.output)
-
     run = Run(args, sources, outputs, predict, class_names, labels)
     stopped = False
-    try:
-        with closing(run.pictures(keep=bool(show))) as pictures:
-            if show:
-                show(pictures)
-            else:
-                deque(pictures, maxlen=0)
-    except KeyboardInterrupt:
-        stopped = True
-    finally:
-        outputs.write_tables(run.results, class_names)
+    with output_dir(args.output, INFERENCE_ROOT) as outputs.folder:
+        try:
+            with closing(run.pictures(keep=bool(show))) as pictures:
+                if show:
+                    show(pictures)
+                else:
+                    deque(pictures, maxlen=0)
+        except KeyboardInterrupt:
+            stopped = True
+        finally:
+            outputs.write_tables(run.results, class_names)
     run.report(stopped=stopped)
     return 130 if stopped else 1 if run.failures else 0
 
@@ -97,17 +97,16 @@ class Run:
         decoded = read_ahead(
             self.sources, threads=THREADS, ahead=max(THREADS, 2 * batch_size), megapixels=AHEAD_MEGAPIXELS
         )
-        writing: deque[Future] = deque()
+        writing: deque[tuple[ImageResult, Future]] = deque()
         with closing(decoded), self.bar, ThreadPoolExecutor(THREADS) as pool:
             for batch in in_batches(decoded, size=batch_size, megapixels=BATCH_MEGAPIXELS):
                 behind = len(writing)
                 for result, image in self.detect(batch):
-                    self.results.append(result)
-                    writing.append(pool.submit(self.write, result, image, keep))
+                    writing.append((result, pool.submit(self.write, result, image, keep)))
                 for _ in range(behind):
-                    yield from self.written(writing.popleft())
+                    yield from self.written(*writing.popleft())
             while writing:
-                yield from self.written(writing.popleft())
+                yield from self.written(*writing.popleft())
 
     def detect(self, batch) -> list[tuple[ImageResult, np.ndarray]]:
         readable = []
@@ -145,12 +144,13 @@ class Run:
         size = tuple(max(1, round(side * scale)) for side in drawn.shape[1::-1])
         return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA) if scale < 1 else drawn
 
-    def written(self, writing: Future) -> Iterator[np.ndarray | None]:
+    def written(self, result: ImageResult, writing: Future) -> Iterator[np.ndarray | None]:
         try:
             picture = writing.result()
         except DatasetError as error:  # the result's format cannot hold it
             self.fail(error)
             return
+        self.results.append(result)
         self.bar.update()
         yield picture
 

@@ -21,22 +21,23 @@ if __name__ == "__main__":  # before the imports that take seconds: --help and m
 
 import signal
 import time
+from collections import deque
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from models.inference import build_predictor
 from torch_utils.stream import Detected, detect
-from utils.containers import VideoError
 from utils.detections import class_filter
 from utils.draw import draw_boxes
+from utils.exports import write_image
 from utils.frame_lines import FrameLines
 from utils.live import open_source
 from utils.pipeline import Pipeline
-from utils.runs import create_run_dir
+from utils.runs import check_free, output_dir
 from utils.video import VideoWriter
 from utils.window import VideoWindow, display_problem, show_figure
 
@@ -46,27 +47,26 @@ LOOK_SECONDS = 0.02  # how long a key press waits at most for the window
 
 
 def main(args) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C, with a finished file
     with open_source(args.input, every=args.every, start=args.start, end=args.end, reconnects=args.reconnect) as source:
         stem = output_stem(args.input)
-        check_free(args, stem)
+        if args.output:  # said before anything is computed
+            check_free(args.output, (f"{stem}.mp4", f"{stem}.jsonl"))
         window = open_window(args)
         predict, class_names = build_predictor(
             args, threshold=min(args.threshold, FOLLOWED) if args.track else args.threshold
         )
         labels = class_filter(args.classes, class_names)
         tracker = build_tracker(source.rate / args.every, args.threshold) if args.track else None
-        out_dir = create_output_dir(args)
-        run = Run(args, source, out_dir, stem, class_names, labels, tracker)
-        try:
-            run.go(predict, window)
-        except KeyboardInterrupt:
-            tqdm.write("stopped")
-            run.report()
-            return 130
-        finally:
-            if not any(out_dir.iterdir()):
-                out_dir.rmdir()
+        with output_dir(args.output, INFERENCE_ROOT) as out_dir:
+            run = Run(args, source, out_dir, stem, class_names, labels, tracker)
+            try:
+                run.go(predict, window)
+            except KeyboardInterrupt:
+                tqdm.write("stopped")
+                run.report()
+                return 130
         run.report()
         if args.mpl_show and run.last is not None and (problem := show_figure(args.input, run.last)):
             print(f"note: --mpl-show: {problem}")
@@ -90,7 +90,8 @@ class Run:
         )
         self.lines = None
         self.last: np.ndarray | None = None
-        self.network_seconds: list[float] = []
+        self.network_seconds: deque[float] = deque(maxlen=100_000)  # the last hour, of a camera that runs for days
+        self.saved: set[int] = set()  # numbers of the frames that the user kept
         self.dropped = 0
         self.began = self.ended = time.perf_counter()
 
@@ -160,7 +161,7 @@ class Run:
                 return
             if results:
                 index, self.last, _ = results[-1]
-                self.network_seconds += [seconds for *_, seconds in results]
+                self.network_seconds.extend(seconds for *_, seconds in results)
                 bar.update(len(results))
             if window:
                 if results:
@@ -170,7 +171,19 @@ class Run:
                 if command == "quit":
                     return
                 if command == "save":
-                    save_picture(self.out_dir / f"{self.stem}_frame_{index:06d}.png", self.last)
+                    self.save_picture(index)
+
+    def save_picture(self, index: int) -> None:
+        """The frame on the screen as PNG, once, beside what an earlier run left under this name."""
+        if index in self.saved:
+            return
+        self.saved.add(index)
+        stem, numbers = f"{self.stem}_frame_{index:06d}", count(2)
+        path = self.out_dir / f"{stem}.png"
+        while path.exists():
+            path = self.out_dir / f"{stem}_{next(numbers)}.png"
+        write_image(path, self.last)
+        tqdm.write(f"saved {path}")
 
     def report(self) -> None:
         """How many frames, how fast, and where they are."""
@@ -199,25 +212,6 @@ def output_stem(source: str) -> str:
     return Path(source).stem
 
 
-def check_free(args, stem: str) -> None:
-    """Nothing is overwritten, and that is said before anything is computed."""
-    if args.output is None:
-        return
-    for path in (args.output / f"{stem}.mp4", args.output / f"{stem}.jsonl"):
-        if path.exists():
-            raise VideoError(f"{path} is there already and is never overwritten: move it away, or give another -o")
-
-
-def create_output_dir(args) -> Path:
-    if args.output is None:
-        return create_run_dir(INFERENCE_ROOT, None)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VideoError(f"the folder {args.output} cannot be made: {error.strerror}") from error
-    return args.output
-
-
 def open_window(args) -> VideoWindow | None:
     """A window where --show-image asks for one and one can be opened; else the file is all, and it says why."""
     if not args.show_image:
@@ -233,13 +227,6 @@ def build_tracker(rate, threshold: float):
     from utils.tracking import Tracker  # the library behind it takes half a second to import
 
     return Tracker(float(rate), threshold=threshold)
-
-
-def save_picture(path: Path, image: np.ndarray) -> None:
-    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert written
-    path.write_bytes(data)
-    tqdm.write(f"saved {path}")
 
 
 if __name__ == "__main__":

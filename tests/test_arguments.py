@@ -76,6 +76,12 @@ def test_what_contradicts_itself_is_told(arguments, expected):
         training_arguments(arguments)
 
 
+@pytest.mark.parametrize("part", (["--end", "0"], ["--start", "3", "--end", "3"]))
+def test_a_part_of_a_video_without_any_time(part):
+    with pytest.raises(ConfigError, match="nothing lies between them"):
+        video_arguments(["-i", "a.mp4", *part])
+
+
 @pytest.mark.parametrize("wrong", ("--epochs 0", "--lr nan", "--lr 0", "--img-size 12", "--seed -1", "--batch 1.5"))
 def test_numbers_out_of_range(wrong, capsys):
     with pytest.raises(SystemExit):

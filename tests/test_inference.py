@@ -242,6 +242,38 @@ def test_errors_come_first_and_leave_nothing(folder, weights, tmp_path, argument
     assert (tmp_path / "full" / "predictions.csv").read_text() == "mine"
 
 
+def test_a_huge_picture(weights, tmp_path):
+    huge = np.full((8400, 12000, 3), 90, np.uint8)
+    huge[2000:6000, 3000:9000] = (30, 200, 60)
+    cv2.imwrite(str(tmp_path / "huge.jpg"), huge)
+    done = infer(tmp_path, "--weights", weights, "--input", "huge.jpg", *LOW, "--save", "csv", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    drawn = read_image(tmp_path / "out" / "huge.jpg")
+    assert drawn.shape == (8400, 12000, 3) and (np.abs(drawn[::50, ::50].astype(int) - huge[::50, ::50]) > 60).any()
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        sides = [float(row["x2"]) for row in csv.DictReader(file)]
+    assert 2000 < max(sides) <= 12000  # in pixels of the picture, not of what the network saw
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no UTF-8")
+def test_a_file_name_that_is_no_utf8(folder, weights, tmp_path):
+    shutil.copy(folder / "a.jpg", os.fsencode(tmp_path) + b"/gr\xfcn.jpg")
+    arguments = ("--weights", weights, "--input", tmp_path, *LOW, "--save", "json", "csv", "voc")
+    done = infer(tmp_path, *arguments, "-o", "out", env={"LC_ALL": "C.UTF-8"})
+    assert done.returncode == 0, done.stderr
+    assert b"gr\xfcn.jpg" in os.listdir(os.fsencode(tmp_path / "out"))  # noqa: PTH208
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["images"][0]["file_name"] == "gr?n.jpg"
+    assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith("gr?n.jpg,")
+
+
+def test_a_folder_of_the_user_s_stays_and_one_made_here_does_not(folder, weights, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "made"):
+        done = infer(tmp_path, "--weights", weights, "--input", folder / "cut.jpg", "--output", name)
+        assert done.returncode == 1, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_only_damaged_pictures(folder, weights, tmp_path):
     done = infer(tmp_path, "--weights", weights, "--input", folder / "cut.jpg", "--save", "json")
     assert done.returncode == 1 and "nothing was written" in done.stdout

@@ -80,7 +80,9 @@ def test_a_part_in_steps_with_chosen_classes(checkpoint, tmp_path):
         [0, 0.16, 0.32, 0.48, 0.64]
     )
     again = run(checkpoint, clip, "-o", "mine", cwd=tmp_path)
-    assert again.returncode == 2 and again.stderr.startswith("error: mine/clip.mp4 is there already and is never over")
+    assert again.returncode == 2 and again.stderr.startswith(
+        "error: mine/clip.mp4 (and 1 more) is there already and is never"
+    )
     assert not (tmp_path / "outputs").exists()
 
 
@@ -132,13 +134,14 @@ def test_what_is_written_when_it_is_stopped_plays(checkpoint, tmp_path, how):
 
 
 class Dropping(BaseHTTPRequestHandler):
-    """Motion JPEG as web cameras send it: each connection breaks off after five pictures; the third is refused."""
+    """Motion JPEG as web cameras send it: connections break off after five pictures; beyond `most` they are refused."""
 
     connections = 0
+    most = 2
 
     def do_GET(self):
         Dropping.connections += 1
-        if Dropping.connections > 2:
+        if Dropping.connections > Dropping.most:
             self.send_error(503)
             return
         self.send_response(200)
@@ -155,16 +158,20 @@ class Dropping(BaseHTTPRequestHandler):
         """Nothing on the screen."""
 
 
-def test_a_stream_that_drops_is_reached_again(checkpoint, tmp_path):
-    Dropping.connections = 0
+def run_on_dropping(checkpoint, tmp_path, *options, most):
+    Dropping.connections, Dropping.most = 0, most
     server = ThreadingHTTPServer(("127.0.0.1", 0), Dropping)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{server.server_port}/gate.mjpg"
-        done = run(checkpoint, address, "-th", "1", "--reconnect", "1", "-o", "out", cwd=tmp_path)
+        return run(checkpoint, address, "-th", "1", "-o", "out", *options, cwd=tmp_path)
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_stream_that_drops_is_reached_again(checkpoint, tmp_path):
+    done = run_on_dropping(checkpoint, tmp_path, "--reconnect", "1", most=2)
     assert done.returncode == 1, done.stderr
     assert "trying again in 1 s, 1 of 1" in done.stdout and "given up after 1 tries" in done.stderr
     frames = read_clip(tmp_path / "out" / "gate.mp4")
@@ -173,6 +180,12 @@ def test_a_stream_that_drops_is_reached_again(checkpoint, tmp_path):
     stamps = [stamp for stamp, _ in frames]
     pause = max(np.diff(stamps))
     assert pause > 0.9 and stamps[-1] > 1.2  # the wall clock, with the pause between two connections
+
+
+def test_a_server_that_always_hangs_up_is_given_up(checkpoint, tmp_path):
+    done = run_on_dropping(checkpoint, tmp_path, "--reconnect", "2", most=100)
+    assert done.returncode == 1 and "given up after 2 tries" in done.stderr, done.stderr
+    assert 3 <= Dropping.connections < 10  # FFmpeg itself may knock again
 
 
 def test_help_and_mistakes_answer_before_torch_is_loaded(tmp_path):

@@ -56,6 +56,14 @@ def test_patterns(tree):
     assert names(str(tree / "**" / "*2.jpg"))[0] == ["sub/a2.jpg"]
     assert names("sub/**")[0] == ["a2.jpg", "deep er/c.tif"]
     assert names("[ab]*")[0] == ["a2.JPG", "a10.jpg", "b.png"]
+    assert names("sub/**.jpg")[0] == ["a2.jpg"]  # as a shell reads it: of any depth only where ** stands alone
+
+
+def test_the_home_folder_in_quotes(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree))
+    monkeypatch.setenv("USERPROFILE", str(tree))
+    assert names("~/a*.jpg")[0] == ["a10.jpg"]
+    assert names("~/sub")[0] == ["a2.jpg", "deep er/c.tif"]
 
 
 def test_a_name_with_brackets_is_a_file_where_it_exists(tree):

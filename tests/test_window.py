@@ -46,6 +46,16 @@ window.close()
 """
 
 
+# Shows pictures until they are through or the user ends it.
+PICTURES = """
+import numpy as np
+from utils.window import show_pictures
+pictures = (np.full((240, 320, 3), shade, np.uint8) for shade in (50, 200))
+show_pictures("shown here", pictures, seconds=30)
+print("left", len(list(pictures)))
+"""
+
+
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
     """(DISPLAY, file with the screen's pixels) of a virtual screen."""
@@ -155,6 +165,24 @@ def test_keys_and_closing_end_it(screen, how):
 
 
 @needs_screen
+@pytest.mark.parametrize(("how", "left"), [("q", 1), ("close", 1), ("x", 0)])
+def test_pictures_one_after_the_other(screen, how, left):
+    display, _ = screen
+    with started([sys.executable, "-c", PICTURES], display, ROOT) as process:
+        window = window_named(display, "shown here", process)
+        time.sleep(0.3)
+        if how == "close":
+            click_close(display, window)
+        else:
+            press(display, window, how)
+            if how == "x":
+                time.sleep(0.3)
+                press(display, window, "q")
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0 and out == f"left {left}\n" and "Traceback" not in err, err
+
+
+@needs_screen
 def test_a_video_is_shown_paused_saved_and_ended(screen, checkpoint, tmp_path):
     display, _ = screen
     clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(1000)])
@@ -166,17 +194,17 @@ def test_a_video_is_shown_paused_saved_and_ended(screen, checkpoint, tmp_path):
         for _ in range(2):
             press(display, window, "s")
         deadline = time.monotonic() + 20
-        while not (saved := list((tmp_path / "out").glob("*.png"))):
+        while not (saved := list((tmp_path / "out").glob("clip*.png"))):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(0.5)
-        assert list((tmp_path / "out").glob("*.png")) == saved and len(saved) == 1  # paused: the same frame twice
+        assert list((tmp_path / "out").glob("clip*.png")) == saved and len(saved) == 1  # paused: the same frame twice
         press(display, window, "space")
         time.sleep(0.5)
         press(display, window, "s")
         while len(saved) < 2:
             assert process.poll() is None and time.monotonic() < deadline
-            saved = sorted((tmp_path / "out").glob("*.png"))
+            saved = sorted((tmp_path / "out").glob("clip*.png"))
         press(display, window, "q")
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in err and "keys in the window" in out

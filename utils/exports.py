@@ -88,7 +88,7 @@ def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence
 
 def write_csv(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
     """`predictions.csv`: one line per object, boxes xyxy in pixels, best first within a picture."""
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_HEADER)
         for result in results:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import ToolkitError
 from utils.exports import ImageResult, write_coco, write_crops, write_csv, write_image, write_voc
 from utils.images import is_image
+from utils.runs import check_free
 from utils.sources import SourceImage, annotation_names, result_names
 
 
@@ -27,7 +27,7 @@ class ImageOutputs:
         self.crops = "crops"
         while any(name.parts[0] == self.crops for name in names):  # earlier cut-outs, looked at again
             self.crops += "_"
-        self.folder: Path | None = None
+        self.folder = Path()  # to write to
 
     def check_free(self, folder: Path) -> None:
         """Raise ToolkitError, naming one, where `folder` holds a file that is to be written there."""
@@ -35,20 +35,7 @@ class ImageOutputs:
         planned += [Path(f"predictions.{kind}") for kind in ("json", "csv") if kind in self.kinds]
         planned += self.annotations.values() if "voc" in self.kinds else ()
         planned += [Path(self.crops)] if "crops" in self.kinds else []
-        there = [folder / name for name in planned if (folder / name).exists()] if folder.exists() else []
-        if there:
-            more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-            raise ToolkitError(
-                f"{there[0]}{more} is there already and is never overwritten: move it away, or give another --output"
-            )
-
-    def open(self, folder: Path) -> None:
-        """Write to this folder from now on; it is made if missing."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ToolkitError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
-        self.folder = folder
+        check_free(folder, planned)
 
     def write(self, result: ImageResult, image: np.ndarray, drawn: np.ndarray, class_names: Sequence[str]) -> None:
         """All files of one picture: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3)."""
@@ -60,14 +47,10 @@ class ImageOutputs:
             write_crops(self.folder / self.crops, image, result, class_names, name)
 
     def write_tables(self, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
-        """The files about all pictures; without any picture, an empty folder is taken away again."""
-        if not results:
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
-            return
-        if "json" in self.kinds:
+        """The files about all pictures; none without any picture."""
+        if "json" in self.kinds and results:
             write_coco(self.folder / "predictions.json", results, class_names)
-        if "csv" in self.kinds:
+        if "csv" in self.kinds and results:
             write_csv(self.folder / "predictions.csv", results, class_names)
 
     def summary(self, *, written: bool) -> Iterator[str]:

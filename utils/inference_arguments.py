@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.arguments import Formatter, count, image_size, number, parse, positive
+from utils.errors import ConfigError
 
 IMAGE_OUTPUTS = ("json", "csv", "voc", "crops")
 _share = number(float, 0, "a number from 0 to 1", most=1)
@@ -18,19 +19,17 @@ def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "Detect objects in images.", "image, folder, glob in quotes, or a text file with one path per line"
     )
     add = parser.add_argument
-    add("-o", "--output", type=Path, help="folder for the results; default: outputs/inference/res_N, the next free N")
     add("--batch-size", type=positive, default=4, help="images per run of the network")
     add("--save", nargs="+", choices=IMAGE_OUTPUTS, default=[], metavar="KIND", help="also write: json csv voc crops")
     return parse(parser, argv)
 
 
 def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Arguments of inference_video.py."""
+    """Arguments of inference_video.py. Raises ConfigError where no time lies between --start and --end."""
     parser = _common(
         "Detect objects in a video or a camera's stream.", "video file, camera number, or RTSP/HTTP address"
     )
     add = parser.add_argument
-    add("-o", "--output", type=Path, help="folder for the results; default: outputs/inference/res_N, the next free N")
     add("--batch-size", type=positive, default=1, help="frames per run of the network; more suits files on a GPU")
     add(
         "--save",
@@ -45,13 +44,17 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--end", type=_seconds, help="stop at this second")
     add("--track", action="store_true", help="number the objects across frames and draw their trails")
     add("--reconnect", type=count, default=5, metavar="N", help="tries in a row to reach a stream that dropped")
-    return parse(parser, argv)
+    args = parse(parser, argv)
+    if args.end is not None and args.end <= args.start:
+        raise ConfigError(f"--end {args.end:g} is not behind --start {args.start:g}: nothing lies between them")
+    return args
 
 
 def _common(description: str, source: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=Formatter)
     add = parser.add_argument
     add("-i", "--input", required=True, help=source)
+    add("-o", "--output", type=Path, help="folder for the results; default: outputs/inference/res_N, the next free N")
     add("-w", "--weights", type=Path, help="checkpoint; default: torchvision's COCO model with its class names")
     add("-m", "--model", help="model name, for a checkpoint that does not tell; default: fasterrcnn_resnet50_fpn_v2")
     add("-c", "--config", "--data", type=Path, help="YAML with CLASSES, for a checkpoint that does not tell")

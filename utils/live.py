@@ -18,6 +18,7 @@ from utils.video import DEFAULT_RATE, Frame, VideoReader, upright
 TIME_BASE = Fraction(1, 90_000)
 TIMEOUT = 10.0  # seconds without a word from a server until it counts as gone
 LONGEST_WAIT = 8.0  # seconds between two tries
+STEADY = 10.0  # seconds that a connection must last until the tries are counted anew
 
 
 def open_source(
@@ -66,7 +67,7 @@ class LiveReader:
         self._stopped = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
-        began, index, tries = None, 0, 0
+        began, index, tries, opened = None, 0, 0, time.monotonic()
         while not self._stopped.is_set():
             try:
                 image = self._connection.read()
@@ -74,11 +75,13 @@ class LiveReader:
                 tries, image = tries + 1, None
                 if not self._reconnect(str(error), tries):
                     return
+                opened = time.monotonic()
             if image is None:
                 continue
             now = time.monotonic()
             began = now if began is None else began
-            tries = 0
+            if now - opened > STEADY:  # not at the first frame: a server may send one each time and hang up
+                tries = 0
             seconds = now - began
             if self._end is not None and seconds >= self._end:
                 return

@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,6 +108,38 @@ def _remove_run_files(run_dir: Path) -> None:
 
 
 @contextmanager
+def output_dir(chosen: Path | None, root: Path) -> Iterator[Path]:
+    """The folder for results: `chosen`, made if missing, else a new `root / res_N`.
+
+    One that was made here and stays empty is taken away again.
+    """
+    made = chosen is None or not chosen.exists()
+    if chosen is None:
+        folder = create_run_dir(root, None)
+    else:
+        folder = chosen
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ToolkitError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+    try:
+        yield folder
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def check_free(folder: Path, names: Iterable[str | Path]) -> None:
+    """Raise ToolkitError, naming one, where `folder` holds any of `names`: results never overwrite anything."""
+    there = [folder / name for name in names if (folder / name).exists()]
+    if there:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise ToolkitError(
+            f"{there[0]}{more} is there already and is never overwritten: move it away, or give another --output"
+        )
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it replaces `path`, on failure it is removed.
 
@@ -128,4 +160,4 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with the newlines it has, all or nothing."""
     with atomic_path(path) as partial:
-        partial.write_bytes(text.encode())
+        partial.write_bytes(text.encode(errors="replace"))  # a file name that is no UTF-8 gets question marks

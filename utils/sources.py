@@ -41,6 +41,9 @@ def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[Sour
     Raises DatasetError where there is no picture, saying what is there.
     """
     path = Path(source)
+    if not path.exists():  # in quotes the shell leaves a ~ alone
+        path = path.expanduser()
+        source = str(path)
     notes: list[str] = []
     if path.is_dir():
         files, others = _walk(path, {Path(folder).resolve() for folder in exclude})
@@ -112,18 +115,15 @@ def _walk(folder: Path, exclude: set[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _match(pattern: str) -> list[Path]:
-    base = _fixed_folder(pattern)
-    rest = Path(pattern).relative_to(base)
-    if rest.name == "**":
-        rest /= "*"
-    matches = sorted(set(base.glob(str(rest))), key=lambda path: natural_key(path.as_posix()))
-    shown = [match for match in matches if not any(part.startswith(".") for part in match.relative_to(base).parts)]
-    files = [match for match in shown if is_image(match) and match.is_file()]
+    # Not pathlib's, which refuses "x/**.jpg" and looks into hidden folders.
+    found = {Path(match) for match in glob.iglob(pattern, recursive=True)}  # noqa: PTH207
+    matches = sorted(found, key=lambda path: natural_key(path.as_posix()))
+    files = [match for match in matches if is_image(match) and match.is_file()]
     if not files:
         found = "matches nothing"
         if matches:
             found = f"matches no image, but {len(matches)} others such as {matches[0]}"
-        raise DatasetError(f"{pattern}: {found}; {_what_is_there(base / rest)}. A pattern stands in quotes.")
+        raise DatasetError(f"{pattern}: {found}; {_what_is_there(Path(pattern))}. A pattern stands in quotes.")
     return files
 
 

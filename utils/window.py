@@ -43,10 +43,9 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
     for picture in pictures:
         cv2.resizeWindow(title, picture.shape[1], picture.shape[0])
         cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        if cv2.waitKey(int(seconds * 1000)) & 0xFF in (ord("q"), 27):
+        if _wait_key(title, seconds) in (ord("q"), 27) or _is_closed(title):
             break
-    cv2.destroyWindow(title)
-    cv2.waitKey(1)
+    _destroy(title)
 
 
 class VideoWindow:
@@ -86,21 +85,14 @@ class VideoWindow:
         if key == ord(" "):
             self.paused = not self.paused
             self._times.clear()
-        if key in (ord("q"), 27) or self._is_closed():
+        if key in (ord("q"), 27) or _is_closed(self._title):
             return "quit"
         return "save" if key == ord("s") else None
 
     def close(self) -> None:
-        if self._opened and not self._is_closed():
-            cv2.destroyWindow(self._title)
-            cv2.waitKey(1)
+        if self._opened:
+            _destroy(self._title)
         self._opened = False
-
-    def _is_closed(self) -> bool:
-        try:
-            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
-        except cv2.error:  # OpenCV 5 forgets a closed window altogether
-            return True
 
     def _rate(self) -> float | None:
         if len(self._times) < 2 or self._times[-1] == self._times[0]:
@@ -124,6 +116,28 @@ def show_figure(title: str, picture: np.ndarray) -> str | None:
     figure.tight_layout()
     plt.show()
     return None
+
+
+def _is_closed(title: str) -> bool:
+    try:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+    except cv2.error:  # OpenCV 5 forgets a closed window altogether
+        return True
+
+
+def _destroy(title: str) -> None:
+    if not _is_closed(title):
+        cv2.destroyWindow(title)
+        cv2.waitKey(1)
+
+
+def _wait_key(title: str, seconds: float) -> int:
+    """The key pressed within `seconds` (0: any time), or 255; at once where the window is closed."""
+    until = time.monotonic() + (seconds or float("inf"))
+    while True:  # asked again and again: a closed window ends no wait by itself
+        key = cv2.waitKey(50) & 0xFF
+        if key != 255 or time.monotonic() >= until or _is_closed(title):
+            return key
 
 
 def _write_rate(canvas: np.ndarray, rate: float | None) -> None:
