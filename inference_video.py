@@ -38,7 +38,7 @@ from utils.frame_lines import FrameLines
 from utils.live import open_source
 from utils.pipeline import Pipeline
 from utils.runs import check_free, output_dir
-from utils.video import VideoWriter
+from utils.video_writer import VideoWriter
 from utils.window import VideoWindow, display_problem, show_figure
 
 INFERENCE_ROOT = Path("outputs/inference")
@@ -53,7 +53,9 @@ def main(args) -> int:
         stem = output_stem(args.input)
         if args.output:  # said before anything is computed
             check_free(args.output, (f"{stem}.mp4", f"{stem}.jsonl"))
-        window = open_window(args)
+        for note in source.notes:
+            print(f"note: {note}")
+        window = open_window(args, str(source.path))
         predict, class_names = build_predictor(
             args, threshold=min(args.threshold, FOLLOWED) if args.track else args.threshold
         )
@@ -68,8 +70,10 @@ def main(args) -> int:
                 run.report()
                 return 130
         run.report()
-        if args.mpl_show and run.last is not None and (problem := show_figure(args.input, run.last)):
+        if args.mpl_show and run.last is not None and (problem := show_figure(str(source.path), run.last)):
             print(f"note: --mpl-show: {problem}")
+        if run.writer.damaged_sound:
+            print(f"note: {run.writer.damaged_sound} packets of its sound are damaged and left out")
         if source.missing:
             print(f"warning: {source.missing}", file=sys.stderr)
         return 1 if source.missing else 0
@@ -212,7 +216,7 @@ def output_stem(source: str) -> str:
     return Path(source).stem
 
 
-def open_window(args) -> VideoWindow | None:
+def open_window(args, title: str) -> VideoWindow | None:
     """A window where --show-image asks for one and one can be opened; else the file is all, and it says why."""
     if not args.show_image:
         return None
@@ -220,7 +224,7 @@ def open_window(args) -> VideoWindow | None:
         print(f"note: no window: {problem}; the result goes to the file alone")
         return None
     print("keys in the window: space pauses, s saves the picture, q or Esc ends")
-    return VideoWindow(args.input)
+    return VideoWindow(title)
 
 
 def build_tracker(rate, threshold: float):

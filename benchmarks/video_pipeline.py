@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from torch_utils.stream import detect
 from utils.draw import draw_boxes
 from utils.errors import ToolkitError, stop
 from utils.pipeline import Pipeline
-from utils.video import VideoReader, VideoWriter
+from utils.video import VideoReader
+from utils.video_writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -105,7 +107,7 @@ class Bench:
         for result in results:
             found = result.detections.above(0.5)
             image = draw_boxes(result.frame.image, found.boxes, found.labels, self.class_names, scores=found.scores)
-            writer.write(image, result.frame)
+            writer.write(image, replace(result.frame, audio=()))  # its sound belongs to another reader
             yield result.frame.index
 
 

@@ -35,10 +35,15 @@ def write_clip(
     audio: str | None = None,
     codec: str = "libx264",
     rotation: int = 0,
+    pixel_aspect: Fraction | None = None,
+    sound_ms: int = 0,
     picture=numbered,
 ) -> Path:
-    """Write one numbered frame per time stamp, and a tone of the same length encoded by `audio`."""
-    clock = Fraction(1, 90_000)
+    """Write one numbered frame per time stamp, and a tone encoded by `audio`, as long as they or `sound_ms`.
+
+    AVI counts frames: there the clip must have a constant 25 frames per second.
+    """
+    clock = Fraction(1, 25) if path.suffix == ".avi" else Fraction(1, 90_000)
     options = {"preset": "ultrafast", "g": "12", "bf": "2"} if codec == "libx264" else {}
     with av.open(path, "w") as output:
         rate = 25
@@ -46,6 +51,8 @@ def write_clip(
         video.width, video.height = size_wh
         video.pix_fmt = "yuv420p" if not any(side % 2 for side in size_wh) else "yuv444p"
         video.codec_context.time_base = clock if codec == "libx264" else Fraction(1, rate)
+        if pixel_aspect:
+            video.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             video.set_display_rotation(rotation)
         tone = output.add_stream(audio, rate=48_000) if audio else None
@@ -63,6 +70,9 @@ def write_clip(
                 output.mux(tone.encode(_tone(sample)))
                 sample += 1024
         output.mux(video.encode(None))
+        while tone and sample < sound_ms * 48:
+            output.mux(tone.encode(_tone(sample)))
+            sample += 1024
         if tone:
             output.mux(tone.encode(None))
     return path

@@ -163,7 +163,7 @@ def run_on_dropping(checkpoint, tmp_path, *options, most):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Dropping)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        address = f"http://127.0.0.1:{server.server_port}/gate.mjpg"
+        address = f"http://guest:secret@127.0.0.1:{server.server_port}/gate.mjpg"
         return run(checkpoint, address, "-th", "1", "-o", "out", *options, cwd=tmp_path)
     finally:
         server.shutdown()
@@ -185,6 +185,7 @@ def test_a_stream_that_drops_is_reached_again(checkpoint, tmp_path):
 def test_a_server_that_always_hangs_up_is_given_up(checkpoint, tmp_path):
     done = run_on_dropping(checkpoint, tmp_path, "--reconnect", "2", most=100)
     assert done.returncode == 1 and "given up after 2 tries" in done.stderr, done.stderr
+    assert "://...@127.0.0.1" in done.stderr and "secret" not in done.stdout + done.stderr
     assert 3 <= Dropping.connections < 10  # FFmpeg itself may knock again
 
 

@@ -13,7 +13,8 @@ from utils.containers import VideoError
 from utils.frame_lines import FrameLines
 from utils.live import LiveReader, _Camera, open_source
 from utils.pipeline import Pipeline
-from utils.video import VideoReader, VideoWriter
+from utils.video import VideoReader
+from utils.video_writer import VideoWriter
 
 CONSTANT = [number * 40 for number in range(60)]
 VARIABLE = np.cumsum(np.random.default_rng(3).integers(17, 140, 60)).tolist()
@@ -186,17 +187,17 @@ def test_a_camera_that_is_not_there():
 def test_a_camera_that_drops_is_opened_again_and_given_up_in_the_end(tmp_path, capsys):
     clip = write_clip(tmp_path / "clip.avi", CONSTANT[:6], codec="mpeg4")
     camera = _Camera(str(clip))  # OpenCV opens a file like a device; it "drops" at its end
-    with LiveReader(camera, every=1, start=0.0, end=None, reconnects=1) as reader:
+    with LiveReader(camera, every=1, start=0.0, end=None, reconnects=2) as reader:
         frames = []
         for frame in reader:
             frames.append(frame)
             if len(frames) == 9:
                 clip.unlink()
         assert [number_of(frame.image) for frame in frames] == [*range(6), *range(6)]
-        assert "given up after 1 tries" in reader.missing and "cannot be opened" in reader.missing
+        assert "given up after 2 tries" in reader.missing and "cannot be opened" in reader.missing
     times = [frame.time for frame in frames]
     assert times == sorted(times) and times[6] - times[5] > 0.9  # it waited a second
-    assert "trying again in 1 s, 1 of 1" in capsys.readouterr().out
+    assert "trying again in 1 s, 1 of 2" in capsys.readouterr().out
 
 
 def test_stages_keep_order_and_count():

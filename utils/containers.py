@@ -1,5 +1,7 @@
 """Video containers: opened, with what is wrong in the user's words, and written anew with the index in front."""
 
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -21,7 +23,7 @@ def open_container(path: Path | str, **options) -> av.container.InputContainer:
         try:
             return av.open(path, metadata_errors="replace", **options)
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{path}: cannot be opened as a stream: {reason(error)}") from error
+            raise VideoError(f"{without_password(path)}: cannot be opened as a stream: {reason(error)}") from error
     path = Path(path)
     if path.is_dir():
         raise VideoError(f"{path} is a folder, expected a video file; inference.py takes folders of images")
@@ -51,6 +53,17 @@ def find_video_stream(container: av.container.InputContainer, path: Path | str) 
     raise VideoError(f"{path}: has no video stream, found {', '.join(kinds) or 'nothing'}")
 
 
+def duration_of(stream: av.VideoStream) -> Fraction | None:
+    """When a stream ends, in seconds by its own time stamps; None where the file does not tell."""
+    if stream.duration:
+        return (stream.duration + (stream.start_time or 0)) * stream.time_base
+    try:  # Matroska has it as a tag, such as 00:00:02.400000000
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+    except (KeyError, ValueError):
+        return None
+
+
 def put_index_first(source: Path, target: Path) -> None:
     """Copy the streams of `source` into the MP4 `target`, index in front: a browser plays it while it loads."""
     with av.open(source) as old, av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as new:
@@ -59,6 +72,11 @@ def put_index_first(source: Path, target: Path) -> None:
             if packet.dts is not None:
                 packet.stream = streams[packet.stream_index]
                 new.mux(packet)
+
+
+def without_password(address: Path | str) -> Path | str:
+    """An address as it may be shown and logged: user and password in it left out. A path stays as it is."""
+    return re.sub(r"://[^/?#]*@", "://...@", address) if isinstance(address, str) else address
 
 
 def reason(error: Exception) -> str:

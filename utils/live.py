@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils.containers import VideoError, find_video_stream, open_container, reason
+from utils.containers import VideoError, find_video_stream, open_container, reason, without_password
 from utils.video import DEFAULT_RATE, Frame, VideoReader, upright
 
 TIME_BASE = Fraction(1, 90_000)
@@ -55,7 +55,7 @@ class LiveReader:
 
     live = True
     total = None
-    audio_streams = tail = ()
+    audio_streams = tail = notes = ()
     time_base = TIME_BASE
 
     def __init__(self, connection, *, every: int, start: float, end: float | None, reconnects: int):
@@ -151,14 +151,15 @@ class _Camera:
 class _Address:
     """A network stream through FFmpeg."""
 
-    def __init__(self, name: str, container: av.container.InputContainer):
-        self.name = name
+    def __init__(self, address: str, container: av.container.InputContainer):
+        self.name = without_password(address)
+        self._address = address
         self._use(container)
         self.rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
 
     def read(self) -> np.ndarray | None:
         if self._container is None:
-            self._use(open_container(self.name, **_network_options(self.name)))
+            self._use(open_container(self._address, **_network_options(self._address)))
         try:
             return next(self._images)
         except StopIteration:

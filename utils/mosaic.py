@@ -54,9 +54,7 @@ def _window(sample: Sample, limit_hw: tuple[int, int], rng: np.random.Generator,
         _cut(side, round(side * window / scaled), rng)
         for side, window, scaled in zip(sample.size_hw, window_hw, scaled_hw, strict=True)
     )
-    crop = Sample(
-        sample.image[y : y + height, x : x + width], sample.boxes - np.float32([x, y, x, y]), sample.labels
-    )
+    crop = Sample(sample.image[y : y + height, x : x + width], sample.boxes - np.float32([x, y, x, y]), sample.labels)
     return clip_and_drop(stretch(crop, window_hw))
 
 

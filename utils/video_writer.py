@@ -1,0 +1,146 @@
+"""Frames into H.264 files."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from utils.audio import LONGEST, AudioTrack
+from utils.containers import VideoError, put_index_first
+from utils.runs import atomic_path
+from utils.video import Frame, exact
+
+BT709 = 1  # in each of FFmpeg's lists: matrix, primaries, transfer
+LIMITED_RANGE = 1
+FINEST = Fraction(1, 90_000)  # seconds; in finer units an MP4 holds no pause of hours
+
+
+class VideoWriter:
+    """An H.264 MP4 with the time stamps it is given, for browsers and players; a context manager.
+
+    While it is written the file is fragmented, so that it plays up to its last two seconds even when the process is
+    killed. `close` puts the index in front (faststart), without touching the pictures. Nothing is written before the
+    first frame; later frames of another size are scaled to the first's. Odd sizes grow by a repeated edge pixel.
+
+    Args:
+        path: file to write, ending in .mp4; refused where it exists.
+        rate: frames per second, about. time_base: unit of the time stamps.
+        start: seconds, time of the source that becomes 0.
+        audio_streams: of the source, whose packets come with the frames.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rate: Fraction,
+        time_base: Fraction,
+        start: float = 0.0,
+        audio_streams: Sequence[av.AudioStream] = (),
+    ):
+        self.path = Path(path)
+        self.frames = 0
+        if self.path.exists():
+            raise VideoError(f"{self.path} is there already and is never overwritten: move it away, or give another -o")
+        self._rate, self._start = rate, exact(start)
+        self._time_base = time_base if FINEST <= time_base <= 1 else FINEST
+        self._audio_streams = audio_streams
+        self._tracks: dict[int, AudioTrack] = {}
+        self._output = self._stream = None
+        self._last = -1
+
+    def write(self, image: np.ndarray, frame: Frame) -> None:
+        """Append `image`, RGB uint8 (H, W, 3), in the place of `frame`, and the sound before it."""
+        try:
+            if self._output is None:
+                self._open(image, frame.pixel_aspect)
+            self.write_audio(frame.audio)
+            self._mux(image, frame)
+        except (av.FFmpegError, OSError, OverflowError) as error:  # overflow: the time stamps of damaged files
+            raise VideoError(f"{self.path} cannot be written: {error}") from error
+        self.frames += 1
+
+    @property
+    def damaged_sound(self) -> int:
+        """How many packets of sound were left out because they could not be decoded, or came out of order."""
+        return sum(track.damaged for track in self._tracks.values())
+
+    def write_audio(self, packets: Sequence[av.Packet]) -> None:
+        """Append sound; before the first frame there is no file to append to, and it is left out."""
+        if self._output is None:
+            return
+        try:
+            for packet in packets:
+                self._tracks[packet.stream_index].write(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.path} cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Finish the file. Raises VideoError where the disk is full; what was written before plays nevertheless."""
+        if self._output is None:
+            return
+        output, self._output = self._output, None
+        if not self.frames:  # the first frame failed, and its error is the one to be seen
+            with suppress(av.FFmpegError, OSError):
+                output.close()
+            self.path.unlink(missing_ok=True)
+            return
+        try:
+            output.mux(self._stream.encode(None))
+            for track in self._tracks.values():
+                track.finish()
+            output.close()
+            with atomic_path(self.path) as partial:
+                put_index_first(self.path, partial)
+        except (av.FFmpegError, OSError) as error:
+            with suppress(av.FFmpegError):
+                output.close()
+            if not self.path.exists() or not self.path.stat().st_size:
+                self.path.unlink(missing_ok=True)
+                raise VideoError(f"{self.path} cannot be written: {error}") from error
+            raise VideoError(f"{self.path} is not complete, its beginning plays: {error}") from error
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _open(self, image: np.ndarray, pixel_aspect: Fraction) -> None:
+        flags = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
+        self._output = av.open(self.path, "w", format="mp4", options=flags)
+        # A key frame every two seconds: where players can jump to, and what a killed process loses at most.
+        options = {"preset": "veryfast", "crf": "20", "g": str(max(1, round(self._rate * 2))), "rc-lookahead": "10"}
+        self._stream = stream = self._output.add_stream("libx264", rate=self._rate, options=options)
+        stream.height, stream.width = (side + side % 2 for side in image.shape[:2])
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = self._time_base
+        context.sample_aspect_ratio = pixel_aspect
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED_RANGE
+        for source in self._audio_streams:
+            self._tracks[source.index] = AudioTrack(self._output, source, self._start)
+
+    def _mux(self, image: np.ndarray, frame: Frame) -> None:
+        size = (self._stream.width, self._stream.height)
+        height, width = image.shape[:2]
+        if (width + width % 2, height + height % 2) != size:  # a stream that came back with another camera
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        elif (width, height) != size:
+            image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        # Damaged files and fast cameras give two frames at one instant, which players refuse, and pauses of days, at
+        # which FFmpeg ends the process.
+        ticks, longest = round((frame.time - self._start) / self._time_base), round(LONGEST / self._time_base)
+        self._last = ticks if 0 < ticks - self._last <= longest else self._last + 1
+        picture.pts, picture.time_base = self._last, self._time_base
+        if frame.duration:
+            picture.duration = min(round(frame.duration / self._time_base), longest)
+        self._output.mux(self._stream.encode(picture))
