@@ -125,9 +125,9 @@ def _read(path: Path):
         with torch.serialization.safe_globals(_NUMPY_GLOBALS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        detail = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line), "")
+        detail = next((f"{line.strip()} " for line in str(error).splitlines() if "global" in line.lower()), "")
         raise CheckpointError(
-            f"{path}: refused, because it is not a checkpoint of tensors and plain values. {detail} "
+            f"{path}: refused, because it is not a checkpoint of tensors and plain values. {detail}"
             "Loading such a file could run code. If you trust its origin, save its state dict again with torch.save."
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
