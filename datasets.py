@@ -1,7 +1,6 @@
 """Annotations on disk to batches in memory."""
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -10,18 +9,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from utils.annotations import Annotation
+from utils.augment import Made, SampleMaker
 from utils.errors import DatasetError
-from utils.geometry import model_scale
 from utils.images import read_image
-from utils.mosaic import mosaic
-from utils.sample import Sample, resize_sample
-from utils.transforms import Augmenter
+from utils.repeats import draw_epoch, epoch_length
+from utils.sample import Sample
+from utils.shares import share_of
+from utils.signals import ignore_signals
 
 # Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there
 # are to be none in the parent, before its first image; workers are the parallelism.
 cv2.setNumThreads(1)
-
-MOSAIC_SHARE = 0.5  # of the training samples; the others are whole images, which is what the network meets later
 
 
 class DetectionDataset(Dataset):
@@ -35,12 +33,18 @@ class DetectionDataset(Dataset):
     | target["boxes"]      | (N, 4)      | float32 | xyxy in pixels of this image; N may be 0                         |
     | target["labels"]     | (N,)        | int64   | from 1; 0 is the background                                      |
     | target["image_id"]   | ()          | int64   | position in `annotations`                                        |
-    | target["sources"]    | (1,) or (4,)| int64   | positions of all images in it, more than one in a mosaic         |
+    | target["sources"]    | (1..4,)     | int64   | positions of all images in it, more than one in a mix            |
+    | target["short_side"] |             | int     | to resize this image to, in pixels; only with "multi-scale"      |
 
     For training, an image is shrunk to the size that the model will use, by the model's own interpolation, before it is
-    augmented; it is never enlarged here. For evaluation images are as on disk.
+    augmented; it is enlarged only in mixes and by "lsj". For evaluation images are as on disk.
 
-    A training item is asked for by `(epoch, index)` and depends on those and `seed` alone.
+    A training item is asked for by `(epoch, index)`, epochs from 1, and depends on those and `seed` alone. An index
+    beyond the number of images is a further copy, augmented differently: `image + copy * number`.
+
+    Args:
+        augment: names from `utils.augmentations.AUGMENTATIONS`, for training; "flip" is always among them.
+        mix_until: last epoch with mosaics and other mixes; None for all.
     """
 
     def __init__(
@@ -49,43 +53,36 @@ class DetectionDataset(Dataset):
         *,
         img_size: int,
         training: bool,
-        use_mosaic: bool = False,
-        preset: str = "flip",
+        augment: Collection[str] = (),
+        mix_until: int | None = None,
         seed: int = 0,
     ):
         self.annotations = annotations
-        self.img_size = img_size
-        self.use_mosaic = training and use_mosaic
-        self.augment = Augmenter(preset) if training else None
         self.seed = seed
+        self.make = None
+        if training:
+            counts = [len(annotation.labels) for annotation in annotations]
+            self.make = SampleMaker(augment, counts, img_size, mix_until=mix_until)
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        sources = [index]
-        if self.augment is None:
-            sample = self.load(index)
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, dict[str, Tensor | int]]:
+        epoch, index = key if isinstance(key, tuple) else (0, range(len(self))[key])
+        image_id = index % len(self)
+        if self.make is None:
+            made = Made(self.load(image_id), [image_id])
         else:
-            rng = np.random.default_rng([self.seed, epoch, index])
-            if self.use_mosaic and rng.random() < MOSAIC_SHARE:
-                sources += rng.integers(len(self), size=3).tolist()
-                tiles = [self.load(source) for source in sources]
-                sample = mosaic([tiles[i] for i in rng.permutation(4)], rng, self.img_size)
-            else:
-                sample = self.load(index)
-                scale = model_scale(sample.image.shape[:2], self.img_size)
-                if scale < 1:
-                    sample = resize_sample(sample, scale)
-            sample = self.augment(sample, int(rng.integers(2**32)))
+            made = self.make(self.load, image_id, np.random.default_rng([self.seed, epoch, index]), epoch)
         target = {
-            "boxes": torch.from_numpy(sample.boxes),
-            "labels": torch.from_numpy(sample.labels),
-            "image_id": torch.tensor(index),
-            "sources": torch.tensor(sources),
+            "boxes": torch.from_numpy(made.sample.boxes),
+            "labels": torch.from_numpy(made.sample.labels),
+            "image_id": torch.tensor(image_id),
+            "sources": torch.tensor(made.sources),
         }
-        return torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))), target
+        if made.short_side is not None:
+            target["short_side"] = made.short_side
+        return torch.from_numpy(np.ascontiguousarray(made.sample.image.transpose(2, 0, 1))), target
 
     def load(self, index: int) -> Sample:
         """The image as on disk with its boxes. Raises DatasetError where the file is no longer what was scanned."""
@@ -103,23 +100,74 @@ class DetectionDataset(Dataset):
         return [str(self.annotations[source].image_path) for source in target["sources"].tolist()]
 
 
-class EpochSampler(Sampler):
-    """Shuffled `(epoch, index)` keys. The order depends on seed and epoch alone; set `.epoch` before iterating.
+class EpochBatches(Sampler):
+    """An epoch's batches of shuffled `(epoch, index)` keys; set `.epoch` before iterating, `.start` to leave some out.
 
-    The epoch travels in the key because workers that live through all epochs never see a change of their data set.
+    The order depends on seed and epoch alone. Of `size` processes each takes its part of every batch, by `share_of`;
+    where that is none, the batch's first key. The epoch travels in the key because workers that live through all epochs
+    never see a change of their data set.
+
+    Args:
+        length: number of images.
+        repeats: how often each image comes in an epoch on average, (length,) from 1 on, by `utils.repeats`; once each
+            where it is None. Indices of further copies are those of `DetectionDataset`.
     """
 
-    def __init__(self, length: int, seed: int):
-        self.length = length
-        self.seed = seed
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        size: int = 1,
+        repeats: np.ndarray | None = None,
+    ):
+        if repeats is not None and len(repeats) != length:
+            raise ValueError(f"repeats: expected {length}, one for each image, got {len(repeats)}")
+        self.length = length if repeats is None else epoch_length(repeats)
+        self.batch_size, self.seed, self.repeats = batch_size, seed, repeats
+        self.rank, self.size = rank, size
         self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
-        return self.length
+        """Batches of a whole epoch, whatever `start` is."""
+        return -(-self.length // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        return iter([(self.epoch, index) for index in order.tolist()])
+    def whole(self, number: int) -> int:
+        """Images in batch `number`, counted from 0, of all processes together."""
+        return min(self.batch_size, self.length - number * self.batch_size)
+
+    def keys(self) -> list[tuple[int, int]]:
+        """The epoch's keys in order, of all processes together."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.length if self.repeats is None else draw_epoch(self.repeats, rng))
+        return [(self.epoch, index) for index in order.tolist()]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys = self.keys()
+        for number in range(self.start, len(self)):
+            batch = keys[number * self.batch_size :][: self.whole(number)]
+            part = share_of(len(batch), self.rank, self.size)
+            yield batch[part.first : part.first + part.count] or batch[:1]
+
+
+class DealtBatches(Sampler):
+    """Batches of positions 0 .. length - 1 in order, of which process `rank` of `size` takes every `size`-th.
+
+    The batches are those of a single process, because an image's neighbours decide its padding.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, rank: int = 0, size: int = 1):
+        batches = [list(range(start, min(start + batch_size, length))) for start in range(0, length, batch_size)]
+        self.batches = batches[rank::size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
 
 
 def collate(items: Sequence[tuple[Tensor, dict]]) -> tuple[tuple[Tensor, ...], tuple[dict, ...]]:
@@ -128,13 +176,26 @@ def collate(items: Sequence[tuple[Tensor, dict]]) -> tuple[tuple[Tensor, ...], t
     return images, targets
 
 
-def build_loader(dataset: DetectionDataset, *, batch_size: int, workers: int, pin: bool = False) -> DataLoader:
-    """Batches of a training set in `EpochSampler`'s order, or of an evaluation set in order."""
-    training = dataset.augment is not None
+def build_loader(
+    dataset: DetectionDataset,
+    *,
+    batch_size: int,
+    workers: int,
+    pin: bool = False,
+    rank: int = 0,
+    size: int = 1,
+    repeats: np.ndarray | None = None,
+) -> DataLoader:
+    """Batches of a training set by `EpochBatches`, where `batch_size` is that of all processes together, or of an
+    evaluation set by `DealtBatches`. `repeats` is for training, as in `EpochBatches`.
+    """
+    if dataset.make is not None:
+        batches = EpochBatches(len(dataset), batch_size, dataset.seed, rank=rank, size=size, repeats=repeats)
+    else:
+        batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size)
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(dataset), dataset.seed) if training else None,
+        batch_sampler=batches,
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -144,4 +205,4 @@ def build_loader(dataset: DetectionDataset, *, batch_size: int, workers: int, pi
 
 
 def _init_worker(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    ignore_signals()  # they are the main process's to answer

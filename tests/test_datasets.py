@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import DetectionDataset, EpochSampler, build_loader
+from datasets import DetectionDataset, EpochBatches, build_loader
 from utils.annotations import Annotation
 from utils.errors import DatasetError
 
@@ -25,12 +25,12 @@ def annotations(tmp_path):
     return made
 
 
-def epochs_of(annotations, workers, epochs=(1, 2), preset="train", seed=7):
-    data = DetectionDataset(annotations, img_size=96, training=True, use_mosaic=True, preset=preset, seed=seed)
-    loader = build_loader(data, batch_size=2, workers=workers)
+def epochs_of(annotations, workers, epochs=(1, 2), augment=("mosaic", "train"), seed=7, repeats=None):
+    data = DetectionDataset(annotations, img_size=96, training=True, augment=augment, seed=seed)
+    loader = build_loader(data, batch_size=2, workers=workers, repeats=repeats)
     result = []
     for epoch in epochs:
-        loader.sampler.epoch = epoch
+        loader.batch_sampler.epoch = epoch
         result.append(
             [(image, target) for images, targets in loader for image, target in zip(images, targets, strict=True)]
         )
@@ -39,7 +39,9 @@ def epochs_of(annotations, workers, epochs=(1, 2), preset="train", seed=7):
 
 def same(first, second):
     return all(
-        torch.equal(image, other) and all(torch.equal(target[key], there[key]) for key in target)
+        torch.equal(image, other)
+        and target.keys() == there.keys()
+        and all(torch.equal(torch.as_tensor(target[key]), torch.as_tensor(there[key])) for key in target)
         for (image, target), (other, there) in zip(first, second, strict=True)
     )
 
@@ -60,8 +62,21 @@ def test_samples_do_not_depend_on_workers_and_change_with_epoch_and_seed(annotat
     assert not same(epochs_of(annotations, workers=0, seed=8)[0], alone[0])
 
 
-def test_types_are_what_torchvision_wants(annotations):
-    for image, target in epochs_of(annotations, 0, epochs=range(8))[0]:
+@pytest.mark.parametrize("augment", [("mosaic", "mixup", "copy-paste", "multi-scale"), ("copy-paste", "lsj", "train")])
+def test_every_augmentation_is_decided_by_seed_and_key(annotations, augment):
+    repeats = np.array([1, 2.5, 1, 1.25, 1, 1])
+    alone = epochs_of(annotations, workers=0, augment=augment, repeats=repeats)
+    shared = epochs_of(annotations, workers=2, augment=augment, repeats=repeats)
+    assert len(alone[0]) == len(alone[1]) == 8
+    assert same(alone[0], shared[0]) and same(alone[1], shared[1])
+
+
+MIXES = [("mosaic", "train"), ("mixup",), ("copy-paste",), ("mosaic", "mixup", "copy-paste", "lsj", "train")]
+
+
+@pytest.mark.parametrize("augment", [*MIXES, ("lsj",), ("multi-scale", "mosaic")], ids="+".join)
+def test_types_are_what_torchvision_wants(annotations, augment):
+    for image, target in sum(epochs_of(annotations, 0, epochs=range(1, 5), augment=augment), []):
         assert image.dtype == torch.uint8 and image.shape[0] == 3 and image.is_contiguous()
         assert target["boxes"].dtype == torch.float32 and target["boxes"].shape == (len(target["labels"]), 4)
         assert target["labels"].dtype == torch.int64
@@ -101,14 +116,52 @@ def test_shrinking_gives_the_models_own_pixels(annotations):
     np.testing.assert_allclose(small["boxes"], boxes[0]["boxes"], atol=1e-4)
 
 
-def test_mosaics_name_all_their_files(annotations):
-    data = DetectionDataset(annotations, img_size=96, training=True, use_mosaic=True)
+@pytest.mark.parametrize(("augment", "most"), [("mosaic", 4), ("mixup", 2), ("copy-paste", 2)])
+def test_mixes_name_all_their_files(annotations, augment, most):
+    data = DetectionDataset(annotations, img_size=96, training=True, augment=[augment])
     targets = [data[(epoch, 1)][1] for epoch in range(20)]
     counts = {len(data.names_of(target)) for target in targets}
-    assert counts == {1, 4}
+    assert counts == {1, most}
     assert all(data.names_of(target)[0].endswith("im 1.png") for target in targets)
     plain = DetectionDataset(annotations, img_size=96, training=True)
     assert {len(plain[(epoch, 1)][1]["sources"]) for epoch in range(20)} == {1}
+
+
+def test_the_last_epochs_have_no_mixes(annotations):
+    mixes = ["mosaic", "mixup", "copy-paste"]
+    closed = DetectionDataset(annotations, img_size=96, training=True, augment=mixes, mix_until=3)
+    open_ended = DetectionDataset(annotations, img_size=96, training=True, augment=mixes)
+    for epoch in range(1, 7):
+        items = [[data[(epoch, index)] for index in range(6)] for data in (closed, open_ended)]
+        mixed = [any(len(target["sources"]) > 1 for _, target in of_data) for of_data in items]
+        assert mixed == [epoch <= 3, True]
+        assert same(*items) == (epoch <= 3)
+
+
+def test_the_short_side_is_told_and_images_are_made_for_it(annotations):
+    data = DetectionDataset(annotations, img_size=160, training=True, augment=["multi-scale", "mosaic"])
+    found = {"whole": set(), "mosaic": set()}
+    for epoch in range(1, 40):
+        image, target = data[(epoch, 2)]  # 640x480
+        side, (height, width) = target["short_side"], image.shape[1:]
+        assert type(side) is int
+        kind = "mosaic" if len(target["sources"]) > 1 else "whole"
+        assert (height, width) == ((side, side) if kind == "mosaic" else (side, int(side * 640 / 480)))
+        found[kind].add(side)
+    assert found == {"whole": {96, 128, 160}, "mosaic": {96, 128, 160}}
+    plain = DetectionDataset(annotations, img_size=160, training=True, augment=["mosaic", "lsj"])
+    assert not any("short_side" in plain[(1, index)][1] for index in range(6))
+
+
+def test_further_copies_of_an_image_are_augmented_differently(annotations):
+    data = DetectionDataset(annotations, img_size=96, training=True, augment=["train"])
+    items = [data[(1, 1 + copy * 6)] for copy in range(6)]
+    assert {int(target["image_id"]) for _, target in items} == {1}
+    assert {target["sources"].tolist()[0] for _, target in items} == {1}
+    assert len({image.numpy().tobytes() for image, _ in items}) >= 4
+    for whole in (data, DetectionDataset(annotations, img_size=96, training=False)):
+        with pytest.raises(IndexError):
+            whole[6]
 
 
 def test_a_file_that_changed_since_it_was_scanned_is_named(annotations):
@@ -123,17 +176,50 @@ def test_a_file_that_changed_since_it_was_scanned_is_named(annotations):
 
 
 def test_the_order_is_a_permutation_of_the_epoch():
-    sampler = EpochSampler(50, seed=1)
+    sampler = EpochBatches(50, 4, seed=1)
     orders = []
     for epoch in (1, 2):
         sampler.epoch = epoch
-        keys = list(sampler)
+        keys = [key for batch in sampler for key in batch]
         assert {e for e, _ in keys} == {epoch}
         orders.append([i for _, i in keys])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(50)) and orders[0] != orders[1]
 
 
-def test_one_image_is_a_data_set(annotations):
-    data = DetectionDataset(annotations[1:2], img_size=96, training=True, use_mosaic=True, preset="train")
+def test_repeats_make_every_epoch_equally_long_and_give_each_copy_its_key():
+    repeats = np.linspace(1, 2.3, 50)
+    sampler = EpochBatches(50, 4, seed=1, repeats=repeats)
+    epochs = []
+    for epoch in (1, 2, 3):
+        sampler.epoch = epoch
+        batches = list(sampler)
+        assert [len(batch) for batch in batches] == [sampler.whole(number) for number in range(len(sampler))]
+        keys = [key for batch in batches for key in batch]
+        assert len(keys) == len(set(keys)) == sampler.length == 83
+        assert {key[1] % 50 for key in keys} == set(range(50))
+        assert keys == sampler.keys() and keys != sorted(keys)
+        epochs.append(sorted(index for _, index in keys))
+    assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
+    parts = [EpochBatches(50, 4, seed=1, rank=rank, size=2, repeats=repeats) for rank in range(2)]
+    for part in parts:
+        part.epoch = 3
+    joined = [key for pair in zip(*parts, strict=True) for batch in pair for key in batch]
+    assert joined[: 4 * 20] == keys[: 4 * 20]
+
+
+def test_repeats_of_one_are_each_image_once_and_their_number_is_checked():
+    sampler = EpochBatches(50, 4, seed=1, repeats=np.ones(50))
+    keys = sampler.keys()
+    assert sorted(index for _, index in keys) == list(range(50)) and len(sampler) == 13
+    with pytest.raises(ValueError, match="expected 50, one for each image, got 3"):
+        EpochBatches(50, 4, seed=1, repeats=np.ones(3))
+
+
+@pytest.mark.parametrize("augment", MIXES, ids="+".join)
+@pytest.mark.parametrize("which", [0, 1])  # without and with an object
+def test_one_image_is_a_data_set(annotations, augment, which):
+    data = DetectionDataset(annotations[which : which + 1], img_size=96, training=True, augment=augment)
     loader = build_loader(data, batch_size=4, workers=0)
-    assert [len(images) for images, _ in loader] == [1]
+    for epoch in range(1, 9):
+        loader.batch_sampler.epoch = epoch
+        assert [len(images) for images, _ in loader] == [1]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from utils.crops import random_crop
 from utils.geometry import model_scale
-from utils.sample import FILL, Sample, clip_and_drop, resized_hw, stretch
+from utils.sample import FILL, Sample
 
 # Nearer the edge, two of the tiles are slivers in which next to no object keeps enough of itself to count.
 CENTRE_RANGE = (0.2, 0.8)
@@ -35,30 +36,10 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -
     for i, sample in enumerate(samples):
         right, below = i % 2, i // 2
         quarter_hw = (img_size - centre_y if below else centre_y, img_size - centre_x if right else centre_x)
-        tile = _window(sample, quarter_hw, rng, img_size)
+        tile = random_crop(sample, model_scale(sample.size_hw, img_size), quarter_hw, rng)
         height, width = tile.size_hw
         x, y = centre_x - (0 if right else width), centre_y - (0 if below else height)
         canvas[y : y + height, x : x + width] = tile.image
         boxes.append(tile.boxes + np.float32([x, y, x, y]))
         labels.append(tile.labels)
     return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
-
-
-def _window(sample: Sample, limit_hw: tuple[int, int], rng: np.random.Generator, img_size: int) -> Sample:
-    """A random window of the sample at model scale, as large as `limit_hw` and the image allow."""
-    scaled_hw = resized_hw(sample.size_hw, model_scale(sample.size_hw, img_size))
-    window_hw = tuple(map(min, scaled_hw, limit_hw))
-    # Cut before resizing, which then touches only pixels that stay. The cut is in whole source pixels, and the boxes
-    # follow it exactly; the scale is off by less than half a source pixel over the window.
-    (y, height), (x, width) = (
-        _cut(side, round(side * window / scaled), rng)
-        for side, window, scaled in zip(sample.size_hw, window_hw, scaled_hw, strict=True)
-    )
-    crop = Sample(sample.image[y : y + height, x : x + width], sample.boxes - np.float32([x, y, x, y]), sample.labels)
-    return clip_and_drop(stretch(crop, window_hw))
-
-
-def _cut(side: int, length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Where a cut of about `length` pixels starts, uniformly, and its true length."""
-    length = max(1, length)
-    return int(rng.integers(0, side - length, endpoint=True)), length

@@ -83,9 +83,9 @@ def resize_sample(sample: Sample, scale: float) -> Sample:
     return stretch(sample, resized_hw(sample.size_hw, scale))
 
 
-def stretch(sample: Sample, size_hw: tuple[int, int]) -> Sample:
+def stretch(sample: Sample, size_hw: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Sample:
     """The sample resized to exactly `size_hw`, (height, width) in pixels."""
     (old_height, old_width), (height, width) = sample.size_hw, size_hw
-    image = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
+    image = cv2.resize(sample.image, (width, height), interpolation=interpolation)
     ratios = np.array([width / old_width, height / old_height] * 2)
     return Sample(image, (sample.boxes * ratios).astype(np.float32), sample.labels)

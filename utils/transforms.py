@@ -28,6 +28,17 @@ def _train(A) -> list:
         A.Affine(
             scale=(0.6, 1.6), translate_percent=(-0.2, 0.2), keep_ratio=True, balanced_scale=True, fill=FILL, p=0.5
         ),
+        *_photometric(A),
+    ]
+
+
+def _train_in_place(A) -> list:
+    """For images whose scale and place are decided: a further shift may lose a small one altogether."""
+    return [A.HorizontalFlip(p=0.5), *_photometric(A)]
+
+
+def _photometric(A) -> list:
+    return [
         A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.4),
         A.ColorJitter(brightness=(1, 1), contrast=(1, 1), saturation=(0.6, 1.4), hue=(-0.03, 0.03), p=0.3),
         A.RandomGamma(gamma_limit=(75, 130), p=0.2),
@@ -38,7 +49,7 @@ def _train(A) -> list:
     ]
 
 
-PRESETS = {"flip": _flip, "train": _train}
+PRESETS = {"flip": _flip, "train": _train, "train-in-place": _train_in_place}
 
 
 class Augmenter:

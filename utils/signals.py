@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM: an exception as a rule, a note while something must not be torn apart."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+NOTICE = b"\nstopping after the current step, then saving; once more stops at once, without saving\n"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end; `status` is what to exit with, 130 for Ctrl-C and 143 for SIGTERM."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+class Signals:
+    """Answers SIGINT and SIGTERM from now on: they raise `Stopped`, wherever the program is.
+
+    Within `held()` the first is only noted, for `check()` to raise at a moment that suits; a second ends the process
+    there and then, unless it is `patient`. A signal that the process was started to ignore, as nohup and `&` do, stays
+    ignored.
+    """
+
+    def __init__(self, *, patient: bool = False):
+        self.noted = 0
+        self._patient = patient
+        self._holding = False
+        for number in ASKING_TO_STOP:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._answer)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While this lasts, signals are noted; one that nobody has raised by the end is raised then."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise `Stopped` if a signal has been noted."""
+        if self.noted:
+            raise Stopped(self.noted)
+
+    def _answer(self, number: int, frame) -> None:
+        if not self._holding:
+            raise Stopped(number)
+        if self.noted:
+            if self._patient:
+                return
+            os._exit(128 + number)  # no clean-up: a full queue or a dead disk may be why it was asked twice
+        self.noted = number
+        with contextlib.suppress(OSError):  # nobody may be listening any more
+            os.write(2, NOTICE)  # print() may be what was interrupted, and cannot be entered twice
+
+
+def ignore_signals() -> None:
+    """For a helper process: a terminal and a scheduler signal the whole group, and only the main one is to answer."""
+    for number in ASKING_TO_STOP:
+        signal.signal(number, signal.SIG_IGN)
