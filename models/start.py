@@ -6,6 +6,19 @@ from models.weights import load_whole, transfer
 from torch_utils.checkpoint import load_checkpoint
 from utils.errors import ConfigError
 
+# What a resumed run cannot change, and its name in a message.
+FIXED = {
+    "recipe": "--recipe",
+    "img_size": "--img-size",
+    "optimizer": "--optimizer",
+    "global_batch": "images per step (--batch-size x --accumulate x processes)",
+    "backbone_lr": "--backbone-lr",
+    "ema": "--ema",
+    "freeze_layers": "--freeze-layers",
+    "freeze_bn": "--freeze-bn",
+    "sync_bn": "--sync-bn",
+}
+
 
 def start_model(args, config, log):
     """A model for a new run: trained weights, another run's checkpoint, or random weights."""
@@ -62,11 +75,11 @@ def resume_model(args, config, resumed):
             f"{resumed.path.name} has no training state of this toolkit: --resume-training needs a last_model.pth"
         )
     begun = resumed.content.get("training", {}).get("arguments", {})
-    for key in ("img_size", "optimizer", "batch_size", "freeze_layers", "freeze_bn"):
+    for key, flag in FIXED.items():
         if getattr(args, key) is None:
             setattr(args, key, begun.get(key))
         elif key in begun and getattr(args, key) != begun[key]:
-            differences.append(f"{key}: the run has {begun[key]}, here it is {getattr(args, key)}")
+            differences.append(f"{flag}: the run has {begun[key]}, here it is {getattr(args, key)}")
     if differences:
         raise ConfigError(
             f"{resumed.path} cannot be resumed:\n  " + "\n  ".join(differences) + "\n  "

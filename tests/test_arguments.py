@@ -41,6 +41,17 @@ def test_short_and_other_spellings():
     assert training_arguments(short).schedule == "cosine"
 
 
+def test_a_recipe_sets_defaults_and_flags_win():
+    args = training_arguments([*CONFIG, "--recipe", "v2-paper"])
+    assert (args.epochs, args.augment, args.sync_bn, args.weight_decay) == (400, ["lsj"], True, 4e-5)
+    args = training_arguments([*CONFIG, "--recipe", "v2-paper", "--epochs", "3", "--no-sync-bn", "--augment", "mixup"])
+    assert (args.epochs, args.augment, args.sync_bn, args.img_size) == (3, ["mixup"], False, 800)
+    assert training_arguments(CONFIG).augment == ["mosaic"]
+    assert training_arguments([*CONFIG, "-uta", "-nm"]).augment == ["train"]
+    assert training_arguments([*CONFIG, "--augment", "copy-paste", "mosaic", "-nm"]).augment == ["copy-paste"]
+    assert training_arguments([*CONFIG, "--ema"]).ema == 0.999 and training_arguments(CONFIG).ema is None
+
+
 def test_the_last_word_on_the_schedule_counts():
     assert training_arguments([*CONFIG, "-ca", "--schedule", "constant"]).schedule == "constant"
 
@@ -66,6 +77,10 @@ def test_a_resumed_run_keeps_its_arguments_and_the_command_line_wins(tmp_path, m
         ((), "--config: which data set"),
         ((*CONFIG, "-r"), "--resume-training takes"),
         ((*CONFIG, "-r", "-pn", "a", "--exist-ok"), "--exist-ok starts one over"),
+        ((*CONFIG, "--augment", "mosiac"), "'mosiac' is unknown .did you mean mosaic"),
+        ((*CONFIG, "--augment", "lsj", "multi-scale"), "lsj and multi-scale contradict each other"),
+        ((*CONFIG, "--find-lr", "--find-batch-size"), "one after the other"),
+        ((*CONFIG, "-r", "-pn", "a", "--find-lr"), "leave --resume-training out"),
         ((*CONFIG, "-w", "a.pth", "--pretrained", "coco"), "leave --pretrained out"),
         ((*CONFIG, "-w", "a.pth", "--backbone-weights", "b.pth"), "leave --backbone-weights out"),
         ((*CONFIG, "--backbone-weights", "b.pth", "--pretrained", "imagenet"), "leave --pretrained out"),

@@ -9,13 +9,15 @@ from torch import nn
 
 from models import create_model
 from torch_utils.coco_eval import CocoEvaluator
-from torch_utils.engine import Trainer, evaluate, train_one_epoch
+from torch_utils.engine import Trainer, train_one_epoch
+from torch_utils.evaluation import evaluate
 from torch_utils.optim import Schedule, build_optimizer
 from torch_utils.predictor import Predictor
 from torch_utils.runtime import pick_amp, pick_device
+from torch_utils.sampling import seed_samplers
 from torch_utils.views import network_view
 from utils.annotations import Annotation
-from utils.errors import ConfigError, TrainingError
+from utils.errors import ConfigError
 
 SMALL = "fasterrcnn_resnet10_fpn_small"
 CPU = torch.device("cpu")
@@ -71,9 +73,10 @@ def test_an_epoch_takes_the_very_steps_of_a_plain_loop():
         nesterov=True,
     )
     expected = []
-    reference.train()
+    samplers = seed_samplers(reference.train())
     for step, (images, targets) in enumerate(batches(), start=3):  # the second epoch of three batches
-        torch.manual_seed((3 << 32) + step)
+        for sampler in samplers:
+            sampler.key, sampler.first = (3, step), 0
         for group in optimizer.param_groups:
             group["lr"] = 0.01 * Schedule("cosine", 6)(step)
         losses = reference([image.float() / 255 for image in images], [dict(t) for t in targets])
@@ -89,35 +92,6 @@ def test_an_epoch_takes_the_very_steps_of_a_plain_loop():
     assert means["train/loss_classifier"] == pytest.approx(np.mean([e["train/loss_classifier"] for e in expected]))
     for (name, mine), theirs in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
         assert torch.allclose(mine.float(), theirs.float(), atol=1e-6), name
-
-
-def test_a_loss_that_is_not_finite_names_losses_and_files_and_spares_the_weights():
-    model = new_model()
-    made = batches()
-    steps = []
-    job = trainer(model)
-    poisoned = model.roi_heads.box_predictor.cls_score
-
-    def poison(module, inputs, output):
-        return output * float("nan") if len(steps) == 1 else output
-
-    poisoned.register_forward_hook(poison, prepend=True)
-    after_first = {}
-
-    def on_steps(records):
-        steps.extend(records)
-
-    def remember(optimizer, args, kwargs):
-        after_first.update({k: v.clone() for k, v in model.named_parameters()})
-
-    job.optimizer.register_step_post_hook(remember)
-    with pytest.raises(TrainingError) as caught:
-        train_one_epoch(job, made, epoch=1, on_steps=on_steps, title="")
-    message = str(caught.value)
-    assert "step 2" in message and "loss_classifier nan" in message and "loss_objectness" in message
-    assert "image_2.jpg, image_3.jpg" in message and "image_0.jpg" not in message
-    assert len(steps) == 1
-    assert all(torch.equal(after_first[k], v) for k, v in model.named_parameters())
 
 
 def test_bfloat16_losses_are_near_those_in_float32():
@@ -144,7 +118,7 @@ def test_evaluate_scores_what_the_predictor_finds():
     evaluator = CocoEvaluator(annotations, ("__background__", "a", "b"))
     metrics = evaluate(predictor, data, evaluator, title="")
     assert set(evaluator.detections) == {0, 1, 2, 3}
-    assert metrics["val/map_50_95"] == pytest.approx(1)  # its own boxes are the ground truth
+    assert metrics["map_50_95"] == pytest.approx(1)  # its own boxes are the ground truth
 
 
 def test_the_predictor_gives_torchvisions_boxes_in_original_pixels():

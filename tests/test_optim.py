@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from torch_utils.optim import SCHEDULES, Schedule, build_optimizer, default_lr, parameter_groups
+from torch_utils.optim import SCHEDULES, Schedule, build_optimizer, default_lr, parameter_groups, set_lr
+from utils.recipes import RECIPES
 
 
 def test_warmup_is_linear_and_never_longer_than_the_run_allows():
@@ -52,6 +53,32 @@ def test_sgd_is_nesterov_with_momentum():
     assert isinstance(build_optimizer("adamw", model, 0.1), torch.optim.AdamW)
     with pytest.raises(ValueError, match="sgd"):
         build_optimizer("lion", model, 0.1)
+
+
+def test_the_backbone_has_groups_of_its_own_where_its_rate_differs():
+    model = nn.Module()
+    model.backbone = nn.Module()
+    model.backbone.body, model.backbone.fpn = nn.Linear(2, 2), nn.Linear(2, 2)
+    model.head = nn.BatchNorm1d(2)
+    optimizer = build_optimizer("sgd", model, 0.1, backbone_lr=0.2)
+    set_lr(optimizer, 0.5)
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    assert len(rates) == 6 and rates[id(model.backbone.body.weight)] == pytest.approx((0.1, 1e-4))
+    assert rates[id(model.backbone.body.bias)] == pytest.approx((0.1, 0))
+    assert rates[id(model.backbone.fpn.weight)] == (0.5, 1e-4) and rates[id(model.head.weight)] == (0.5, 0)
+    assert len(build_optimizer("sgd", model, 0.1).param_groups) == 2
+    everything = build_optimizer("sgd", model, 0.1, weight_decay=4e-5, decay_norms=True)
+    assert {g["weight_decay"] for g in everything.param_groups if g["params"]} == {4e-5}
+
+
+def test_the_long_recipe_has_its_steps_where_it_was_published():
+    recipe = RECIPES["v2-paper"]
+    schedule = Schedule("multistep", 400 * 1833, tuple(recipe["lr_steps"]), recipe["warmup_steps"])
+    assert schedule.warmup_steps == 1000
+    at = [schedule(epoch * 1833) for epoch in (351, 352, 383, 384)]
+    assert at == pytest.approx([1, 0.1, 0.1, 0.01])
+    lr = default_lr("sgd", 64, per_image=recipe["lr_per_image"], most=recipe["lr_most"])
+    assert (lr, recipe["weight_decay"], recipe["sync_bn"], recipe["augment"]) == (0.1, 4e-5, True, ["lsj"])
 
 
 def test_learning_rate_grows_with_the_batch_up_to_a_bound():

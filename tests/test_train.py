@@ -178,9 +178,9 @@ def test_a_run_is_not_resumed_as_something_else(workplace, two_epochs):
     _, run = two_epochs
     options = ("--resume-training", "--project-name", "two", "--epochs", "3")
     for more, expected in (
-        (("--optimizer", "adamw"), "optimizer: the run has sgd, here it is adamw"),
-        (("--batch-size", "2"), "batch_size: the run has 4, here it is 2"),
-        (("--freeze-layers", "1"), "freeze_layers: the run has 0, here it is 1"),
+        (("--optimizer", "adamw"), "--optimizer: the run has sgd, here it is adamw"),
+        (("--batch-size", "2"), "processes): the run has 4, here it is 2"),
+        (("--freeze-layers", "1"), "--freeze-layers: the run has 0, here it is 1"),
         (("--model", "fasterrcnn_resnet18_fpn"), "model: the run has fasterrcnn_resnet10_fpn_small"),
     ):
         done = train(workplace, *options, *more, common=())

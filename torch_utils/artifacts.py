@@ -1,8 +1,8 @@
 """What a run leaves in its folder, besides logs and plots."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import yaml
@@ -21,18 +21,26 @@ from utils.window import display_problem, show_pictures
 
 @dataclass
 class Best:
-    """The record of the best epoch so far by COCO's main number; empty before the first."""
+    """The best epoch so far by COCO's main number: its record, and which of its weights that is for.
+
+    record: `val/...` as measured on those weights; empty before the first epoch. weights: "raw", or "ema", the average.
+    """
 
     record: dict[str, float] = field(default_factory=dict)
+    weights: str = "raw"
 
     def update(self, record: dict[str, float]) -> bool:
-        """Take an epoch's record in; True where it is the new best.
+        """Take in an epoch's record, `val/...` and with averaged weights `ema/...`; True where it is the new best.
 
         Without any object in the validation split AP is -1 in every epoch; then the latest counts as the best.
         """
-        score, best = record["val/map_50_95"], self.record.get("val/map_50_95", -1.0)
+        raw, averaged = record["val/map_50_95"], record.get("ema/map_50_95", -2.0)
+        score, best = max(raw, averaged), self.record.get("val/map_50_95", -1.0)
         if score > best or score == best == -1.0 or not self.record:
-            self.record = dict(record)
+            self.weights = "ema" if averaged > raw else "raw"
+            own = {f"val/{k.removeprefix('ema/')}": v for k, v in record.items() if k.startswith("ema/")}
+            plain = {k: v for k, v in record.items() if not k.startswith("ema/")}
+            self.record = plain | own if self.weights == "ema" else plain
             return True
         return False
 
@@ -54,21 +62,24 @@ def plain_arguments(args) -> dict:
     return {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
 
 
-def save_epoch(
-    run_dir: Path, trainer: Trainer, args, config: DatasetConfig, record: dict, best: Best, *, improved: bool
-) -> None:
-    """`best_model.pth` where the epoch is the best, then `last_model.pth`, with all that resuming needs."""
+def save_weights(path: Path, args, config: DatasetConfig, model: nn.Module, scored: Best) -> None:
+    """The weights alone, to keep or to share, with what was measured on them."""
+    save_checkpoint(path, _content(args, config, model, scored.record) | {"weights": scored.weights})
+
+
+def save_last(path: Path, args, config: DatasetConfig, trainer: Trainer, record: dict, training: dict) -> None:
+    """All that resuming needs: weights, their average, optimizer and scaler as they are now.
+
+    Within an epoch, as `training["progress"]` tells, they have moved on since `record` was measured; then no metrics
+    stand beside them.
+    """
     content = _content(args, config, trainer.model, record)
-    if improved:
-        save_checkpoint(run_dir / "best_model.pth", content)
+    if training["progress"]["steps"]:
+        content["metrics"] = {}
+    if trainer.ema:
+        content["ema_state_dict"] = trainer.ema.model.state_dict()
     state = {"optimizer_state_dict": trainer.optimizer.state_dict(), "scaler_state_dict": trainer.scaler.state_dict()}
-    training = {"arguments": plain_arguments(args), "best": best.record}
-    save_checkpoint(run_dir / "last_model.pth", content | state | {"training": training})
-
-
-def save_final(run_dir: Path, args, config: DatasetConfig, model: nn.Module, record: dict) -> None:
-    """`last_model_state.pth`: the last weights alone, to keep or to share."""
-    save_checkpoint(run_dir / "last_model_state.pth", _content(args, config, model, record))
+    save_checkpoint(path, content | state | {"training": {"arguments": plain_arguments(args)} | training})
 
 
 def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dict:
@@ -78,9 +89,14 @@ def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dic
         "model_name": args.model,
         "config": config.as_dict(),
         "img_size": model.img_size,
-        "metrics": {key: value if isinstance(value, int) else float(value) for key, value in record.items()},
+        "metrics": plain_record(record),
         "model_state_dict": model.state_dict(),
     }
+
+
+def plain_record(record: dict) -> dict:
+    """A record without NumPy's types."""
+    return {key: value if isinstance(value, int) else float(value) for key, value in record.items()}
 
 
 def write_ground_truth(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool) -> None:
@@ -101,9 +117,9 @@ def write_predictions(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool
 def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *, log, show: bool) -> None:
     """`train_batch_N.jpg`: the first batches as the network gets them; with `show` also in a window."""
     sheets = []
-    loader.sampler.epoch = 1
+    loader.batch_sampler.epoch = 1
     data = loader.dataset
-    keys = list(islice(loader.sampler, 27))
+    keys = loader.batch_sampler.keys()[:27]
     model.train()
     for number in range(0, len(keys), 9):
         images, targets = zip(*(data[key] for key in keys[number : number + 9]), strict=True)
@@ -111,7 +127,7 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
             draw_boxes(image, boxes, labels, class_names)
             for image, boxes, labels in network_view(model, images, targets)
         ]
-        names = [Path(data.names_of(t)[0]).name + (" + 3 more" if len(t["sources"]) > 1 else "") for t in targets]
+        names = [_caption(data.names_of(target)) for target in targets]
         sheets.append(write_sheet(run_dir / f"train_batch_{number // 9}.jpg", pictures, names))
     if show:
         problem = display_problem()
@@ -119,3 +135,8 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
             log.info(f"--vis-transformed: {problem}; the pictures are {run_dir / 'train_batch_*.jpg'}")
         else:
             show_pictures("what the network sees (any key: next, q: train)", sheets, seconds=10)
+
+
+def _caption(names: Sequence[str]) -> str:
+    """The first image of a sample, and how many are mixed in."""
+    return Path(names[0]).name + (f" + {len(names) - 1} more" if len(names) > 1 else "")

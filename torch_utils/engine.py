@@ -1,20 +1,23 @@
-"""The two verbs of training: `train_one_epoch` and `evaluate`."""
+"""One epoch of training."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torch_utils.coco_eval import CocoEvaluator
+from torch_utils.distributed import Group
+from torch_utils.ema import Ema
 from torch_utils.optim import Schedule, set_lr
-from torch_utils.predictor import Predictor, to_float
+from torch_utils.pauses import NoPause
+from torch_utils.step import Gradients
+from torch_utils.upload import Batch, uploaded
 from utils.errors import TrainingError
-
-CLIP_NORM = 10.0  # of all gradients together; far above what an ordinary step has
+from utils.shares import Share, share_of
 
 
 @dataclass
@@ -29,99 +32,174 @@ class Trainer:
     amp_dtype: torch.dtype | None
     seed: int
     names_of: Callable[[dict[str, Tensor]], list[str]]
+    group: Group | None = None
+    micro_batch: int = 1 << 30  # images per forward pass
+    ema: Ema | None = None
+    clip_norm: float | None = 10.0  # of all gradients together; far above what an ordinary step has
 
     def __post_init__(self):
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype is torch.float16)
-        # Reading a loss back waits for the GPU: there it is done every 20 steps, on a CPU before each update.
+        self.group = self.group or Group(self.device)
+        # In float32 and bfloat16 the scale stays 1, and the scaler has one duty: to leave out, without asking the GPU,
+        # a step whose gradients are not finite.
+        self.scaled = self.amp_dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, **({} if self.scaled else {"init_scale": 1.0}))
+        self.gradients = Gradients(
+            self.model, self.device, self.amp_dtype, self.seed, self.group, micro_batch=self.micro_batch
+        )
+        # Reading a loss back waits for the GPU: there it is done every 20 steps, on a CPU after each.
         self.read_every = 20 if self.device.type == "cuda" else 1
+
+    def update(self, step: int) -> None:
+        """One step of the optimizer, unless a gradient is not finite."""
+        self.scaler.unscale_(self.optimizer)
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update(None if self.scaled else 1.0)
+        if self.ema:
+            self.ema.update(step)
+
+
+@dataclass
+class Progress:
+    """How far an epoch is: its steps, the sums of their losses, the steps left out, and seconds spent."""
+
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def means(self) -> dict[str, float]:
+        counted = self.steps - self.skipped
+        return {key: value / counted if counted else math.nan for key, value in self.sums.items()}
 
 
 def train_one_epoch(
-    trainer: Trainer, batches: Iterable, *, epoch: int, on_steps: Callable[[list[dict]], None], title: str
+    trainer: Trainer,
+    batches: Iterable,
+    *,
+    epoch: int,
+    on_steps: Callable[[list[dict]], None],
+    title: str,
+    progress: Progress | None = None,
+    pause=None,
 ) -> dict[str, float]:
     """One pass over `batches`; returns the epoch's mean losses (`train/...`) and times (`time/...`).
 
     Args:
-        batches: sized iterable of (images, targets): uint8 (3, H, W) tensors and torchvision's target dicts.
+        batches: sized iterable of (images, targets): uint8 (3, H, W) tensors and torchvision's target dicts. Of an
+            epoch that `progress` has begun, it gives the remaining ones, while its length stays that of a whole epoch.
         epoch: from 1.
         on_steps: gets one flat dict per step, a few at a time.
         title: of the progress bar.
+        progress: of this epoch, brought up to date before every pause.
+        pause: asked after each step whether it wishes for anything, a number above 0; then `grant` is called in every
+            process with the highest number, between two steps.
 
-    Raises TrainingError, with losses and image files, at the first loss that is not finite.
+    A step whose losses are not finite changes no parameter; it is named, with losses and image files, and left out of
+    the means. Raises TrainingError at the second in a row.
     """
-    model, device = trainer.model, trainer.device
-    model.train()
-    first_step = (epoch - 1) * len(batches)
-    sums: dict[str, float] = {}
-    pending: list[tuple[dict, dict[str, Tensor], tuple]] = []
-    started = ready = time.perf_counter()
-    waited = 0.0
+    run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress(), pause or NoPause())
+    trainer.model.train()
+    with tqdm(
+        total=len(batches), initial=run.progress.steps, desc=title, unit="batch", leave=False, dynamic_ncols=True,
+        disable=None if trainer.group.writes else True,
+    ) as bar:  # fmt: skip
+        run.over(batches, bar)
+    done = run.progress
+    return done.means() | {"time/train_s": done.seconds, "time/data_share": done.waited / max(done.seconds, 1e-9)}
 
-    def read_back() -> None:
-        """Bring the pending losses to the host, in one copy, and check them."""
-        if not pending:
+
+class _Epoch:
+    def __init__(self, trainer, batches, epoch, on_steps, progress, pause):
+        self.trainer, self.epoch, self.on_steps, self.progress, self.pause = trainer, epoch, on_steps, progress, pause
+        self.first_step = (epoch - 1) * len(batches)
+        self.pending: list[tuple[dict, dict[str, Tensor], tuple]] = []
+        self.bad_steps: list[int] = []
+        self.shares = getattr(batches, "batch_sampler", None)
+
+    def over(self, batches, bar) -> None:
+        trainer, progress = self.trainer, self.progress
+        if progress.steps == len(batches):
             return
-        table = torch.stack([torch.stack(list(losses.values())) for _, losses, _ in pending]).tolist()
+        clock = time.perf_counter()
+        for batch in uploaded(batches, trainer.device):
+            progress.waited += time.perf_counter() - clock
+            self.step(batch)
+            now = time.perf_counter()
+            progress.seconds, clock = progress.seconds + now - clock, now
+            bar.update()
+            wish = self.pause.wish()
+            full = len(self.pending) >= trainer.read_every or progress.steps == len(batches)
+            # Several processes agree on a pause where they meet anyway, alone one need not wait for that.
+            if full or (wish and trainer.group.size == 1):
+                self.read_back(bar)
+                if wish := trainer.group.highest(wish):
+                    self.pause.grant(wish)
+
+    def step(self, batch: Batch) -> None:
+        trainer, step = self.trainer, self.first_step + self.progress.steps
+        lr = trainer.lr * trainer.schedule(step)
+        set_lr(trainer.optimizer, lr)
+        share = Share(0, len(batch.images), len(batch.images))
+        if trainer.group.size > 1:
+            share = share_of(self.shares.whole(self.progress.steps), trainer.group.rank, trainer.group.size)
+        trainer.optimizer.zero_grad(set_to_none=True)
+        losses = trainer.gradients(
+            batch.images,
+            batch.targets,
+            step=step,
+            share=share,
+            backward=lambda loss: trainer.scaler.scale(loss).backward(),
+        )
+        trainer.update(step)
+        self.progress.steps += 1
+        self.pending.append(({"step": step + 1, "epoch": self.epoch, "lr": lr}, losses, batch.host))
+
+    def read_back(self, bar) -> None:
+        """Bring the pending losses to the host, in one copy, and check them."""
+        trainer, progress = self.trainer, self.progress
+        table = torch.stack([torch.stack(list(losses.values())) for _, losses, _ in self.pending])
+        rows = (trainer.group.sum(table) / trainer.group.size).tolist()
         records = []
-        for (record, losses, targets), values in zip(pending, table, strict=True):
+        for (record, losses, targets), values in zip(self.pending, rows, strict=True):
             named = {f"train/{name}": value for name, value in zip(losses, values, strict=True)}
-            if not all(map(math.isfinite, values)):
-                on_steps(records)
-                raise TrainingError(_not_finite(named, record["step"], targets, trainer.names_of))
-            records.append(record | {"train/loss": sum(values)} | named)
-        for record in records:
-            for key in record.keys() - {"step", "epoch", "lr"}:
-                sums[key] = sums.get(key, 0.0) + record[key]
-        pending.clear()
-        on_steps(records)
-        share = waited / max(time.perf_counter() - started, 1e-9)
-        parts = ", ".join(f"{key.removeprefix('train/')} {value:.3f}" for key, value in named.items())
-        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f} ({parts}), waits {share:.0%}")
+            named = {"train/loss": sum(values)} | named
+            records.append(record | named)
+            if all(map(math.isfinite, values)):
+                for key, value in named.items():
+                    progress.sums[key] = progress.sums.get(key, 0.0) + value
+            else:
+                progress.skipped += 1
+                self.leave_out(record["step"], named, targets, records)
+        self.pending.clear()
+        self.on_steps(records)
+        last = records[-1]
+        parts = ", ".join(f"{name} {last['train/' + name]:.3f}" for name in losses)
+        share = progress.waited / max(progress.seconds, 1e-9)
+        bar.set_postfix_str(f"loss {last['train/loss']:.3f} ({parts}), waits {share:.0%}")
 
-    with tqdm(batches, desc=title, unit="batch", disable=None, leave=False, dynamic_ncols=True) as bar:
-        for step, (images, targets) in enumerate(bar, start=first_step):
-            waited += time.perf_counter() - ready
-            # The RPN and the box head sample anchors and proposals at random: a seed per step makes a step depend on
-            # nothing that happened before it, so that a resumed run needs no generator state.
-            torch.manual_seed((trainer.seed << 32) + step)
-            lr = trainer.lr * trainer.schedule(step)
-            set_lr(trainer.optimizer, lr)
-            batch = [to_float(image, device) for image in images]
-            moved = [{key: t[key].to(device, non_blocking=True) for key in ("boxes", "labels")} for t in targets]
-            with torch.autocast(device.type, trainer.amp_dtype, enabled=trainer.amp_dtype is not None):
-                losses = model(batch, moved)
-            pending.append(
-                ({"step": step + 1, "epoch": epoch, "lr": lr}, {k: v.detach() for k, v in losses.items()}, targets)
-            )
-            if len(pending) >= trainer.read_every:
-                read_back()
-            trainer.optimizer.zero_grad(set_to_none=True)
-            trainer.scaler.scale(sum(losses.values())).backward()
-            trainer.scaler.unscale_(trainer.optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-            trainer.scaler.step(trainer.optimizer)
-            trainer.scaler.update()
-            ready = time.perf_counter()
-        read_back()
-    seconds = time.perf_counter() - started
-    means = {key: value / len(batches) for key, value in sums.items()}
-    return means | {"time/train_s": seconds, "time/data_share": waited / seconds}
-
-
-def _not_finite(losses: dict[str, float], step: int, targets: tuple, names_of: Callable) -> str:
-    table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
-    files = sorted({name for target in targets for name in names_of(target)})
-    return (
-        f"the loss is no longer finite at step {step}: {table}\n  images of this batch: {', '.join(files)}\n"
-        "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr."
-    )
-
-
-def evaluate(predictor: Predictor, batches: Iterable, evaluator: CocoEvaluator, *, title: str) -> dict[str, float]:
-    """Detect on every image of `batches`, then compare; returns `val/...` metrics and `time/val_s`."""
-    started = time.perf_counter()
-    for images, targets in tqdm(batches, desc=title, unit="batch", disable=None, leave=False, dynamic_ncols=True):
-        for target, detections in zip(targets, predictor.predict(images), strict=True):
-            evaluator.add(int(target["image_id"]), detections)
-    metrics = evaluator.compute()
-    return {f"val/{key}": value for key, value in metrics.items()} | {"time/val_s": time.perf_counter() - started}
+    def leave_out(self, step: int, losses: dict[str, float], targets: tuple, records: list[dict]) -> None:
+        """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""
+        own = sorted({name for target in targets for name in self.trainer.names_of(target)})
+        files = sorted({name for names in self.trainer.group.gather(own) for name in names})
+        table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
+        told = f"the loss is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
+        self.bad_steps.append(step)
+        buffers = self.trainer.model.named_buffers()  # running statistics of a batch norm
+        spoilt = [name for name, b in buffers if b.is_floating_point() and not b.isfinite().all()]
+        if step - 1 not in self.bad_steps and not spoilt:
+            log = logging.getLogger("train")
+            log.warning(f"{told}\n  The step is left out; a second one in a row would end the training.")
+            return
+        self.on_steps(records)
+        why = f"and {spoilt[0]} no longer is, either" if spoilt else "nor was it at the step before"
+        raise TrainingError(
+            f"{told}\n  {why}, so the training ends here.\n"
+            "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr. "
+            "Neither step has changed a weight: --resume-training goes on from the last checkpoint."
+        )

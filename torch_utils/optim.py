@@ -12,31 +12,61 @@ SCHEDULES = ("multistep", "cosine", "constant")
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-def default_lr(optimizer: str, batch_size: int) -> float:
-    """SGD: 0.0025 an image, at most 0.02; AdamW: 0.0001 at batch 4, growing with the square root of the batch."""
+def default_lr(optimizer: str, batch_size: int, *, per_image: float = 0.0025, most: float | None = 0.02) -> float:
+    """SGD: `per_image` times the batch, at most `most`; AdamW: 0.0001 at batch 4, with the square root of the batch."""
     if optimizer == "sgd":
-        return min(0.0025 * batch_size, 0.02)
+        return min(per_image * batch_size, math.inf if most is None else most)
     return 1e-4 * math.sqrt(batch_size / 4)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Trainable parameters in two groups: with weight decay, and without it (norms and biases)."""
-    decay, plain = [], []
+def parameter_groups(
+    model: nn.Module, weight_decay: float, *, decay_norms: bool = False, backbone_lr: float = 1.0
+) -> list[dict]:
+    """Trainable parameters: with weight decay, and without it (norms and biases), unless `decay_norms`.
+
+    With a `backbone_lr` other than 1, the factor on the rate of `model.backbone.body`, that has groups of its own.
+    `lr_scale` of a group is its factor.
+    """
+    backbone = set() if backbone_lr == 1 else set(model.backbone.body.parameters())
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {(False, True): [], (False, False): []}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                (plain if isinstance(module, _NORMS) or name == "bias" else decay).append(parameter)
-    return [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+                decayed = decay_norms or not (isinstance(module, _NORMS) or name == "bias")
+                groups.setdefault((parameter in backbone, decayed), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if decayed else 0.0,
+            "lr_scale": backbone_lr if in_backbone else 1.0,
+        }
+        for (in_backbone, decayed), parameters in groups.items()
+    ]
 
 
-def build_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum 0.9 and weight decay 1e-4, or AdamW with weight decay 0.01; fused kernels."""
-    if name == "sgd":
-        groups = parameter_groups(model, 1e-4)
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+def build_optimizer(
+    name: str,
+    model: nn.Module,
+    lr: float,
+    *,
+    weight_decay: float | None = None,
+    nesterov: bool = True,
+    decay_norms: bool = False,
+    backbone_lr: float = 1.0,
+) -> torch.optim.Optimizer:
+    """SGD with momentum 0.9, or AdamW; fused kernels. `weight_decay` None: 1e-4 for SGD, 0.01 for AdamW."""
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {name!r}")
+    if weight_decay is None:
+        weight_decay = 1e-4 if name == "sgd" else 0.01
+    groups = parameter_groups(model, weight_decay, decay_norms=decay_norms, backbone_lr=backbone_lr)
     if name == "adamw":
-        return torch.optim.AdamW(parameter_groups(model, 0.01), lr=lr, fused=True)
-    raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {name!r}")
+        return torch.optim.AdamW(groups, lr=lr, fused=True)
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=nesterov, fused=True)
+    # torch leaves them uninitialised where the very first step is left out for a gradient that is not finite.
+    for parameter in (p for group in groups for p in group["params"]):
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 @dataclass(frozen=True)
@@ -44,11 +74,14 @@ class Schedule:
     """Learning rate factor of a step, counted from 0: linear warm-up, then `kind`.
 
     A pure function of the step, so a resumed run needs no state of it. The warm-up is a tenth of the run and at most
-    500 steps. multistep: 0.1 from 70 % of the steps on, 0.01 from 90 %. cosine: down to 0 one step after the last.
+    `most_warmup` steps. multistep: a tenth from each of `lr_steps` on, shares of the run. cosine: down to 0 one step
+    after the last.
     """
 
     kind: str
     total_steps: int
+    lr_steps: tuple[float, ...] = (0.7, 0.9)
+    most_warmup: int = 500
 
     def __post_init__(self):
         if self.kind not in SCHEDULES:
@@ -56,14 +89,14 @@ class Schedule:
 
     @property
     def warmup_steps(self) -> int:
-        return min(500, self.total_steps // 10)
+        return min(self.most_warmup, self.total_steps // 10)
 
     def __call__(self, step: int) -> float:
         warmup = self.warmup_steps
         if step < warmup:
             return (step + 1) / (warmup + 1)
         if self.kind == "multistep":
-            return 0.1 ** ((step >= 0.7 * self.total_steps) + (step >= 0.9 * self.total_steps))
+            return 0.1 ** sum(step >= share * self.total_steps for share in self.lr_steps)
         if self.kind == "cosine":
             done = (step - warmup) / max(1, self.total_steps - warmup)
             return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
@@ -72,7 +105,7 @@ class Schedule:
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def count_parameters(parameters: Iterable[nn.Parameter]) -> tuple[int, int]:

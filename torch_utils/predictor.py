@@ -34,6 +34,11 @@ class Predictor:
         batch = [to_float(image, self.device) for image in images]
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             outputs = self.model(batch)
+        return self.to_detections(outputs)
+
+    @staticmethod
+    def to_detections(outputs: Sequence[dict[str, Tensor]]) -> list[Detections]:
+        """torchvision's output dicts as NumPy arrays on the host."""
         return [
             Detections(
                 boxes=output["boxes"].float().cpu().numpy(),

@@ -77,3 +77,24 @@ def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
         f"python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}",
         f"device: {device} ({hardware}), {number}",
     ]
+
+
+def memory_limit(device: torch.device) -> int:
+    """Bytes that a process may take: of the GPU's memory, or what is free of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    pages = "SC_AVPHYS_PAGES" if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names else None
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") + memory_in_use(device) if pages else 1 << 62
+
+
+def memory_in_use(device: torch.device, *, reset: bool = False) -> int:
+    """The peak, in bytes, of this process's memory on a GPU since the last `reset`, or of all its memory."""
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)

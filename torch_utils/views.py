@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_utils.predictor import to_float
+from torch_utils.upload import uploaded
 
 
 @torch.no_grad()
@@ -19,9 +20,8 @@ def network_view(
     """
     transform = model.transform
     device = next(model.parameters()).device
-    batch, moved = transform(
-        [to_float(image, device) for image in images], [{k: v.to(device) for k, v in t.items()} for t in targets]
-    )
+    (uploads,) = uploaded([(images, targets)], device)
+    batch, moved = transform([to_float(image, device) for image in images], list(uploads.targets))
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (transform.image_mean, transform.image_std))
     views = []
     for tensor, (height, width), target in zip(batch.tensors, batch.image_sizes, moved, strict=True):

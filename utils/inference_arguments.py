@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.arguments import Formatter, count, image_size, number, parse, positive
+from utils.command_line import Formatter, count, image_size, number, positive, words
 from utils.errors import ConfigError
 
 IMAGE_OUTPUTS = ("json", "csv", "voc", "crops")
@@ -21,7 +21,7 @@ def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--batch-size", type=positive, default=4, help="images per run of the network")
     add("--save", nargs="+", choices=IMAGE_OUTPUTS, default=[], metavar="KIND", help="also write: json csv voc crops")
-    return parse(parser, argv)
+    return parser.parse_args(words(argv))
 
 
 def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,7 +44,7 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--end", type=_seconds, help="stop at this second")
     add("--track", action="store_true", help="number the objects across frames and draw their trails")
     add("--reconnect", type=count, default=5, metavar="N", help="tries in a row to reach a stream that dropped")
-    args = parse(parser, argv)
+    args = parser.parse_args(words(argv))
     if args.end is not None and args.end <= args.start:
         raise ConfigError(f"--end {args.end:g} is not behind --start {args.start:g}: nothing lies between them")
     return args

@@ -158,7 +158,7 @@ class _TqdmHandler(logging.Handler):
             self.handleError(record)
 
 
-def setup_logging() -> logging.Logger:
+def setup_logging(*, warnings_only: bool = False) -> logging.Logger:
     """Return the logger "train": plain messages on stdout, and all of them kept until `attach_log_file`.
 
     Calling it again starts anew with one console handler and no file; messages that no file has yet are kept.
@@ -169,7 +169,7 @@ def setup_logging() -> logging.Logger:
     _remove_handlers(logger, (_TqdmHandler, logging.FileHandler))
     if hasattr(sys.stdout, "reconfigure"):  # a class name that the console cannot encode is shown escaped
         sys.stdout.reconfigure(errors="backslashreplace")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if warnings_only else logging.INFO)
     logger.propagate = False
     logger.addHandler(_TqdmHandler())
     # A MemoryHandler without a target keeps everything, whatever its capacity.

@@ -119,14 +119,19 @@ def _map(epochs: list[Record]) -> Figure | None:
     if not any("val/map_50_95" in record for record in epochs):
         return None
     figure, ax = _figure("Average precision on the validation images", "epoch", "average precision")
-    for name, key, color in (("AP@.50", "val/map_50", GREEN), ("AP@[.50:.95]", "val/map_50_95", BLUE)):
-        x, y = _series(epochs, "epoch", key)
-        x, y = x[y >= 0], y[y >= 0]  # COCO writes -1 where AP is undefined
-        _curve(ax, x, y, color, name)
+    curves = [("", "val", GREEN, BLUE), (" of averaged weights", "ema", PURPLE, ORANGE)]
+    found = {}  # prefix -> AP over the epochs
+    for words, prefix, half_color, color in curves:
+        for name, key, line in (("AP@.50", "map_50", half_color), ("AP@[.50:.95]", "map_50_95", color)):
+            x, y = _series(epochs, "epoch", f"{prefix}/{key}")
+            found[prefix] = x[y >= 0], y[y >= 0]  # COCO writes -1 where AP is undefined
+            _curve(ax, *found[prefix], line, name + words)
     top = max((line.get_ydata().max() for line in ax.lines), default=0)
+    prefix = max(found, key=lambda name: found[name][1].max(initial=-1))  # of two that are equal the raw weights
+    x, y = found[prefix]
     if len(x):
         best = int(y.argmax())
-        half = next(r.get("val/map_50", -1) for r in epochs if r["epoch"] == x[best])
+        half = next(r.get(f"{prefix}/map_50", -1) for r in epochs if r["epoch"] == x[best])
         text = f"best: epoch {x[best]:.0f}\nAP@[.50:.95] {y[best]:.3f}" + (f"\nAP@.50 {half:.3f}" if half >= 0 else "")
         ax.axvline(x[best], color=ORANGE, lw=1, ls=":", zorder=0)
         ax.scatter(x[best], y[best], s=220, color=ORANGE, marker="*", edgecolor="white", zorder=5)

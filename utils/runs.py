@@ -9,6 +9,8 @@ from pathlib import Path
 
 from utils.errors import ToolkitError
 
+LAUNCH_FILE = ".launch"  # which torchrun began the run, where it may restart it
+
 # What a run writes, as names and glob patterns inside its folder; `--exist-ok` removes these and nothing else.
 RUN_FILES = (
     "args.yaml",
@@ -31,6 +33,7 @@ RUN_FILES = (
     "best_model.pth",
     "last_model.pth",
     "last_model_state.pth",
+    LAUNCH_FILE,
     ".*.partial*",  # what a killed run left of `atomic_path`
 )
 

@@ -8,6 +8,7 @@ _COLUMNS = (  # heading, key, format
     ("box_reg", "train/loss_box_reg", "8.4f"),
     ("objectness", "train/loss_objectness", "10.4f"),
     ("rpn_box", "train/loss_rpn_box_reg", "8.4f"),
+    ("val loss", "val/loss", "8.4f"),
     ("AP", "val/map_50_95", "7.4f"),
     ("AP50", "val/map_50", "7.4f"),
     ("AP75", "val/map_75", "7.4f"),
@@ -21,10 +22,16 @@ def epoch_header() -> str:
     return "   epoch " + " ".join(heading.rjust(_width(form)) for heading, _, form in _COLUMNS)
 
 
-def epoch_row(record: Mapping[str, float], epochs: int, *, best: bool) -> str:
-    """One epoch's record as a row under `epoch_header()`; the best so far is marked."""
+def epoch_row(record: Mapping[str, float], epochs: int, *, best: str | None) -> str:
+    """One epoch's record as a row under `epoch_header()`.
+
+    Where averaged weights were scored, their AP follows. `best` says which weights, "raw" or "ema", are the best so
+    far; None where neither is.
+    """
     cells = " ".join(_cell(record.get(key), form) for _, key, form in _COLUMNS)
-    return f"{record['epoch']:4d}/{epochs:<3d} {cells}{'  best' if best else ''}"
+    averaged = f"  EMA AP {_cell(record['ema/map_50_95'], '.4f')}" if "ema/map_50_95" in record else ""
+    mark = {None: "", "raw": "  best", "ema": "  best (EMA)"}[best]
+    return f"{record['epoch']:4d}/{epochs:<3d} {cells}{averaged}{mark}"
 
 
 def _cell(value: float | None, form: str) -> str:

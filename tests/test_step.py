@@ -1,0 +1,169 @@
+"""One step's gradients, however its batch is split; and steps that go wrong."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_engine import CPU, batches, new_model, trainer
+from torch import nn
+
+from models.build import freeze_batch_norm
+from torch_utils.engine import Progress, train_one_epoch
+from torch_utils.step import Gradients
+from utils.errors import TrainingError
+from utils.shares import Share, share_of
+
+
+def frozen_model():
+    model = new_model()
+    freeze_batch_norm(model)
+    return model
+
+
+def gradients_of(model, images, targets, *, micro_batch, share=None, step=5):
+    model.train()
+    model.zero_grad(set_to_none=True)
+    run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=micro_batch)
+    share = share or Share(0, len(images), len(images))
+    losses = run(images, targets, step=step, share=share, backward=lambda loss: loss.backward())
+    return losses, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def one_batch(size=5):
+    ((images, targets),) = batches(count=1, size=size)
+    return list(images), [{"boxes": t["boxes"], "labels": t["labels"]} for t in targets]
+
+
+def assert_close(mine, theirs):
+    assert mine.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        assert torch.allclose(mine[name], gradient, rtol=1e-4, atol=1e-6 + 1e-5 * gradient.abs().max()), name
+
+
+@pytest.mark.parametrize("micro_batch", (1, 2, 3))
+def test_micro_batches_add_up_to_the_whole_batch(micro_batch):
+    model = frozen_model()
+    images, targets = one_batch()
+    whole_losses, whole = gradients_of(model, images, targets, micro_batch=5)
+    losses, parts = gradients_of(model, images, targets, micro_batch=micro_batch)
+    assert {k: float(v) for k, v in losses.items()} == pytest.approx(
+        {k: float(v) for k, v in whole_losses.items()}, rel=1e-5
+    )
+    assert_close(parts, whole)
+
+
+def test_shares_of_processes_add_up_to_the_whole_batch():
+    """Gradients of three processes, one of them without an image, averaged by hand."""
+    model = frozen_model()
+    images, targets = one_batch(size=2)
+    _, whole = gradients_of(model, images, targets, micro_batch=9)
+    total = {}
+    for rank in range(3):
+        share = share_of(2, rank, 3)
+        own = slice(share.first, share.first + share.count) if share.count else slice(0, 1)
+        model.train()
+        model.zero_grad(set_to_none=True)
+        run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=9)
+        run.group = replace(run.group, size=3)  # weights as among three, without their sum
+        run(images[own], targets[own], step=5, share=share, backward=lambda loss: loss.backward())
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                total[name] = total.get(name, 0) + parameter.grad / 3
+    assert sorted(share_of(2, rank, 3).count for rank in range(3)) == [0, 1, 1]
+    assert_close(total, whole)
+
+
+@pytest.mark.parametrize(("whole", "size"), [(4, 2), (5, 3), (1, 4), (7, 7), (3, 1)])
+def test_shares_cover_a_batch_once(whole, size):
+    shares = [share_of(whole, rank, size) for rank in range(size)]
+    places = [place for share in shares for place in range(share.first, share.first + share.count)]
+    assert places == list(range(whole))
+    assert max(s.count for s in shares) - min(s.count for s in shares) <= 1
+
+
+def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
+    model = frozen_model()
+    images, targets = one_batch(size=4)
+    _, whole = gradients_of(model, images, targets, micro_batch=4)
+    logging.getLogger("train").propagate = True
+
+    def too_many(module, inputs):
+        if len(inputs[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    handle = model.backbone.register_forward_pre_hook(too_many)
+    run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=4)
+    model.zero_grad(set_to_none=True)
+    with caplog.at_level(logging.WARNING, "train"):
+        run(images, targets, step=5, share=Share(0, 4, 4), backward=lambda loss: loss.backward())
+    assert run.micro_batch == 1
+    assert "step 6: out of GPU memory" in caplog.text and "From here on 1 images at a time" in caplog.text
+    assert_close({k: p.grad for k, p in model.named_parameters() if p.grad is not None}, whole)
+    handle.remove()
+
+    def always(module, inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.backbone.register_forward_pre_hook(always)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(images, targets, step=6, share=Share(0, 4, 4), backward=lambda loss: loss.backward())
+
+
+def poison(model, steps, bad):
+    """From now on the class scores of the steps in `bad`, counted from 1, are not numbers."""
+
+    def spoil(module, inputs, output):
+        return output * float("nan") if len(steps) + 1 in bad else output
+
+    model.roi_heads.box_predictor.cls_score.register_forward_hook(spoil, prepend=True)
+
+
+@pytest.mark.parametrize("bad", (1, 2))
+def test_a_step_that_is_not_finite_is_named_and_left_out(bad, caplog):
+    logging.getLogger("train").propagate = True
+    model, steps, progress = new_model(), [], Progress()
+    poison(model, steps, {bad})
+    with caplog.at_level(logging.WARNING, "train"):
+        means = train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
+    assert f"not finite at step {bad}" in caplog.text and "loss_classifier nan" in caplog.text
+    assert f"image_{2 * bad - 2}.jpg, image_{2 * bad - 1}.jpg" in caplog.text and "image_4.jpg" not in caplog.text
+    assert len(steps) == 3 and progress.skipped == 1
+    good = [record["train/loss"] for number, record in enumerate(steps, 1) if number != bad]
+    assert means["train/loss"] == pytest.approx(np.mean(good))
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_two_in_a_row_end_the_training_with_the_weights_as_they_were():
+    model, steps = new_model(), []
+    poison(model, steps, {2, 3})
+    job, after_first = trainer(model), {}
+    counted = []
+
+    def remember(records):
+        steps.extend(records)
+        if not counted:
+            after_first.update({k: v.detach().clone() for k, v in model.named_parameters()})
+        counted.extend(records)
+
+    with pytest.raises(TrainingError) as caught:
+        train_one_epoch(job, batches(4), epoch=1, on_steps=remember, title="")
+    message = str(caught.value)
+    assert "step 3" in message and "loss_classifier nan" in message and "loss_objectness" in message
+    assert "image_4.jpg, image_5.jpg" in message and "image_0.jpg" not in message
+    assert "--resume-training goes on from the last checkpoint" in message
+    assert len(steps) == 3
+    assert all(torch.equal(after_first[k], v) for k, v in model.named_parameters())
+
+
+def test_a_spoilt_running_statistic_ends_the_training_at_once():
+    model, steps = new_model(), []
+
+    def spoil(module, inputs):
+        return (inputs[0] * float("nan"),) if len(steps) == 1 else None
+
+    norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.register_forward_pre_hook(spoil)
+    with pytest.raises(TrainingError, match=r"running_mean no longer is"):
+        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="")

@@ -1,0 +1,167 @@
+"""Groups of processes that torchrun starts, with gloo on the CPU: same steps, same metrics, and a way back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from killing import SCRIPT, differences, lines
+from voc_sets import write_config, write_voc_set
+
+from utils.loggers import read_metrics
+
+MODEL = "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp off --config shapes.yaml".split()
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("group")
+    # The last batch is of a single image. All have one size, so that no process pads more than another.
+    write_voc_set(folder / "train", 13, seed=1, square=True)
+    write_voc_set(folder / "test", 7, seed=2)
+    write_config(folder)
+    done = run([sys.executable, SCRIPT], folder, *MODEL, "--epochs", "3", "--project-name", "base")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def torchrun(processes: int, *options: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *options]
+
+
+def run(program, folder, *arguments):
+    command = [*map(str, program), *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, env=env, check=False)
+
+
+def runs(folder, name) -> Path:
+    return folder / "outputs" / "training" / name
+
+
+def test_metrics_are_those_of_one_process_whatever_their_number(workplace):
+    script = Path(__file__).with_name("evaluate_in_group.py")
+    checkpoint = str(runs(workplace, "base") / "best_model.pth")
+    results = {}
+    for size in (1, 2, 3):  # of 4 batches: even, and uneven
+        done = run([*torchrun(size), script], workplace, str(workplace), checkpoint)
+        assert done.returncode == 0, done.stderr
+        results[size] = json.loads((workplace / f"metrics_{size}.json").read_text())
+    alone = results[1]
+    assert len(alone["detections"]) == 7 and sum(alone["detections"]) > 100
+    assert alone["metrics"]["map_50_95"] > 0 and alone["metrics"]["loss_classifier"] > 0
+    for size in (2, 3):
+        assert results[size]["detections"] == alone["detections"]
+        assert results[size]["metrics"] == pytest.approx(alone["metrics"], abs=1e-9, rel=0)
+
+
+def test_two_processes_take_the_steps_of_one_with_the_whole_batch(workplace):
+    """Batch norms frozen, as in version 1: 2 x 2 images and 1 x 4 give the same weights, to rounding."""
+    weights = ("--weights", str(runs(workplace, "base") / "best_model.pth"), "--freeze-bn", "--freeze-layers", "0")
+    options = (*MODEL, *weights, "--epochs", "2", "--use-train-aug", "--lr", "0.002", "--ema")
+    one = run([sys.executable, SCRIPT], workplace, *options, "--batch-size", "4", "--project-name", "one")
+    two = run([*torchrun(2), SCRIPT], workplace, *options, "--batch-size", "2", "--project-name", "two")
+    assert one.returncode == 0 and two.returncode == 0, one.stderr + two.stderr
+    assert "4 per epoch of 4 images (2 processes with 2 each), 8 in all" in two.stdout
+    assert two.stdout.count("device: cpu") == 1 and len(re.findall(r"^ +[12]/2 ", two.stdout, re.MULTILINE)) == 2
+    (steps, epochs), (other_steps, other_epochs) = (
+        read_metrics(runs(workplace, name) / "metrics.jsonl") for name in ("one", "two")
+    )
+    assert len(steps) == len(other_steps) == lines(runs(workplace, "two"), "step") == 8  # one process writes
+    for mine, theirs in zip(other_steps, steps, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+    for mine, theirs in zip(other_epochs, epochs, strict=True):
+        assert mine["val/loss"] == pytest.approx(theirs["val/loss"], rel=1e-3)
+    ends = [torch.load(runs(workplace, name) / "last_model.pth", weights_only=True) for name in ("one", "two")]
+    start = torch.load(runs(workplace, "base") / "best_model.pth", weights_only=True)["model_state_dict"]
+    for kind in ("model_state_dict", "ema_state_dict"):
+        assert ends[0][kind].keys() == ends[1][kind].keys()
+        for key, value in ends[0][kind].items():
+            if value.is_floating_point():
+                moved = (value - start[key]).abs().max() if key in start else 0
+                assert torch.allclose(ends[1][kind][key], value, rtol=1e-3, atol=1e-5 + 0.02 * float(moved)), key
+
+
+def worker_pids(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def wait_until(reached, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.01)
+
+
+def start(program, folder, *arguments):
+    return subprocess.Popen(
+        [*map(str, program), *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")
+def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
+    options = (*MODEL, "--batch-size", "2", "--epochs", "3", "--seed", "4")
+    unbroken = run([*torchrun(2), SCRIPT], workplace, *options, "--project-name", "unbroken")
+    assert unbroken.returncode == 0, unbroken.stderr
+    program = [*torchrun(2, "--max-restarts=2", "--monitor-interval=0.1"), SCRIPT]
+    process = start(program, workplace, *options, "--project-name", "broken", "--save-every", "0")
+    run_dir = runs(workplace, "broken")
+    wait_until(lambda: lines(run_dir, "step") >= 6, process)
+    os.kill(worker_pids(process.pid)[-1], signal.SIGKILL)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    assert differences(runs(workplace, "unbroken"), run_dir) == []
+    # The folder is now an earlier run's: a new launch must not take it for its own, though it may restart.
+    kept = (run_dir / "last_model.pth").read_bytes()
+    refused = run(program, workplace, *options, "--project-name", "broken")
+    assert refused.returncode != 0 and "holds" not in refused.stdout and "is not empty" in refused.stderr
+    assert (run_dir / "last_model.pth").read_bytes() == kept
+    nameless = run(program, workplace, *options)
+    assert "--max-restarts needs --project-name" in nameless.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")
+def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
+    options = (*MODEL, "--batch-size", "2", "--epochs", "60", "--project-name", "preempted")
+    process = start([*torchrun(2), SCRIPT], workplace, *options)
+    run_dir = runs(workplace, "preempted")
+    wait_until(lambda: lines(run_dir, "step") >= 5, process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 and "stopped in epoch" in out + " after epoch" and "go on with" in out, out
+    saved = torch.load(run_dir / "last_model.pth", weights_only=True)
+    last_step = read_metrics(run_dir / "metrics.jsonl")[0][-1]["step"]
+    assert saved["epoch"] * 4 + saved["training"]["progress"]["steps"] == last_step
+    epochs = str(saved["epoch"] + 1)
+    on = run(
+        [sys.executable, SCRIPT], workplace, "-r", "--project-name", "preempted", "--batch-size", "4", "-e", epochs
+    )
+    assert on.returncode == 0, on.stderr
+    assert yaml.safe_load((run_dir / "args.yaml").read_text())["global_batch"] == 4
+
+
+def test_what_cannot_work_in_a_group_is_told(workplace):
+    for arguments, expected in (
+        (("--sync-bn",), "--sync-bn works between GPUs"),
+        (("--find-lr",), "--find-lr is for one process"),
+    ):
+        done = run([*torchrun(2), SCRIPT], workplace, *MODEL, *arguments, "--project-name", "never")
+        assert done.returncode != 0 and expected in done.stderr
+        assert not runs(workplace, "never").exists()

@@ -1,0 +1,167 @@
+"""One process, or one of several that torchrun started: who writes, and how results come together."""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from utils.errors import ConfigError
+
+TIMEOUT = timedelta(minutes=30)  # for the slowest scan of a data set that the others wait for
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together; one alone is a group of one, and every method works there, too.
+
+    rank: this process's number. size: how many there are. device: where this one computes.
+    """
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, value: Any = None) -> Any:
+        """The first process's value, in every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self._object_device)
+        return box[0]
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        """What `make` returns in the first process, in every process; the others do not call it."""
+        return self.share(make() if self.writes else None)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, by rank, in every process."""
+        if self.size == 1:
+            return [value]
+        box = [None] * self.size
+        dist.all_gather_object(box, value)
+        return box
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum over all processes of a tensor on `device`, which stays as it is."""
+        if self.size == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def highest(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.size == 1:
+            return number
+        box = torch.tensor(number, device=self.device)
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return int(box)
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the first one's running statistics, which are those that are saved.
+
+        In training each has its own, of its part of the batches, and no use for them.
+        """
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    @contextlib.contextmanager
+    def first_one_first(self) -> Iterator[None]:
+        """The first process goes through the block before all others."""
+        if self.size > 1 and not self.writes:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.writes:
+            dist.barrier()
+
+    def close(self) -> None:
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+    @property
+    def _object_device(self) -> torch.device | None:
+        return self.device if self.device.type == "cuda" else None
+
+
+def under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def may_restart() -> bool:
+    """Whether torchrun starts the group anew should one of it die (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def share_batch_norm(model: nn.Module, group: Group) -> nn.Module:
+    """`model` with batch statistics taken over all processes; nothing changes for one alone.
+
+    Raises ConfigError on CPUs, where torch has no such thing.
+    """
+    if group.device.type != "cuda" and group.size > 1:
+        raise ConfigError("--sync-bn works between GPUs; on CPUs torch cannot share batch statistics: leave it out")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if group.size > 1 else model
+
+
+def join_group(device: torch.device) -> Group:
+    """Join the group that torchrun's environment describes; without one, this process is alone on `device`.
+
+    NCCL between GPUs, each process on the GPU of its local rank; gloo on CPUs. Raises ConfigError where `device` has a
+    number, for that would put all processes on one GPU, or where this machine has too few GPUs.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Group(device)
+    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    if device.type == "cuda":
+        if device.index is not None:
+            raise ConfigError(f"--device {device} with torchrun: each process takes a GPU of its own; --device cuda")
+        if local_rank >= torch.cuda.device_count():
+            raise ConfigError(
+                f"torchrun started process {local_rank} of this machine, which has {torch.cuda.device_count()} GPUs: "
+                "give --nproc_per_node no more than that"
+            )
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_fresh_store(), rank=rank, world_size=size, timeout=TIMEOUT)
+    return Group(device, rank, size)
+
+
+def _fresh_store() -> dist.Store:
+    """torchrun's store, under a name that the living processes agree upon.
+
+    torch 2.14 keeps one store through all restarts of a group. What dead processes left there, their addresses, would
+    be read by whoever comes before the process that writes them anew, and all would wait for ever. The first process
+    makes up a name; each other one shows it a number of its own there and is sure once that has been answered.
+    """
+    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    if rank == 0:
+        name = uuid.uuid4().hex
+        store.set("start", name)
+        for other in range(1, size):
+            store.set(f"{name}/{other}/answer", store.get(f"{name}/{other}"))
+        return dist.PrefixStore(name, store)
+    own = uuid.uuid4().hex
+    while True:
+        name = store.get("start").decode()
+        store.set(f"{name}/{rank}", own)
+        with contextlib.suppress(dist.DistStoreError):  # nobody answers under a name of the dead
+            store.wait([f"{name}/{rank}/answer"], timedelta(seconds=1))
+            if store.get(f"{name}/{rank}/answer").decode() == own:
+                return dist.PrefixStore(name, store)
+        time.sleep(0.05)

@@ -1,0 +1,107 @@
+"""What a model finds on a split, how good that is, and its loss there."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+from tqdm import tqdm
+
+from torch_utils.coco_eval import CocoEvaluator
+from torch_utils.distributed import Group
+from torch_utils.pauses import NoPause
+from torch_utils.predictor import Predictor, to_float
+from torch_utils.sampling import seed_samplers
+from torch_utils.upload import uploaded
+from utils.detections import Detections
+
+SAMPLER_SEED = (0,)  # of anchors and proposals: the same in every epoch of every run, so that losses can be compared
+
+
+def evaluate(
+    predictor: Predictor,
+    batches: Iterable,
+    evaluator: CocoEvaluator,
+    *,
+    title: str,
+    group: Group | None = None,
+    pause=None,
+) -> dict[str, float]:
+    """Detect on every image of `batches`, then compare; returns COCO's metrics and the losses, `loss`, `loss_...`.
+
+    Of several processes each takes its part of the batches; `evaluator` has all detections in the first one, and the
+    result is the same in each, whatever their number. `pause` is as in `train_one_epoch`.
+    """
+    group, pause = group or Group(predictor.device), pause or NoPause()
+    group.share_buffers(predictor.model)
+    samplers = seed_samplers(predictor.model)
+    found, losses = [], []
+    rounds = max(group.gather(len(batches)))
+    remaining = uploaded(batches, predictor.device)
+    bar = {"unit": "batch", "leave": False, "dynamic_ncols": True, "disable": None if group.writes else True}
+    for _ in tqdm(range(rounds), desc=title, **bar):
+        batch = next(remaining, None)
+        if batch:
+            ids = [int(target["image_id"]) for target in batch.host]
+            for sampler in samplers:
+                sampler.key, sampler.first = SAMPLER_SEED, ids[0]
+            detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
+            found += zip(ids, detections, strict=True)
+            losses.append((ids[0], len(ids), batch_losses))
+        if wish := group.highest(pause.wish()):
+            pause.grant(wish)
+    host = [(first, count, {name: float(loss) for name, loss in part.items()}) for first, count, part in losses]
+    result = None
+    parts = group.gather((found, host))
+    if group.writes:
+        for image_id, detections in (pair for part, _ in parts for pair in part):
+            evaluator.add(image_id, detections)
+        result = evaluator.compute() | _mean_losses(sorted((row for _, rows in parts for row in rows), key=_first))
+    return group.share(result)
+
+
+def _first(row: tuple) -> int:
+    return row[0]
+
+
+def _mean_losses(rows: Sequence[tuple[int, int, dict[str, float]]]) -> dict[str, float]:
+    """Means over the images, added up in the order of the images, and their sum."""
+    images = sum(count for _, count, _ in rows)
+    names = rows[0][2]
+    means = {name: sum(count * losses[name] for _, count, losses in rows) / images for name in names}
+    return {"loss": sum(means.values())} | means
+
+
+@torch.inference_mode()
+def detect_with_losses(
+    predictor: Predictor, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]
+) -> tuple[list[Detections], dict[str, Tensor]]:
+    """What `Predictor.predict` finds, and the four training losses, from one pass through the backbone.
+
+    torchvision's detectors give losses in training mode alone, where batch norms would take the batch's own statistics
+    and change the running ones. Here they stay as in detection; only RPN and box head are told to train.
+    """
+    model, device = predictor.model.eval(), predictor.device
+    batch = [to_float(image, device) for image in images]
+    sizes_hw = [tuple(image.shape[-2:]) for image in images]
+    with torch.autocast(device.type, predictor.amp_dtype, enabled=predictor.amp_dtype is not None):
+        inputs, moved = model.transform(batch, list(targets))
+        features = model.backbone(inputs.tensors)
+        proposals, _ = model.rpn(inputs, features)
+        outputs, _ = model.roi_heads(features, proposals, inputs.image_sizes)
+        outputs = model.transform.postprocess(outputs, inputs.image_sizes, sizes_hw)
+        with _heads_in_training(model):
+            proposals, rpn_losses = model.rpn(inputs, features, moved)
+            _, box_losses = model.roi_heads(features, proposals, inputs.image_sizes, moved)
+    return Predictor.to_detections(outputs), box_losses | rpn_losses
+
+
+@contextlib.contextmanager
+def _heads_in_training(model: FasterRCNN) -> Iterator[None]:
+    """RPN and box head give losses; the layers in them, which may have batch norms, stay as they are."""
+    model.rpn.training = model.roi_heads.training = True
+    try:
+        yield
+    finally:
+        model.rpn.training = model.roi_heads.training = False

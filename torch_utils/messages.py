@@ -1,0 +1,67 @@
+"""What a training run tells on the way, besides its rows of numbers."""
+
+from pathlib import Path
+
+from torch_utils.optim import count_parameters
+from utils.recipes import RECIPES
+from utils.tables import class_table
+from utils.training_flags import training_parser
+
+
+def data_report(scans, config, *, max_listed: int | None) -> list[str]:
+    """What the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
+    lines = []
+    for split, scan in scans.items():
+        lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(config.class_names, max_listed))]
+    if not any(len(a.labels) for a in scans["valid"].annotations):
+        lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
+    return lines
+
+
+def run_report(args, model, loader, schedule, group, run_dir: Path) -> list[str]:
+    """The model, the steps, and the arguments that are not the recipe's; args.yaml has all of them."""
+    usual = vars(training_parser().parse_args([])) | RECIPES[args.recipe]
+    total, trainable = count_parameters(model.parameters())
+    split = f" ({group.size} processes with {args.batch_size} each)" if group.size > 1 else ""
+    given = {key: value for key, value in sorted(vars(args).items()) if value != usual.get(key)}
+    return [
+        f"model: {args.model}, {total / 1e6:.1f} M parameters ({trainable / 1e6:.1f} M trainable), "
+        f"{total * 4 / 2**20:.0f} MiB, images at {model.img_size} px (long side up to {model.transform.max_size})",
+        f"steps: {len(loader)} per epoch of {args.global_batch} images{split}, {schedule.total_steps} in all; "
+        f"{args.optimizer}, lr {args.lr:g}, {schedule.warmup_steps} steps of warm-up, {args.schedule}",
+        f"{args.recipe} recipe, with " + ", ".join(f"{key}={value}" for key, value in given.items()),
+        f"results go to {run_dir}",
+    ]
+
+
+def stop_report(standing, args, steps: int, path: Path, group) -> list[str]:
+    """Where a run was stopped, and how to go on."""
+    epoch, done = standing.record["epoch"], standing.progress.steps
+    inside = f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps"
+    where = inside if done else f"after epoch {epoch}"
+    program = "python" if group.size == 1 else f"torchrun --nproc_per_node={group.size}"  # or what it was started with
+    return [f"stopped {where}; saved", f"go on with: {program} train.py --resume-training --weights {path}"]
+
+
+def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list[str]:
+    """The best epoch's table per class, and what was written where."""
+    objects = [sum(int((a.labels == label).sum()) for a in annotations) for label in range(config.num_classes)]
+    averaged = ", averaged weights (--ema)" if best.weights == "ema" else ""
+    kept = (run_dir / "best_model.pth").is_file()
+    files = (
+        (
+            "best_model.pth",
+            "the weights of the best epoch" + ("" if kept else ", which stayed in the run's old folder"),
+        ),
+        ("last_model.pth", "to go on training with --resume-training"),
+        ("map.png, train_loss_*.png, loss_*.png", "how it learned"),
+        ("val_pred_*.jpg", "what it finds, beside val_labels_*.jpg"),
+        ("results.csv, metrics.jsonl, train.log", "every number"),
+        ("data.txt", "all that was found in the data"),
+    )
+    return [
+        f"best epoch: {best.record['epoch']}{averaged}; {seconds / 60:.1f} minutes",
+        *(f"  {line}" for line in class_table(best.record, config.class_names, objects)),
+        f"written to {run_dir}:",
+        *(f"  {names:<38} {what}" for names, what in files),
+    ]

@@ -1,0 +1,54 @@
+"""Which folder a run lives in: a new one, that of the run that goes on, or of the one that torchrun starts again."""
+
+import os
+import socket
+from pathlib import Path
+
+from torch_utils.checkpoint import Checkpoint, load_checkpoint
+from torch_utils.distributed import may_restart
+from utils.arguments import TRAINING_ROOT, run_dir_of
+from utils.errors import ConfigError
+from utils.runs import LAUNCH_FILE, check_run_name, create_run_dir, write_text_atomically
+
+
+def run_to_continue(args) -> Checkpoint | None:
+    """The checkpoint of the run that goes on; None for a new run, whose name is checked now.
+
+    Where torchrun starts a group anew (`--max-restarts`), the run that this very launch began goes on by itself, or
+    starts over if it had not saved anything; no other run is touched.
+    """
+    run_dir = run_dir_of(args)
+    if may_restart() and run_dir is None:
+        raise ConfigError("torchrun --max-restarts needs --project-name: a restarted group finds its run by it")
+    last = args.weights if args.resume_training and args.weights else run_dir / "last_model.pth" if run_dir else None
+    if may_restart() and _begun_by_this_launch(run_dir):  # torch counts restarts for each machine by itself
+        args.resume_training, args.exist_ok = last.is_file(), True
+    if args.resume_training:
+        return load_checkpoint(last)
+    check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
+    return None
+
+
+def open_run_dir(args, resumed: Checkpoint | None) -> Path:
+    """The run's folder: a new one, or that of the run that goes on, without what a kill left half written."""
+    if resumed is None:
+        run_dir = create_run_dir(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
+    else:
+        run_dir = resumed.path.parent
+        for path in run_dir.glob(".*.partial*"):
+            path.unlink(missing_ok=True)
+    if may_restart():
+        write_text_atomically(run_dir / LAUNCH_FILE, "\n".join(_launch()))
+    return run_dir
+
+
+def _begun_by_this_launch(run_dir: Path) -> bool:
+    path = run_dir / LAUNCH_FILE
+    return path.is_file() and not set(_launch()).isdisjoint(path.read_text(encoding="utf-8").split("\n"))
+
+
+def _launch() -> list[str]:
+    """What tells this torchrun from every other: the process that starts its workers, and `--rdzv-id` if given."""
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    named = [] if run_id == "none" else [f"run id {run_id}"]
+    return [f"{socket.gethostname()} process {os.getppid()}", *named]

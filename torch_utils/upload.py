@@ -1,0 +1,55 @@
+"""Batches on their way to the device, one ahead of the step that uses them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Target = dict[str, Tensor | int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images, uint8 (3, H, W), and what a detector needs of their targets, on the device; `host` are all targets."""
+
+    images: Sequence[Tensor]
+    targets: Sequence[Target]
+    host: Sequence[Target]
+
+
+def uploaded(batches: Iterable, device: torch.device) -> Iterator[Batch]:
+    """The batches of a loader on `device`.
+
+    To a GPU the next batch is copied while the step before it computes: from pinned memory, on a stream of its own,
+    without waiting. On a CPU nothing is copied, and no batch is asked for before it is needed.
+    """
+    if device.type != "cuda":
+        yield from (_moved(images, targets, device) for images, targets in batches)
+        return
+    copies, compute = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    ahead = None
+    for images, targets in batches:
+        with torch.cuda.stream(copies):
+            following = _moved(images, targets, device)
+        if ahead:
+            yield ahead
+        compute.wait_stream(copies)
+        for tensor in _tensors(following):  # memory of one stream that another will read
+            tensor.record_stream(compute)
+        ahead = following
+    if ahead:
+        yield ahead
+
+
+def _moved(images: Sequence[Tensor], targets: Sequence[Target], device: torch.device) -> Batch:
+    needed = []
+    for target in targets:
+        needed.append({key: target[key].to(device, non_blocking=True) for key in ("boxes", "labels")})
+        if "short_side" in target:
+            needed[-1]["short_side"] = target["short_side"]  # a number on the host
+    return Batch([image.to(device, non_blocking=True) for image in images], needed, targets)
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [*batch.images, *(t[key] for t in batch.targets for key in ("boxes", "labels"))]

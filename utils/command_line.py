@@ -1,0 +1,46 @@
+"""What the scripts' command lines have in common: help, the lone slash, numbers with their ranges."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with each default that says something."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def words(argv: Sequence[str] | None) -> list[str]:
+    """The command line, or `argv`, without a lone trailing `/`, which some copies of the commands end with."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[-1:] == ["/"]:
+        print("note: the lone '/' at the end of the command is ignored", file=sys.stderr)
+        argv.pop()
+    return argv
+
+
+def number(kind: type, least: float, what: str, *, most: float = float("inf")):
+    """An argparse type: a number of `kind` in least..most; `what` says so in the error."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most or value == float("inf"):
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
+        return value
+
+    return convert
+
+
+positive = number(int, 1, "a whole number from 1 on")
+count = number(int, 0, "a whole number from 0 on")
+image_size = number(int, 64, "a number of pixels from 64 on")
+rate = number(float, 1e-12, "a number above 0")
+minutes = number(float, 0, "a number of minutes from 0 on")
+share = number(float, 0, "a number from 0 to 1", most=1)
+factor = number(float, 0, "a number from 0 to 10", most=10)
+seed = number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1)
