@@ -1,24 +1,34 @@
 """One epoch's steps against torchvision's plain loop, and what happens when a loss is not a number."""
 
+import copy
+import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign
 
 from models import create_model
 from torch_utils.coco_eval import CocoEvaluator
+from torch_utils.compilation import compile_parts
 from torch_utils.engine import Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
 from torch_utils.optim import Schedule, build_optimizer
 from torch_utils.predictor import Predictor
 from torch_utils.runtime import pick_amp, pick_device
 from torch_utils.sampling import seed_samplers
+from torch_utils.upload import uploaded
 from torch_utils.views import network_view
 from utils.annotations import Annotation
 from utils.errors import ConfigError
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 SMALL = "fasterrcnn_resnet10_fpn_small"
 CPU = torch.device("cpu")
 
@@ -158,7 +168,55 @@ def test_devices_that_are_not_there_are_named():
     assert pick_amp(CPU, "off") is None and pick_amp(CPU, "bf16") is torch.bfloat16
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("device", ("cpu", pytest.param("cuda", marks=needs_cuda)))
+def test_batches_come_to_the_device_in_order_and_whole(device):
+    made = batches(count=3)
+    made[1][1][0]["short_side"] = 48
+    came = list(uploaded(made, torch.device(device)))
+    assert len(came) == 3
+    for batch, (images, targets) in zip(came, made, strict=True):
+        assert {image.device.type for image in batch.images} == {device} and batch.host == targets
+        assert all(torch.equal(there.cpu(), here) for there, here in zip(batch.images, images, strict=True))
+        for there, here in zip(batch.targets, targets, strict=True):
+            assert torch.equal(there["boxes"].cpu(), here["boxes"]) and torch.equal(
+                there["labels"].cpu(), here["labels"]
+            )
+            assert there.get("short_side") == here.get("short_side") and "sources" not in there
+
+
+def tiny_detector():
+    """torchvision's, around one convolution, for compiling takes minutes on a whole network."""
+    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=8, padding=1), nn.ReLU())
+    body.out_channels = 8
+    return FasterRCNN(
+        body,
+        min_size=64,
+        max_size=107,
+        rpn_anchor_generator=AnchorGenerator(((16, 32),), ((1.0,),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], 7, 2),
+        box_head=TwoMLPHead(8 * 7 * 7, 32),
+        box_predictor=FastRCNNPredictor(32, 3),
+    )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_parts_give_the_same_losses_and_names():
+    model = tiny_detector()
+    compiled = copy.deepcopy(model)
+    compile_parts(compiled, logging.getLogger("train"))
+    means = [train_one_epoch(trainer(m), batches(2), epoch=1, on_steps=len, title="") for m in (model, compiled)]
+    for key in ("train/loss", "train/loss_box_reg"):
+        assert means[1][key] == pytest.approx(means[0][key], rel=1e-3)
+    assert model.state_dict().keys() == compiled.state_dict().keys()
+
+
+def test_a_missing_compiler_is_told(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match=r"--compile needs a C\+\+ compiler"):
+        compile_parts(new_model(), logging.getLogger("train"))
+
+
+@needs_cuda
 @pytest.mark.parametrize("amp", ("off", "bf16", "fp16"))
 def test_on_cuda_an_epoch_trains_and_detects(amp):
     device = torch.device("cuda")

@@ -62,31 +62,38 @@ def test_metrics_are_those_of_one_process_whatever_their_number(workplace):
         assert results[size]["metrics"] == pytest.approx(alone["metrics"], abs=1e-9, rel=0)
 
 
-def test_two_processes_take_the_steps_of_one_with_the_whole_batch(workplace):
-    """Batch norms frozen, as in version 1: 2 x 2 images and 1 x 4 give the same weights, to rounding."""
+def test_two_processes_and_two_passes_take_the_steps_of_the_whole_batch(workplace):
+    """Batch norms frozen, as in version 1: 1 x 4 images, 2 processes x 2 and 2 passes x 2 give the same weights."""
     weights = ("--weights", str(runs(workplace, "base") / "best_model.pth"), "--freeze-bn", "--freeze-layers", "0")
     options = (*MODEL, *weights, "--epochs", "2", "--use-train-aug", "--lr", "0.002", "--ema")
     one = run([sys.executable, SCRIPT], workplace, *options, "--batch-size", "4", "--project-name", "one")
+    assert one.returncode == 0, one.stderr
     two = run([*torchrun(2), SCRIPT], workplace, *options, "--batch-size", "2", "--project-name", "two")
-    assert one.returncode == 0 and two.returncode == 0, one.stderr + two.stderr
+    assert two.returncode == 0, two.stderr
+    passes = ("--batch-size", "2", "--accumulate", "2", "--project-name", "passes")
+    assert run([sys.executable, SCRIPT], workplace, *options, *passes).returncode == 0
     assert "4 per epoch of 4 images (2 processes with 2 each), 8 in all" in two.stdout
     assert two.stdout.count("device: cpu") == 1 and len(re.findall(r"^ +[12]/2 ", two.stdout, re.MULTILINE)) == 2
-    (steps, epochs), (other_steps, other_epochs) = (
-        read_metrics(runs(workplace, name) / "metrics.jsonl") for name in ("one", "two")
-    )
-    assert len(steps) == len(other_steps) == lines(runs(workplace, "two"), "step") == 8  # one process writes
+    for name in ("two", "passes"):
+        assert_same_training(runs(workplace, "one"), runs(workplace, name), runs(workplace, "base"))
+
+
+def assert_same_training(whole: Path, split: Path, start: Path) -> None:
+    """Steps, validation losses, weights and their averages, to rounding."""
+    (steps, epochs), (other_steps, other_epochs) = (read_metrics(r / "metrics.jsonl") for r in (whole, split))
+    assert len(steps) == len(other_steps) == lines(split, "step") == 8  # one process writes
     for mine, theirs in zip(other_steps, steps, strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
     for mine, theirs in zip(other_epochs, epochs, strict=True):
         assert mine["val/loss"] == pytest.approx(theirs["val/loss"], rel=1e-3)
-    ends = [torch.load(runs(workplace, name) / "last_model.pth", weights_only=True) for name in ("one", "two")]
-    start = torch.load(runs(workplace, "base") / "best_model.pth", weights_only=True)["model_state_dict"]
+    ends = [torch.load(r / "last_model.pth", weights_only=True) for r in (whole, split)]
+    begun = torch.load(start / "best_model.pth", weights_only=True)["model_state_dict"]
     for kind in ("model_state_dict", "ema_state_dict"):
         assert ends[0][kind].keys() == ends[1][kind].keys()
         for key, value in ends[0][kind].items():
             if value.is_floating_point():
-                moved = (value - start[key]).abs().max() if key in start else 0
-                assert torch.allclose(ends[1][kind][key], value, rtol=1e-3, atol=1e-5 + 0.02 * float(moved)), key
+                moved = float((value - begun[key]).abs().max())
+                assert torch.allclose(ends[1][kind][key], value, rtol=1e-3, atol=1e-5 + 0.02 * moved), key
 
 
 def worker_pids(parent: int) -> list[int]:
