@@ -42,7 +42,7 @@ from torch_utils.messages import data_report, end_report, run_report, stop_repor
 from torch_utils.optim import Schedule, build_optimizer, default_lr
 from torch_utils.predictor import Predictor
 from torch_utils.resume import Keeper, Standing, check_data, restore, standing_of
-from torch_utils.run_folder import open_run_dir, run_to_continue
+from torch_utils.run_folder import launcher, open_run_dir, run_to_continue
 from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
 from torch_utils.trials import find_batch_size, find_lr
 from utils.annotations import raise_for_errors, scan_split
@@ -101,7 +101,8 @@ def main(args) -> int:
         return (find_lr if args.find_lr else find_batch_size)(trainer, train_loader, args, log)
 
     # The run's folder.
-    run_dir = group.from_first(lambda: open_run_dir(args, resumed))
+    launchers = set(group.gather(launcher()))
+    run_dir = group.from_first(lambda: open_run_dir(args, resumed, launchers))
     sinks = []
     if group.writes:
         attach_log_file(log, run_dir / "train.log")

@@ -5,6 +5,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
 from models.spec import ModelSpec
+from torch_utils.lean import LeanFrozenBatchNorm2d, make_lean
 from utils.errors import ConfigError
 from utils.geometry import long_side_limit
 
@@ -19,14 +20,7 @@ def build_model(spec: ModelSpec, num_classes: int, img_size: int | None = None) 
     # With float32 head outputs, boxes, scores and losses are computed in float32.
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_outputs_to_float32)
-    model.rpn.anchor_generator.register_forward_pre_hook(_anchors_in_float32)
-    return model
-
-
-def _anchors_in_float32(module: nn.Module, inputs: tuple) -> tuple:
-    """Anchors take the features' type, where whole pixels past 256 are lost to bf16; only sizes and type are read."""
-    images, feature_maps = inputs
-    return images, [features[:1, :1].float() for features in feature_maps]
+    return make_lean(model)
 
 
 def _outputs_to_float32(module: nn.Module, inputs: tuple, outputs):
@@ -71,6 +65,6 @@ def freeze_batch_norm(module: nn.Module, *, only: set[str] | None = None, prefix
 
 
 def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    frozen = FrozenBatchNorm2d(norm.num_features, eps=norm.eps)
+    frozen = LeanFrozenBatchNorm2d(norm.num_features, eps=norm.eps)
     frozen.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"})
     return frozen.to(norm.weight.device)

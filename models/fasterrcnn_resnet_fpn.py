@@ -24,7 +24,7 @@ BLOCKS = {
     152: (resnet.Bottleneck, [3, 8, 36, 3]),
 }
 
-# RoIAlign's backward pass runs on one core, so the sampled proposals set the pace of a step.
+# The proposals set much of the pace of a step.
 SMALL = {
     "rpn_pre_nms_top_n_train": 400,
     "rpn_pre_nms_top_n_test": 400,

@@ -87,8 +87,11 @@ def test_losses_gradients_and_proposals_are_torchvisions(sizes):
 
 @pytest.mark.parametrize("name", [V1, V2])
 def test_so_they_are_of_the_large_models(name):
+    mine, plain = models(name, 96)
+    for model in (mine, plain):
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = 64  # version 2's box head is slow on a CPU
     # Batch norm over few pixels makes much of the last bit.
-    assert_same_step(*models(name, 96), *batch((96, 120), (110, 96)), gradient_tolerance=2e-2)
+    assert_same_step(mine, plain, *batch((96, 120), (110, 96)), gradient_tolerance=2e-2)
 
 
 def test_many_proposals_take_one_nms_per_level():

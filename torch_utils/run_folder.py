@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from torch_utils.checkpoint import Checkpoint, load_checkpoint
@@ -29,8 +30,11 @@ def run_to_continue(args) -> Checkpoint | None:
     return None
 
 
-def open_run_dir(args, resumed: Checkpoint | None) -> Path:
-    """The run's folder: a new one, or that of the run that goes on, without what a kill left half written."""
+def open_run_dir(args, resumed: Checkpoint | None, launchers: Iterable[str]) -> Path:
+    """The run's folder: a new one, or that of the run that goes on, without what a kill left half written.
+
+    `launchers` are those of all processes: after a restart, another machine's process may be the first.
+    """
     if resumed is None:
         run_dir = create_run_dir(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
     else:
@@ -38,17 +42,17 @@ def open_run_dir(args, resumed: Checkpoint | None) -> Path:
         for path in run_dir.glob(".*.partial*"):
             path.unlink(missing_ok=True)
     if may_restart():
-        write_text_atomically(run_dir / LAUNCH_FILE, "\n".join(_launch()))
+        write_text_atomically(run_dir / LAUNCH_FILE, "\n".join(launchers))
     return run_dir
+
+
+def launcher() -> str:
+    """The process that started this one: under torchrun the machine's agent, the same through all restarts."""
+    stat = Path(f"/proc/{os.getppid()}/stat")  # numbers of processes come again; with the time of the start they do not
+    started = stat.read_text().rsplit(")", 1)[1].split()[19] if stat.is_file() else ""
+    return f"{socket.gethostname()} process {os.getppid()} {started}"
 
 
 def _begun_by_this_launch(run_dir: Path) -> bool:
     path = run_dir / LAUNCH_FILE
-    return path.is_file() and not set(_launch()).isdisjoint(path.read_text(encoding="utf-8").split("\n"))
-
-
-def _launch() -> list[str]:
-    """What tells this torchrun from every other: the process that starts its workers, and `--rdzv-id` if given."""
-    run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    named = [] if run_id == "none" else [f"run id {run_id}"]
-    return [f"{socket.gethostname()} process {os.getppid()}", *named]
+    return path.is_file() and launcher() in path.read_text(encoding="utf-8").split("\n")

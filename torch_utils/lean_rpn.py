@@ -1,0 +1,93 @@
+"""torchvision's region proposal network for training: the same losses and proposals, in fixed sizes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection._utils import encode_boxes
+from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
+from torchvision.ops import boxes as box_ops
+
+from torch_utils.lean_boxes import decode, large_enough, match
+from torch_utils.rpn_head import head_at
+
+
+class LeanRPN(RegionProposalNetwork):
+    """In training, waits for a GPU once per image: in NMS. In evaluation mode it is torchvision's.
+
+    Proposals that are too small stay in their list, last, for the box head to leave out.
+    """
+
+    def forward(self, images, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None):
+        if not self.training:
+            return super().forward(images, features, targets)
+        features = list(features.values())
+        anchors = self.anchor_generator(images, features)[0]  # (N, 4), the same for every image
+        gt_boxes = [target["boxes"] for target in targets]
+        # Matching needs no output of the network, so a GPU gets it while it still works at the backbone.
+        matches = [match(self.proposal_matcher, boxes, anchors) for boxes in gt_boxes]
+        # First the losses: autocast keeps the 16-bit copy of a weight, which has to be one that gradients go through.
+        losses = self._losses(features, anchors, matches, gt_boxes)
+        with torch.no_grad():
+            proposals = self._proposals(features, anchors, images.image_sizes)
+        return proposals, losses
+
+    def _losses(self, features, anchors, matches, gt_boxes) -> dict[str, Tensor]:
+        indices, kinds = zip(*matches, strict=True)
+        positive, negative = (torch.stack(masks).int() for masks in self.fg_bg_sampler(list(kinds)))
+        count = min(self.fg_bg_sampler.batch_size_per_image, len(anchors))
+        value, drawn = (2 * positive + negative).topk(count, dim=1)  # (B, count): positives, negatives, none
+        is_object, is_drawn = value == 2, value > 0
+        total = is_drawn.sum()
+
+        objectness, deltas = head_at(self.head, features, drawn)
+        entropy = F.binary_cross_entropy_with_logits(objectness, is_object.float(), reduction="none")
+        boxes = anchors[drawn]
+        wanted = boxes.clone()  # what is no object is to stay as it is, and its loss is left out
+        for row, index, gt in zip(range(len(gt_boxes)), indices, gt_boxes, strict=True):
+            if len(gt):
+                wanted[row] = torch.where(is_object[row, :, None], gt[index[drawn[row]]], boxes[row])
+        offsets = encode_boxes(wanted.view(-1, 4), boxes.view(-1, 4), self.box_coder.weights).view_as(boxes)
+        distance = F.smooth_l1_loss(deltas, offsets, beta=1 / 9, reduction="none")
+        return {
+            "loss_objectness": torch.where(is_drawn, entropy, 0).sum() / total,
+            "loss_rpn_box_reg": torch.where(is_object[..., None], distance, 0).sum() / total,
+        }
+
+    def _proposals(self, features, anchors, image_sizes) -> list[Tensor]:
+        objectness, deltas = self.head(features)
+        level_sizes = [level[0].numel() for level in objectness]
+        objectness, deltas = concat_box_prediction_layers(objectness, deltas)
+        objectness, deltas = (x.view(len(image_sizes), len(anchors), -1) for x in (objectness, deltas))
+        objectness = objectness[..., 0]
+        best = self._get_top_n_idx(objectness, level_sizes)  # (B, M), level after level, each by falling score
+        scores = torch.sigmoid(objectness.gather(1, best))
+        boxes = decode(self.box_coder, deltas.gather(1, best[..., None].expand(-1, -1, 4)), anchors[best])
+        counts = [min(self.pre_nms_top_n(), size) for size in level_sizes]
+        proposals = []
+        for image_boxes, image_scores, size in zip(boxes, scores, image_sizes, strict=True):
+            image_boxes = box_ops.clip_boxes_to_image(image_boxes, size)
+            valid = large_enough(image_boxes, self.min_size) & (image_scores >= self.score_thresh)
+            # Below every score: they come last, and so suppress nothing that counts.
+            keep = _nms(image_boxes, torch.where(valid, image_scores, -1), valid, counts, self.nms_thresh)
+            proposals.append(image_boxes[keep[: self.post_nms_top_n()]])
+        return proposals
+
+
+def _nms(boxes: Tensor, scores: Tensor, valid: Tensor, level_sizes: list[int], threshold: float) -> Tensor:
+    """torchvision's `batched_nms` over levels that follow each other: indices by falling score.
+
+    Its two ways round differently, so here, too, many boxes on a CPU take one call per level. (It counts valid boxes
+    only; asking for their number would be a wait.)
+    """
+    if boxes.device.type == "cpu" and len(boxes) > 1000:
+        keep, start = [], 0
+        for size in level_sizes:
+            level = slice(start, start + size)
+            keep.append(box_ops.nms(boxes[level], scores[level], threshold) + start)
+            start += size
+        keep = torch.cat(keep)
+        keep = keep[valid[keep]]  # sorting is not stable: ties fall as in torchvision only among the same numbers
+        return keep[scores[keep].sort(descending=True)[1]]
+    levels = torch.cat([boxes.new_full((size,), level) for level, size in enumerate(level_sizes)])
+    far_apart = torch.where(valid[:, None], boxes, 0).max() + 1
+    return box_ops.nms(boxes + (levels * far_apart)[:, None], scores, threshold)
