@@ -1,16 +1,18 @@
 """Annotations on disk to batches in memory."""
 
+import atexit
+import multiprocessing
 from collections.abc import Collection, Iterator, Sequence
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from utils.annotations import Annotation
 from utils.augment import Made, SampleMaker
-from utils.errors import DatasetError
+from utils.errors import DatasetError, ToolkitError
 from utils.images import read_image
 from utils.repeats import draw_epoch, epoch_length
 from utils.sample import Sample
@@ -67,7 +69,15 @@ class DetectionDataset(Dataset):
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, dict[str, Tensor | int]]:
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, dict[str, Tensor | int]] | ToolkitError:
+        try:
+            return self._made(key)
+        except ToolkitError as error:
+            if get_worker_info() is None:
+                raise
+            return error  # raised in a worker, it would come with the worker's traceback in its message
+
+    def _made(self, key: int | tuple[int, int]) -> tuple[Tensor, dict[str, Tensor | int]]:
         epoch, index = key if isinstance(key, tuple) else (0, range(len(self))[key])
         image_id = index % len(self)
         if self.make is None:
@@ -170,8 +180,11 @@ class DealtBatches(Sampler):
         return iter(self.batches)
 
 
-def collate(items: Sequence[tuple[Tensor, dict]]) -> tuple[tuple[Tensor, ...], tuple[dict, ...]]:
-    """Items to a batch: a tuple of images, which differ in size, and a tuple of targets."""
+def collate(items: Sequence[tuple[Tensor, dict] | ToolkitError]) -> tuple[tuple, tuple] | ToolkitError:
+    """Items to a batch: a tuple of images, which differ in size, and a tuple of targets. An error comes through."""
+    for item in items:
+        if isinstance(item, ToolkitError):
+            return item
     images, targets = zip(*items, strict=True)
     return images, targets
 
@@ -206,3 +219,10 @@ def build_loader(
 
 def _init_worker(worker: int) -> None:
     ignore_signals()  # they are the main process's to answer
+
+
+@atexit.register  # after multiprocessing's own, hence run before it
+def _end_workers() -> None:
+    """After an error a loader may live to the end, where its workers would be sent the signal that they ignore."""
+    for process in multiprocessing.active_children():
+        process.kill()

@@ -6,12 +6,15 @@
 Everything a run leaves is in outputs/training/NAME. On several GPUs: torchrun --nproc_per_node=K train.py …
 """
 
+import signal
 import sys
 
 from utils.arguments import training_arguments
 from utils.errors import ToolkitError, stop
 
-if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
+if __name__ == "__main__":  # before the imports that take seconds: --help, mistyped flags and Ctrl-C answer at once
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         ARGS = training_arguments()
     except ToolkitError as error:
@@ -34,7 +37,7 @@ from torch_utils.artifacts import (
 )
 from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.compilation import compile_parts
-from torch_utils.distributed import join_group, share_batch_norm, under_torchrun
+from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.ema import Ema
 from torch_utils.engine import Progress, Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
@@ -45,6 +48,7 @@ from torch_utils.resume import Keeper, Standing, check_data, restore, standing_o
 from torch_utils.run_folder import launcher, open_run_dir, run_to_continue
 from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
 from torch_utils.trials import find_batch_size, find_lr
+from torch_utils.upload import uploaded
 from utils.annotations import raise_for_errors, scan_split
 from utils.config import load_config
 from utils.fingerprint import fingerprint
@@ -60,7 +64,7 @@ VALID_BATCH = 4  # images; whatever --batch-size and the number of processes are
 
 
 def main(args) -> int:
-    signals = Signals(patient=under_torchrun())
+    signals = Signals()
     started = time.perf_counter()
     group = join_group(pick_device(args.device))
     device, amp_dtype = group.device, pick_amp(group.device, args.amp)
@@ -116,8 +120,8 @@ def main(args) -> int:
         sinks = [logger(run_dir) for logger in LOGGERS.values()]
     if args.compile:
         compile_parts(model, log)
-    for images, _ in islice(valid_loader, 1):  # what would fail at the end of the first epoch fails now
-        predictors["val"].predict(images)
+    for batch in islice(uploaded(valid_loader, device), 1):  # what would fail at the end of the first epoch fails now
+        predictors["val"].predict(batch.images)
 
     def log_steps(records: list[dict]) -> None:
         for sink in sinks:
@@ -246,7 +250,9 @@ if __name__ == "__main__":
         stop(
             ToolkitError(f"out of GPU memory ({error}): take a smaller --batch-size or --img-size, or --freeze-layers")
         )
-    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
+    except ToolkitError as error:
         stop(error)
+    except OSError as error:  # a disk that fills up, a folder that goes away
+        stop(ToolkitError(f"{error}. Checkpoints are whole or not there: --resume-training goes on from the last one"))
     except KeyboardInterrupt as error:
         sys.exit(getattr(error, "status", 130))

@@ -172,6 +172,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_whole(workplace,
     assert on.returncode == 0, on.stderr
 
 
+def test_a_checkpoint_alone_knows_how_its_run_was_begun(workplace, copy_of_whole):
+    """Moved away from its args.yaml, it goes on as it was begun, but for what is given."""
+    away = workplace / "elsewhere"
+    away.mkdir()
+    shutil.move(copy_of_whole / "last_model.pth", away)
+    command = ("-r", "--weights", "elsewhere/last_model.pth", "--config", "shapes.yaml", "-d", "cpu", "-e", "2")
+    done = train(workplace, *command, "--weight-decay", "0.5")
+    assert done.returncode == 0, done.stderr
+    args = yaml.safe_load((away / "args.yaml").read_text())
+    assert (args["seed"], args["ema"], args["augment"], args["accumulate"]) == (5, 0.9, ["mosaic", "train"], 2)
+    groups = torch.load(away / "last_model.pth", weights_only=True)["optimizer_state_dict"]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
+
+
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_an_error_that_changes_nothing(workplace, copy_of_whole):
     copy_of_whole.chmod(0o555)

@@ -1,7 +1,6 @@
 """One step's gradients, however its batch is split; and steps that go wrong."""
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from test_engine import CPU, batches, new_model, trainer
 from torch import nn
 
 from models.build import freeze_batch_norm
+from torch_utils.distributed import Group
 from torch_utils.engine import Progress, train_one_epoch
 from torch_utils.step import Gradients
 from utils.errors import TrainingError
@@ -46,12 +46,23 @@ def assert_close(mine, theirs):
 def test_micro_batches_add_up_to_the_whole_batch(micro_batch):
     model = frozen_model()
     images, targets = one_batch()
+    images[1] = images[1].transpose(1, 2).contiguous()  # portrait among landscapes: each part is padded as the whole
+    targets[1]["boxes"] = targets[1]["boxes"].clip(max=60)
+    images[3], targets[3]["short_side"] = images[3][:, :50], 48
+    targets[3]["boxes"] = targets[3]["boxes"].clip(max=50)
     whole_losses, whole = gradients_of(model, images, targets, micro_batch=5)
     losses, parts = gradients_of(model, images, targets, micro_batch=micro_batch)
     assert {k: float(v) for k, v in losses.items()} == pytest.approx(
         {k: float(v) for k, v in whole_losses.items()}, rel=1e-5
     )
     assert_close(parts, whole)
+
+
+class OneOfThree(Group):
+    """Weights as among three processes, without their sum; all have images of one size."""
+
+    def highest(self, *numbers):
+        return list(numbers)
 
 
 def test_shares_of_processes_add_up_to_the_whole_batch():
@@ -66,7 +77,7 @@ def test_shares_of_processes_add_up_to_the_whole_batch():
         model.train()
         model.zero_grad(set_to_none=True)
         run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=9)
-        run.group = replace(run.group, size=3)  # weights as among three, without their sum
+        run.group = OneOfThree(CPU, size=3)
         run(images[own], targets[own], step=5, share=share, backward=lambda loss: loss.backward())
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
@@ -120,6 +131,40 @@ def poison(model, steps, bad):
     model.roi_heads.box_predictor.cls_score.register_forward_hook(spoil, prepend=True)
 
 
+def test_an_infinite_loss_with_finite_gradients_changes_nothing(caplog):
+    """Smooth L1 of an infinite prediction, as of an overflow in 16 bits, has a gradient of one."""
+    logging.getLogger("train").propagate = True
+    model, steps = new_model(), []
+
+    def overflow(module, inputs, output):
+        return output + float("inf") if len(steps) == 0 else output
+
+    model.roi_heads.box_predictor.bbox_pred.register_forward_hook(overflow, prepend=True)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    train_one_epoch(trainer(model), batches(count=1), epoch=1, on_steps=steps.extend, title="")
+    assert "loss_box_reg inf" in caplog.text
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+def test_a_gradient_that_is_not_finite_is_no_secret(caplog):
+    logging.getLogger("train").propagate = True
+    model, steps, progress = new_model(), [], Progress()
+    model.roi_heads.box_predictor.cls_score.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError, match="gradient is not finite at step 2"):
+        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
+    assert "the gradient is not finite at step 1" in caplog.text and progress.skipped == 2
+
+
+def test_two_in_a_row_count_across_epochs():
+    """With one batch an epoch, every epoch begins anew; the count does not."""
+    model, steps = new_model(), []
+    poison(model, steps, {1, 2})
+    job = trainer(model)
+    train_one_epoch(job, batches(count=1), epoch=1, on_steps=steps.extend, title="")
+    with pytest.raises(TrainingError, match="not finite at step 2"):
+        train_one_epoch(job, batches(count=1), epoch=2, on_steps=steps.extend, title="")
+
+
 @pytest.mark.parametrize("bad", (1, 2))
 def test_a_step_that_is_not_finite_is_named_and_left_out(bad, caplog):
     logging.getLogger("train").propagate = True
@@ -165,5 +210,5 @@ def test_a_spoilt_running_statistic_ends_the_training_at_once():
 
     norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     norm.register_forward_pre_hook(spoil)
-    with pytest.raises(TrainingError, match=r"running_mean no longer is"):
+    with pytest.raises(TrainingError, match=r"running statistics of batch norms no longer are"):
         train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="")

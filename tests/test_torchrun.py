@@ -23,8 +23,7 @@ MODEL = "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("group")
-    # The last batch is of a single image. All have one size, so that no process pads more than another.
-    write_voc_set(folder / "train", 13, seed=1, square=True)
+    write_voc_set(folder / "train", 13, seed=1)  # portrait and landscape; the last batch is of a single image
     write_voc_set(folder / "test", 7, seed=2)
     write_config(folder)
     done = run([sys.executable, SCRIPT], folder, *MODEL, "--epochs", "3", "--project-name", "base")
@@ -139,7 +138,7 @@ def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
     # The folder is now an earlier run's: a new launch must not take it for its own, though it may restart.
     kept = (run_dir / "last_model.pth").read_bytes()
     refused = run(program, workplace, *options, "--project-name", "broken")
-    assert refused.returncode != 0 and "holds" not in refused.stdout and "is not empty" in refused.stderr
+    assert refused.returncode != 0 and "is not empty" in refused.stderr
     assert (run_dir / "last_model.pth").read_bytes() == kept
     nameless = run(program, workplace, *options)
     assert "--max-restarts needs --project-name" in nameless.stderr
@@ -153,7 +152,7 @@ def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
     wait_until(lambda: lines(run_dir, "step") >= 5, process)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode != 0 and "stopped in epoch" in out + " after epoch" and "go on with" in out, out
+    assert process.returncode != 0 and re.search("stopped (in|after) epoch", out) and "go on with: torchrun" in out, out
     saved = torch.load(run_dir / "last_model.pth", weights_only=True)
     last_step = read_metrics(run_dir / "metrics.jsonl")[0][-1]["step"]
     assert saved["epoch"] * 4 + saved["training"]["progress"]["steps"] == last_step

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -274,6 +275,23 @@ def test_bad_data_is_reported_at_once_and_can_be_skipped(tmp_path):
     skipped = train(tmp_path, "--epochs", "1", "--skip-bad", "--no-mosaic", "--cosine-annealing")
     assert skipped.returncode == 0, skipped.stderr
     assert "4 images" in skipped.stdout and "bad files left out: 2" in skipped.stdout
+
+
+@pytest.mark.parametrize("workers", ("0", "2"))
+def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_path, workers):
+    """With loader workers, too, whose errors and whose end are matters of their own."""
+    write_voc_set(tmp_path / "train", 6, seed=1)
+    write_voc_set(tmp_path / "test", 2, seed=2)
+    write_config(tmp_path)
+    command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", workers]
+    process = subprocess.Popen(
+        [*command, "-pn", "cut"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(tmp_path / "outputs/training/cut/last_model.pth")
+    cv2.imwrite(str(tmp_path / "train" / "picture 1.jpg"), np.zeros((5, 5, 3), np.uint8))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in err, err
+    assert re.search(r"^error: .*picture 1\.jpg: has changed since the start", err, re.MULTILINE)
 
 
 def test_one_image_and_one_class_is_an_ordinary_case(tmp_path):

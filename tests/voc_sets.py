@@ -8,15 +8,12 @@ import numpy as np
 COLOURS = {"Mask": (220, 220, 60), "Gloves": (60, 60, 220)}  # BGR
 
 
-def write_voc_set(folder: Path, count: int, seed: int, *, square: bool = False) -> None:
-    """`count` pictures of coloured rectangles, every fifth without any, with XML beside them.
-
-    They are portrait and landscape in turn, or all `square`.
-    """
+def write_voc_set(folder: Path, count: int, seed: int) -> None:
+    """`count` pictures of coloured rectangles, every fifth without any, with XML beside them."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for number in range(count):
-        width, height = (120, 120) if square else (160, 120) if number % 2 else (120, 160)
+        width, height = (160, 120) if number % 2 else (120, 160)
         picture = np.full((height, width, 3), rng.integers(80, 140), np.uint8)
         objects = ""
         for _ in range(0 if number % 5 == 4 else int(rng.integers(1, 4))):

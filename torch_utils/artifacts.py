@@ -78,7 +78,9 @@ def save_last(path: Path, args, config: DatasetConfig, trainer: Trainer, record:
         content["metrics"] = {}
     if trainer.ema:
         content["ema_state_dict"] = trainer.ema.model.state_dict()
-    state = {"optimizer_state_dict": trainer.optimizer.state_dict(), "scaler_state_dict": trainer.scaler.state_dict()}
+    # A scale that stays 1 would, on a GPU that needs float16, be taken for one that was found out.
+    scaler = trainer.scaler.state_dict() if trainer.scaled else {}
+    state = {"optimizer_state_dict": trainer.optimizer.state_dict(), "scaler_state_dict": scaler}
     save_checkpoint(path, content | state | {"training": {"arguments": plain_arguments(args)} | training})
 
 

@@ -23,12 +23,14 @@ TIMEOUT = timedelta(minutes=30)  # for the slowest scan of a data set that the o
 class Group:
     """The processes that train together; one alone is a group of one, and every method works there, too.
 
-    rank: this process's number. size: how many there are. device: where this one computes.
+    rank: this process's number. size: how many there are. device: where this one computes. host: torch's group for
+    numbers that no GPU is to be waited for; None where that is the usual one.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
+    host: Any = None
 
     @property
     def writes(self) -> bool:
@@ -63,13 +65,17 @@ class Group:
         dist.all_reduce(total)
         return total
 
-    def highest(self, number: int) -> int:
-        """The largest of the processes' numbers."""
+    def highest(self, *numbers: int) -> list[int]:
+        """Of each number, the largest of the processes'; no GPU is waited for."""
         if self.size == 1:
-            return number
-        box = torch.tensor(number, device=self.device)
-        dist.all_reduce(box, dist.ReduceOp.MAX)
-        return int(box)
+            return list(numbers)
+        box = torch.tensor(numbers)
+        dist.all_reduce(box, dist.ReduceOp.MAX, group=self.host)
+        return box.tolist()
+
+    def largest_share(self, whole: int) -> int:
+        """Images of a batch of `whole` that come to the process with the most."""
+        return -(-whole // self.size)
 
     def share_buffers(self, model: nn.Module) -> None:
         """Give every process the first one's running statistics, which are those that are saved.
@@ -113,7 +119,7 @@ def share_batch_norm(model: nn.Module, group: Group) -> nn.Module:
     Raises ConfigError on CPUs, where torch has no such thing.
     """
     if group.device.type != "cuda" and group.size > 1:
-        raise ConfigError("--sync-bn works between GPUs; on CPUs torch cannot share batch statistics: leave it out")
+        raise ConfigError("--sync-bn works between GPUs; on CPUs torch cannot share batch statistics: --no-sync-bn")
     return nn.SyncBatchNorm.convert_sync_batchnorm(model) if group.size > 1 else model
 
 
@@ -124,7 +130,7 @@ def join_group(device: torch.device) -> Group:
     number, for that would put all processes on one GPU, or where this machine has too few GPUs.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if size == 1 or not under_torchrun():
         return Group(device)
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
@@ -139,7 +145,7 @@ def join_group(device: torch.device) -> Group:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=_fresh_store(), rank=rank, world_size=size, timeout=TIMEOUT)
-    return Group(device, rank, size)
+    return Group(device, rank, size, None if backend == "gloo" else dist.new_group(backend="gloo", timeout=TIMEOUT))
 
 
 def _fresh_store() -> dist.Store:

@@ -48,16 +48,17 @@ class Trainer:
         )
         # Reading a loss back waits for the GPU: there it is done every 20 steps, on a CPU after each.
         self.read_every = 20 if self.device.type == "cuda" else 1
+        self.last_bad_step = -1  # the latest that was left out, counted from 1
 
-    def update(self, step: int) -> None:
-        """One step of the optimizer, unless a gradient is not finite."""
+    def update(self, step: int) -> Tensor:
+        """One step of the optimizer, unless a gradient is not finite; returns the norm of all gradients together."""
         self.scaler.unscale_(self.optimizer)
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if self.clip_norm is None else self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update(None if self.scaled else 1.0)
         if self.ema:
             self.ema.update(step)
+        return norm
 
 
 @dataclass
@@ -74,8 +75,7 @@ class Progress:
         return asdict(self)
 
     def means(self) -> dict[str, float]:
-        counted = self.steps - self.skipped
-        return {key: value / counted if counted else math.nan for key, value in self.sums.items()}
+        return {key: value / (self.steps - self.skipped) for key, value in self.sums.items()}
 
 
 def train_one_epoch(
@@ -100,8 +100,8 @@ def train_one_epoch(
         pause: asked after each step whether it wishes for anything, a number above 0; then `grant` is called in every
             process with the highest number, between two steps.
 
-    A step whose losses are not finite changes no parameter; it is named, with losses and image files, and left out of
-    the means. Raises TrainingError at the second in a row.
+    A step whose losses or gradients are not finite changes no parameter; it is named, with losses and image files, and
+    left out of the means. Raises TrainingError at the second in a row.
     """
     run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress(), pause or NoPause())
     trainer.model.train()
@@ -118,8 +118,7 @@ class _Epoch:
     def __init__(self, trainer, batches, epoch, on_steps, progress, pause):
         self.trainer, self.epoch, self.on_steps, self.progress, self.pause = trainer, epoch, on_steps, progress, pause
         self.first_step = (epoch - 1) * len(batches)
-        self.pending: list[tuple[dict, dict[str, Tensor], tuple]] = []
-        self.bad_steps: list[int] = []
+        self.pending: list[tuple[dict, dict[str, Tensor], Tensor, tuple]] = []
         self.shares = getattr(batches, "batch_sampler", None)
 
     def over(self, batches, bar) -> None:
@@ -133,13 +132,11 @@ class _Epoch:
             now = time.perf_counter()
             progress.seconds, clock = progress.seconds + now - clock, now
             bar.update()
-            wish = self.pause.wish()
-            full = len(self.pending) >= trainer.read_every or progress.steps == len(batches)
-            # Several processes agree on a pause where they meet anyway, alone one need not wait for that.
-            if full or (wish and trainer.group.size == 1):
+            (wish,) = trainer.group.highest(self.pause.wish())
+            if wish or len(self.pending) >= trainer.read_every or progress.steps == len(batches):
                 self.read_back(bar)
-                if wish := trainer.group.highest(wish):
-                    self.pause.grant(wish)
+            if wish:
+                self.pause.grant(wish)
 
     def step(self, batch: Batch) -> None:
         trainer, step = self.trainer, self.first_step + self.progress.steps
@@ -156,26 +153,27 @@ class _Epoch:
             share=share,
             backward=lambda loss: trainer.scaler.scale(loss).backward(),
         )
-        trainer.update(step)
+        norm = trainer.update(step)
         self.progress.steps += 1
-        self.pending.append(({"step": step + 1, "epoch": self.epoch, "lr": lr}, losses, batch.host))
+        self.pending.append(({"step": step + 1, "epoch": self.epoch, "lr": lr}, losses, norm, batch.host))
 
     def read_back(self, bar) -> None:
         """Bring the pending losses to the host, in one copy, and check them."""
         trainer, progress = self.trainer, self.progress
-        table = torch.stack([torch.stack(list(losses.values())) for _, losses, _ in self.pending])
+        table = torch.stack([torch.stack([*losses.values(), norm]) for _, losses, norm, _ in self.pending])
         rows = (trainer.group.sum(table) / trainer.group.size).tolist()
         records = []
-        for (record, losses, targets), values in zip(self.pending, rows, strict=True):
+        for (record, losses, _, targets), (*values, norm) in zip(self.pending, rows, strict=True):
             named = {f"train/{name}": value for name, value in zip(losses, values, strict=True)}
             named = {"train/loss": sum(values)} | named
             records.append(record | named)
-            if all(map(math.isfinite, values)):
+            # In float16 a gradient beyond the range is ordinary: the scale of the losses is lowered, and that is all.
+            if all(map(math.isfinite, values if trainer.scaled else (*values, norm))):
                 for key, value in named.items():
                     progress.sums[key] = progress.sums.get(key, 0.0) + value
             else:
                 progress.skipped += 1
-                self.leave_out(record["step"], named, targets, records)
+                self.leave_out(record["step"], named, norm, targets, records)
         self.pending.clear()
         self.on_steps(records)
         last = records[-1]
@@ -183,23 +181,27 @@ class _Epoch:
         share = progress.waited / max(progress.seconds, 1e-9)
         bar.set_postfix_str(f"loss {last['train/loss']:.3f} ({parts}), waits {share:.0%}")
 
-    def leave_out(self, step: int, losses: dict[str, float], targets: tuple, records: list[dict]) -> None:
+    def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:
         """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""
-        own = sorted({name for target in targets for name in self.trainer.names_of(target)})
-        files = sorted({name for names in self.trainer.group.gather(own) for name in names})
+        trainer = self.trainer
+        own = sorted({name for target in targets for name in trainer.names_of(target)})
+        files = sorted({name for names in trainer.group.gather(own) for name in names})
         table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
-        told = f"the loss is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
-        self.bad_steps.append(step)
-        buffers = self.trainer.model.named_buffers()  # running statistics of a batch norm
-        spoilt = [name for name, b in buffers if b.is_floating_point() and not b.isfinite().all()]
-        if step - 1 not in self.bad_steps and not spoilt:
-            log = logging.getLogger("train")
-            log.warning(f"{told}\n  The step is left out; a second one in a row would end the training.")
+        what = "gradient" if all(map(math.isfinite, losses.values())) else "loss"
+        told = f"the {what} is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
+        in_a_row, trainer.last_bad_step = trainer.last_bad_step == step - 1, step
+        # Running statistics of batch norms are each process's own.
+        own = all(bool(b.isfinite().all()) for b in trainer.model.buffers() if b.is_floating_point())
+        (spoilt,) = trainer.group.highest(not own)
+        if not in_a_row and not spoilt:
+            logging.getLogger("train").warning(
+                f"{told}\n  The step is left out; a second one in a row would end the training."
+            )
             return
         self.on_steps(records)
-        why = f"and {spoilt[0]} no longer is, either" if spoilt else "nor was it at the step before"
+        why = "and running statistics of batch norms no longer are" if spoilt else "nor was it at the step before"
         raise TrainingError(
             f"{told}\n  {why}, so the training ends here.\n"
             "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr. "
-            "Neither step has changed a weight: --resume-training goes on from the last checkpoint."
+            "--resume-training goes on from the last checkpoint, if there is one."
         )

@@ -49,7 +49,8 @@ def evaluate(
             detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
             found += zip(ids, detections, strict=True)
             losses.append((ids[0], len(ids), batch_losses))
-        if wish := group.highest(pause.wish()):
+        (wish,) = group.highest(pause.wish())
+        if wish:
             pause.grant(wish)
     host = [(first, count, {name: float(loss) for name, loss in part.items()}) for first, count, part in losses]
     result = None

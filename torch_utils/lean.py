@@ -5,7 +5,9 @@ does both dozens of times. Here sizes are fixed and masks take their place, with
 wait per image, in NMS, and two per step, in the box head. In evaluation mode torchvision's own code runs.
 """
 
+import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -58,8 +60,11 @@ class LeanTransform(GeneralizedRCNNTransform):
     """Constants stay on the device, and nothing is drawn at random.
 
     In training a target may carry `short_side`, an int or a tensor on the CPU: the pixels that the short side of its
-    image is resized to, instead of `min_size`; the long side's limit follows from it.
+    image is resized to, instead of `min_size`; the long side's limit follows from it. `pad_to`, height and width, is
+    the least size that a batch is padded to.
     """
+
+    pad_to: Sequence[int] | None = None
 
     def normalize(self, image: Tensor) -> Tensor:
         return (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
@@ -67,16 +72,30 @@ class LeanTransform(GeneralizedRCNNTransform):
     def resize(self, image: Tensor, target: dict | None = None) -> tuple[Tensor, dict | None]:
         if not self.training:
             return super().resize(image, target)
-        short_side, limit = self.min_size[-1], self.max_size
-        if "short_side" in target:
-            short_side = int(target["short_side"])
-            limit = long_side_limit(short_side)
-        size_hw = image.shape[-2:]
-        scale = min(short_side / min(size_hw), limit / max(size_hw))
+        size_hw, scale = image.shape[-2:], self._scale(image.shape[-2:], target)
         image = F.interpolate(image[None], scale_factor=scale, mode="bilinear", recompute_scale_factor=True)[0]
         # Numbers, not tensors, and the sides apart: so nothing is copied to the device.
         x, y = (target["boxes"][:, i::2] * (image.shape[-1 - i] / size_hw[1 - i]) for i in (0, 1))
         return image, target | {"boxes": torch.stack((x, y), dim=2).flatten(1)}
+
+    def resized_hw(self, size_hw: tuple[int, int], target: dict) -> tuple[int, int]:
+        """Height and width in training of an image of `size_hw`: rounded down, as torch's interpolation does."""
+        scale = self._scale(size_hw, target)
+        return tuple(math.floor(side * scale) for side in size_hw)
+
+    def _scale(self, size_hw: tuple[int, int], target: dict) -> float:
+        short_side, limit = self.min_size[-1], self.max_size
+        if "short_side" in target:
+            short_side = int(target["short_side"])
+            limit = long_side_limit(short_side)
+        return min(short_side / min(size_hw), limit / max(size_hw))
+
+    def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
+        if self.pad_to is None:
+            return super().batch_images(images, size_divisible)
+        sizes = [self.pad_to, *(image.shape[-2:] for image in images)]
+        height, width = (math.ceil(max(sides) / size_divisible) * size_divisible for sides in zip(*sizes, strict=True))
+        return torch.stack([F.pad(i, (0, width - i.shape[-1], 0, height - i.shape[-2])) for i in images])
 
 
 class LeanAnchors(AnchorGenerator):

@@ -1,5 +1,6 @@
 """What a training run tells on the way, besides its rows of numbers."""
 
+import shlex
 from pathlib import Path
 
 from torch_utils.optim import count_parameters
@@ -40,7 +41,8 @@ def stop_report(standing, args, steps: int, path: Path, group) -> list[str]:
     inside = f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps"
     where = inside if done else f"after epoch {epoch}"
     program = "python" if group.size == 1 else f"torchrun --nproc_per_node={group.size}"  # or what it was started with
-    return [f"stopped {where}; saved", f"go on with: {program} train.py --resume-training --weights {path}"]
+    weights = shlex.quote(str(path))
+    return [f"stopped {where}; saved", f"go on with: {program} train.py --resume-training --weights {weights}"]
 
 
 def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list[str]:

@@ -73,6 +73,7 @@ class Keeper:
                 "best_weights": now.best.weights,
                 "last": plain_record(now.record),
                 "progress": now.progress.as_dict(),
+                "last_bad_step": self.trainer.last_bad_step,
                 "data": self.data,
             }
             save_last(self.path, self.args, self.config, self.trainer, now.record, training)
@@ -107,12 +108,17 @@ def standing_of(resumed: Checkpoint, args) -> Standing:
 
 
 def restore(trainer: Trainer, resumed: Checkpoint) -> None:
-    """Optimizer, scaler and averaged weights as they were when `resumed` was written."""
-    trainer.optimizer.load_state_dict(resumed.content["optimizer_state_dict"])
-    if resumed.content["scaler_state_dict"]:
-        trainer.scaler.load_state_dict(resumed.content["scaler_state_dict"])
+    """Optimizer, scaler and averaged weights as they were when `resumed` was written; `--weight-decay` as it is now."""
+    content = resumed.content
+    decays = [group["weight_decay"] for group in trainer.optimizer.param_groups]
+    trainer.optimizer.load_state_dict(content["optimizer_state_dict"])
+    for group, decay in zip(trainer.optimizer.param_groups, decays, strict=True):
+        group["weight_decay"] = decay
+    if trainer.scaled and content["scaler_state_dict"]:
+        trainer.scaler.load_state_dict(content["scaler_state_dict"])
     if trainer.ema:
-        trainer.ema.model.load_state_dict(resumed.content["ema_state_dict"])
+        trainer.ema.model.load_state_dict(content["ema_state_dict"])
+    trainer.last_bad_step = content["training"].get("last_bad_step", -1)
 
 
 def _check_work_left(resumed: Checkpoint, standing: Standing, args) -> None:

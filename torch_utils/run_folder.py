@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from torch_utils.checkpoint import Checkpoint, load_checkpoint
-from torch_utils.distributed import may_restart
-from utils.arguments import TRAINING_ROOT, run_dir_of
+from torch_utils.distributed import may_restart, under_torchrun
+from utils.arguments import NOT_RESUMED, TRAINING_ROOT, run_dir_of
 from utils.errors import ConfigError
+from utils.recipes import RECIPES
 from utils.runs import LAUNCH_FILE, check_run_name, create_run_dir, write_text_atomically
+from utils.training_flags import training_parser
 
 
 def run_to_continue(args) -> Checkpoint | None:
@@ -22,12 +24,26 @@ def run_to_continue(args) -> Checkpoint | None:
     if may_restart() and run_dir is None:
         raise ConfigError("torchrun --max-restarts needs --project-name: a restarted group finds its run by it")
     last = args.weights if args.resume_training and args.weights else run_dir / "last_model.pth" if run_dir else None
-    if may_restart() and _begun_by_this_launch(run_dir):  # torch counts restarts for each machine by itself
+    # torch counts restarts for each machine by itself, and those for machines that come or go not at all.
+    if under_torchrun() and run_dir and _begun_by_this_launch(run_dir):
         args.resume_training, args.exist_ok = last.is_file(), True
     if args.resume_training:
-        return load_checkpoint(last)
-    check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
+        resumed = load_checkpoint(last)
+        if not (last.parent / "args.yaml").is_file():
+            _adopt(args, resumed)
+        return resumed
+    if not (args.find_lr or args.find_batch_size):
+        check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
     return None
+
+
+def _adopt(args, resumed: Checkpoint) -> None:
+    """What the run was begun with, from its checkpoint alone; whatever is not at its default was given, and wins."""
+    begun = resumed.content.get("training", {}).get("arguments", {})
+    usual = vars(training_parser().parse_args([])) | RECIPES[args.recipe]
+    for key, value in begun.items():
+        if key not in NOT_RESUMED | {"config", "backbone_weights"} and getattr(args, key, None) == usual.get(key, ...):
+            setattr(args, key, value)
 
 
 def open_run_dir(args, resumed: Checkpoint | None, launchers: Iterable[str]) -> Path:
@@ -41,7 +57,7 @@ def open_run_dir(args, resumed: Checkpoint | None, launchers: Iterable[str]) -> 
         run_dir = resumed.path.parent
         for path in run_dir.glob(".*.partial*"):
             path.unlink(missing_ok=True)
-    if may_restart():
+    if under_torchrun():
         write_text_atomically(run_dir / LAUNCH_FILE, "\n".join(launchers))
     return run_dir
 

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+from pathlib import Path
 
 import torch
 import torchvision
@@ -61,8 +63,11 @@ def cpu_count() -> int:
 
 
 def default_workers(device: torch.device) -> int:
-    """Loader processes: up to eight to feed a GPU; on a CPU none, since they would take the network's cores."""
-    return min(8, cpu_count()) if device.type == "cuda" else 0
+    """Loader processes: up to eight to feed a GPU, of the CPUs that the processes of this machine share; on a CPU none,
+    since they would take the network's cores.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, max(1, cpu_count() // processes)) if device.type == "cuda" else 0
 
 
 def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
@@ -80,11 +85,13 @@ def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
 
 
 def memory_limit(device: torch.device) -> int:
-    """Bytes that a process may take: of the GPU's memory, or what is free of the machine's."""
+    """Bytes that this process may take: of the GPU's memory, or of the machine's what is not others'."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    pages = "SC_AVPHYS_PAGES" if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names else None
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") + memory_in_use(device) if pages else 1 << 62
+    if Path("/proc/meminfo").is_file():
+        available = re.search(r"MemAvailable: +([0-9]+) kB", Path("/proc/meminfo").read_text())
+        return int(available[1]) * 1024 + memory_in_use(device)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 62
 
 
 def memory_in_use(device: torch.device, *, reset: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,9 @@ class Gradients:
 
     The gradient is that of the whole batch's loss, whatever it is split into: torchvision's losses are means over the
     anchors or proposals that were drawn, so each part counts by its number of those, over the full number of the whole
-    batch. A batch that is not split gives torchvision's losses as they are. (The two differ only where an image has
-    fewer proposals than are to be drawn, on images of about 100 pixels.)
+    batch; and each part is padded to the size that the whole batch would have. A batch that is not split gives
+    torchvision's losses as they are. (The two differ only where an image has fewer proposals than are to be drawn, on
+    images of about 100 pixels.)
 
     Where a GPU has too little memory for a micro-batch, `micro_batch` is halved for good and the step done again.
     """
@@ -32,7 +34,7 @@ class Gradients:
         self.device, self.amp_dtype, self.seed, self.group = device, amp_dtype, seed, group
         self.micro_batch = micro_batch
         self.samplers = seed_samplers(model)
-        # Where batch norms exchange numbers in each pass, none can be done again by one process alone.
+        # Such batch norms exchange numbers in each pass: all processes need as many, and none can do one again.
         self._shares_statistics = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
         self.net = model if group.size == 1 else _distributed(model, device)
 
@@ -45,7 +47,11 @@ class Gradients:
             step: from 0; with the seed it decides what is drawn.
             backward: what to call on a loss.
         """
+        pad_to = None
+        if self.group.size > 1 or self.micro_batch < len(images):
+            pad_to = self._whole_size(images, targets)
         while True:
+            self.model.transform.pad_to = pad_to
             try:
                 return self._passes(images, targets, step, share, backward)
             except torch.OutOfMemoryError as error:
@@ -54,7 +60,10 @@ class Gradients:
                     raise
                 self.micro_batch = (largest + 1) // 2
                 reason = str(error).split(". ")[0]
+            finally:
+                self.model.transform.pad_to = None
             # Outside of the handler, where the traceback no longer holds on to the tensors of the failed pass.
+            pad_to = pad_to or self._whole_size(images, targets)
             self.model.zero_grad(set_to_none=True)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -63,24 +72,35 @@ class Gradients:
                 "gradients are added up, so that a step still counts the whole batch."
             )
 
+    def _whole_size(self, images, targets) -> list[int]:
+        """The largest height and width, after resizing, of all images of the batch, those of other processes, too."""
+        resized = self.model.transform.resized_hw
+        sizes = [resized(tuple(i.shape[-2:]), t) for i, t in zip(images, targets, strict=True)]
+        return self.group.highest(*map(max, zip(*sizes, strict=True)))
+
     def _passes(self, images, targets, step: int, share: Share, backward) -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
         self._synchronised = False
-        for start in range(0, len(images), self.micro_batch):
-            part = slice(start, start + self.micro_batch)
-            last = start + self.micro_batch >= len(images)
+        passes = -(-len(images) // self.micro_batch)
+        if self._shares_statistics:
+            passes = -(-self.group.largest_share(share.whole) // self.micro_batch)
+        for number in range(passes):
+            start = number * self.micro_batch
+            part = slice(start, start + self.micro_batch) if start < len(images) else slice(0, 1)
+            counts = start < share.count  # else it is there to keep step with other processes
+            last = number == passes - 1
             for sampler in self.samplers:
                 sampler.key, sampler.first = (self.seed, step), share.first + start
             # Processes add up their gradients once, in the last backward pass.
             with contextlib.nullcontext() if last or self.group.size == 1 else self.net.no_sync():
                 losses = self._forward(images[part], targets[part])
-                if last and start == 0 and self.group.size == 1:
-                    weighted = losses
-                else:
-                    weighted = {k: v * self._weight(STAGE_OF[k], share) for k, v in losses.items()}
+                if passes > 1 or self.group.size > 1:
+                    losses = {k: v * (self._weight(STAGE_OF[k], share) if counts else 0.0) for k, v in losses.items()}
                 self._synchronised = last and self.group.size > 1
-                backward(sum(weighted.values()))
-            for name, loss in weighted.items():
+                whole = sum(losses.values())
+                # An infinite loss may have finite gradients, which would change the weights.
+                backward(whole * torch.where(whole.isfinite(), 1.0, math.nan))
+            for name, loss in losses.items():
                 total[name] = total[name] + loss.detach() if name in total else loss.detach()
         return total
 
@@ -93,10 +113,8 @@ class Gradients:
             raise TrainingError(f"the model gives losses of unknown kind: {', '.join(sorted(unknown))}")
         return losses
 
-    def _weight(self, stage: int, share: Share) -> Tensor | float:
+    def _weight(self, stage: int, share: Share) -> Tensor:
         """Of a part's loss; times the number of processes, because gradients are averaged over them."""
-        if not share.count:
-            return 0.0
         sampler = self.samplers[stage]
         return sampler.drawn * (self.group.size / (sampler.batch_size_per_image * share.whole))
 

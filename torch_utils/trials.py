@@ -15,7 +15,7 @@ from tqdm import tqdm
 from torch_utils.engine import Trainer, train_one_epoch
 from torch_utils.optim import default_lr, set_lr
 from torch_utils.runtime import memory_in_use, memory_limit
-from torch_utils.upload import uploaded
+from torch_utils.upload import Batch, uploaded
 from utils.errors import ConfigError, TrainingError
 from utils.runs import create_run_dir
 from utils.shares import Share
@@ -45,15 +45,18 @@ def find_lr(trainer: Trainer, loader, args, log) -> int:
 
     def on_steps(records: list[dict]) -> None:
         for record in records:
-            rates.append(record["lr"])
-            losses.append(record["train/loss"])
-            smooth[:] = smoothed(losses)
-            if not smooth[-1] <= DIVERGED * min(smooth):
-                raise _Diverged
+            if math.isfinite(record["train/loss"]):
+                rates.append(record["lr"])
+                losses.append(record["train/loss"])
+                smooth[:] = smoothed(losses)
+                if smooth[-1] > DIVERGED * min(smooth):
+                    raise _Diverged
 
     try:
         train_one_epoch(trainer, _Steps(loader, LR_STEPS), epoch=1, on_steps=on_steps, title="learning rates")
     except (_Diverged, TrainingError):
+        if not rates:
+            raise
         log.info(f"the loss diverges at a learning rate of {rates[-1]:.2g}")
     suggested = suggest_lr(rates, smooth)
     path = plot_lr_trial(create_run_dir(ROOT, None) / "find_lr.png", rates, losses, smooth, suggested)
@@ -154,27 +157,34 @@ def suggest_batch(trials: Sequence[BatchTrial], limit: int) -> int:
 def _try_batch(trainer: Trainer, dataset, batch: int) -> BatchTrial | None:
     """None where memory does not suffice."""
     items = [dataset[(1, index)] for index in range(batch)]
-    (uploads,) = uploaded([tuple(zip(*items, strict=True))], trainer.device)
     trainer.gradients.micro_batch = batch
     trainer.model.train()
     set_lr(trainer.optimizer, 1e-12)
     memory_in_use(trainer.device, reset=True)
-    for number in range(1 + TIMED_STEPS):  # the first allocates
-        if number == 1:
-            started = time.perf_counter()
-        trainer.optimizer.zero_grad(set_to_none=True)
-        try:
-            losses = trainer.gradients(
-                uploads.images, uploads.targets, step=number, share=Share(0, batch, batch),
-                backward=lambda loss: trainer.scaler.scale(loss).backward(),
-            )  # fmt: skip
-        except torch.OutOfMemoryError:
-            return None
-        if trainer.gradients.micro_batch < batch:  # it was halved, for want of memory
-            return None
-        trainer.update(number)
-        sum(losses.values()).item()  # waits for the GPU
+    try:
+        (uploads,) = uploaded([tuple(zip(*items, strict=True))], trainer.device)
+        _step(trainer, uploads, 0)  # the first allocates
+        started = time.perf_counter()
+        for number in range(1, 1 + TIMED_STEPS):
+            _step(trainer, uploads, number)
+    except torch.OutOfMemoryError:
+        return None
+    if trainer.gradients.micro_batch < batch:  # it was halved, for want of memory
+        return None
     return BatchTrial(batch, batch * TIMED_STEPS / (time.perf_counter() - started), memory_in_use(trainer.device))
+
+
+def _step(trainer: Trainer, uploads: Batch, number: int) -> None:
+    trainer.optimizer.zero_grad(set_to_none=True)
+    losses = trainer.gradients(
+        uploads.images,
+        uploads.targets,
+        step=number,
+        share=Share(0, len(uploads.images), len(uploads.images)),
+        backward=lambda loss: trainer.scaler.scale(loss).backward(),
+    )
+    trainer.update(number)
+    sum(losses.values()).item()  # waits for the GPU
 
 
 def _alone(trainer: Trainer, flag: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.errors import ToolkitError
+
 Target = dict[str, Tensor | int]
 
 
@@ -19,19 +21,20 @@ class Batch:
 
 
 def uploaded(batches: Iterable, device: torch.device) -> Iterator[Batch]:
-    """The batches of a loader on `device`.
+    """The batches of a loader on `device`. Raises the ToolkitError that a loader's worker gives in place of a batch.
 
     To a GPU the next batch is copied while the step before it computes: from pinned memory, on a stream of its own,
     without waiting. On a CPU nothing is copied, and no batch is asked for before it is needed.
     """
     if device.type != "cuda":
-        yield from (_moved(images, targets, device) for images, targets in batches)
+        for batch in batches:
+            yield _moved(batch, device)
         return
     copies, compute = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     ahead = None
-    for images, targets in batches:
+    for batch in batches:
         with torch.cuda.stream(copies):
-            following = _moved(images, targets, device)
+            following = _moved(batch, device)
         if ahead:
             yield ahead
         compute.wait_stream(copies)
@@ -42,7 +45,10 @@ def uploaded(batches: Iterable, device: torch.device) -> Iterator[Batch]:
         yield ahead
 
 
-def _moved(images: Sequence[Tensor], targets: Sequence[Target], device: torch.device) -> Batch:
+def _moved(batch: tuple[Sequence[Tensor], Sequence[Target]] | ToolkitError, device: torch.device) -> Batch:
+    if isinstance(batch, ToolkitError):
+        raise batch
+    images, targets = batch
     needed = []
     for target in targets:
         needed.append({key: target[key].to(device, non_blocking=True) for key in ("boxes", "labels")})

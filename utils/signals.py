@@ -6,7 +6,11 @@ import signal
 from collections.abc import Iterator
 
 ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
-NOTICE = b"\nstopping after the current step, then saving; once more stops at once, without saving\n"
+# torchrun passes a signal on to processes that a terminal has sent it to already: twice is no second wish there.
+PATIENT = "TORCHELASTIC_RUN_ID" in os.environ
+NOTICE = "stopping after the current step, then saving"
+IMPATIENCE = "" if PATIENT else "; once more stops at once, without saving"
+SPEAKS = os.environ.get("RANK", "0") == "0"
 
 
 class Stopped(KeyboardInterrupt):
@@ -21,13 +25,12 @@ class Signals:
     """Answers SIGINT and SIGTERM from now on: they raise `Stopped`, wherever the program is.
 
     Within `held()` the first is only noted, for `check()` to raise at a moment that suits; a second ends the process
-    there and then, unless it is `patient`. A signal that the process was started to ignore, as nohup and `&` do, stays
-    ignored.
+    there and then, unless torchrun is at work. A signal that the process was started to ignore, as nohup and `&` do,
+    stays ignored.
     """
 
-    def __init__(self, *, patient: bool = False):
+    def __init__(self):
         self.noted = 0
-        self._patient = patient
         self._holding = False
         for number in ASKING_TO_STOP:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -52,12 +55,14 @@ class Signals:
         if not self._holding:
             raise Stopped(number)
         if self.noted:
-            if self._patient:
+            if PATIENT:
                 return
             os._exit(128 + number)  # no clean-up: a full queue or a dead disk may be why it was asked twice
         self.noted = number
-        with contextlib.suppress(OSError):  # nobody may be listening any more
-            os.write(2, NOTICE)  # print() may be what was interrupted, and cannot be entered twice
+        if SPEAKS:
+            with contextlib.suppress(OSError):  # nobody may be listening any more
+                # print() may be what was interrupted, and cannot be entered twice.
+                os.write(2, f"\n{NOTICE}{IMPATIENCE}\n".encode())
 
 
 def ignore_signals() -> None:

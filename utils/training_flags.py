@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from utils.command_line import Formatter, count, factor, image_size, minutes, positive, rate, seed, share
+from utils.command_line import Formatter, count, decay, factor, image_size, minutes, positive, rate, seed, share
 from utils.recipes import RECIPES
 
 
@@ -57,7 +57,7 @@ def _add_how(add) -> None:
     )  # fmt: skip
     add(
         "--ema",
-        type=share,
+        type=decay,
         nargs="?",
         const=0.999,
         metavar="DECAY",

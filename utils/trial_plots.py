@@ -35,7 +35,8 @@ def plot_batch_sizes(path: Path, trials: Sequence, limit: int, suggested: int) -
         full = trial.memory > 0.85 * limit
         ax.annotate(f"{trial.memory / 2**30:.1f} GiB", (trial.batch, trial.rate), xytext=(0, 9), fontsize=8,
                     textcoords="offset points", ha="center", color=RED if full else INK)  # fmt: skip
-    ax.text(0.01, 0.02, f"memory: {limit / 2**30:.0f} GiB in all", transform=ax.transAxes, color=GREY, fontsize=8)
+    if limit < 1 << 62:
+        ax.text(0.01, 0.02, f"memory: {limit / 2**30:.0f} GiB in all", transform=ax.transAxes, color=GREY, fontsize=8)
     ax.legend(loc="lower center", frameon=False)
     _save(figure, path)
     return path
