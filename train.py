@@ -71,9 +71,9 @@ def main(args) -> int:
     log = setup_logging(warnings_only=not group.writes)
     for line in describe(device, amp_dtype):
         log.info(line)
+    resumed, known = group.from_first(lambda: (run_to_continue(args), vars(args)))
+    vars(args).update(known)  # the run's own, where it goes on
     args.global_batch = args.batch_size * args.accumulate * group.size
-    resumed = group.from_first(lambda: run_to_continue(args))
-    args.resume_training = resumed is not None
 
     # The data, all of it looked at before anything is built on it.
     config = load_config(args.config)

@@ -45,7 +45,7 @@ VARIANTS = {
     "with --augment lsj": {"augment": ["lsj"]},
     "with --augment mosaic mixup": {"augment": ["mosaic", "mixup"]},
     "with --augment mosaic copy-paste": {"augment": ["copy-paste", "mosaic"]},
-    "with --close-mosaic 2": {"close_mosaic": 2},
+    "with --close-mosaic 1": {"close_mosaic": 1},
     "with --backbone-lr 0.3": {"backbone_lr": 0.3},
     "with --schedule cosine": {"schedule": "cosine"},
     "in float32": {"amp": "off"},

@@ -16,7 +16,7 @@ from voc_sets import write_config, write_voc_set
 from utils.loggers import read_metrics
 
 COMMON = (
-    "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp off --batch-size 2 --accumulate 2 "
+    "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp off --batch-size 1 --accumulate 3 "
     "--config shapes.yaml --seed 5 --ema 0.9 --use-train-aug --backbone-lr 0.5"
 ).split()
 STEPS = 3  # an epoch
@@ -25,7 +25,7 @@ STEPS = 3  # an epoch
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
-    write_voc_set(folder / "train", 12, seed=1)
+    write_voc_set(folder / "train", 9, seed=1)
     write_voc_set(folder / "test", 9, seed=2)
     write_config(folder)
     return folder
@@ -126,7 +126,7 @@ def test_what_has_changed_is_named(workplace, copy_of_whole):
     for more, expected in (
         (("--recipe", "v2-paper"), "--recipe: the run has finetune, here it is v2-paper"),
         (("--ema", "0.5"), "--ema: the run has 0.9, here it is 0.5"),
-        (("--accumulate", "1"), "processes): the run has 4, here it is 2"),
+        (("--accumulate", "1"), "processes): the run has 3, here it is 1"),
         (("--backbone-lr", "1"), "--backbone-lr: the run has 0.5, here it is 1.0"),
     ):
         done = train(workplace, *again, *more)
@@ -140,7 +140,7 @@ def test_what_has_changed_is_named(workplace, copy_of_whole):
         shutil.copy(workplace / "train" / "picture 3.xml", workplace / "train" / "picture 99.xml")
         done = train(workplace, *again)
         assert done.returncode == 2 and "the data set has changed" in done.stderr
-        assert "train split: the run has 12 images, here are 12: 1 missing (picture 2.jpg)" in done.stderr
+        assert "train split: the run has 9 images, here are 9: 1 missing (picture 2.jpg)" in done.stderr
         assert "1 new (picture 99.jpg), 1 changed (picture 1.jpg)" in done.stderr and "valid" not in done.stderr
     finally:
         shutil.rmtree(workplace / "train")
@@ -181,7 +181,7 @@ def test_a_checkpoint_alone_knows_how_its_run_was_begun(workplace, copy_of_whole
     done = train(workplace, *command, "--weight-decay", "0.5")
     assert done.returncode == 0, done.stderr
     args = yaml.safe_load((away / "args.yaml").read_text())
-    assert (args["seed"], args["ema"], args["augment"], args["accumulate"]) == (5, 0.9, ["mosaic", "train"], 2)
+    assert (args["seed"], args["ema"], args["augment"], args["accumulate"]) == (5, 0.9, ["mosaic", "train"], 3)
     groups = torch.load(away / "last_model.pth", weights_only=True)["optimizer_state_dict"]["param_groups"]
     assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
 
