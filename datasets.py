@@ -2,6 +2,7 @@
 
 import atexit
 import multiprocessing
+import signal
 from collections.abc import Collection, Iterator, Sequence
 
 import cv2
@@ -224,5 +225,7 @@ def _init_worker(worker: int) -> None:
 @atexit.register  # after multiprocessing's own, hence run before it
 def _end_workers() -> None:
     """After an error a loader may live to the end, where its workers would be sent the signal that they ignore."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's answer to a killed worker is an exception
     for process in multiprocessing.active_children():
         process.kill()

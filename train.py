@@ -41,7 +41,7 @@ from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.ema import Ema
 from torch_utils.engine import Progress, Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
-from torch_utils.messages import data_report, end_report, run_report, stop_report
+from torch_utils.messages import data_report, end_report, explained, run_report, stop_report, where
 from torch_utils.optim import Schedule, build_optimizer, default_lr
 from torch_utils.predictor import Predictor
 from torch_utils.resume import Keeper, Standing, check_data, restore, standing_of
@@ -52,7 +52,7 @@ from torch_utils.upload import uploaded
 from utils.annotations import raise_for_errors, scan_split
 from utils.config import load_config
 from utils.fingerprint import fingerprint
-from utils.loggers import LOGGERS, attach_log_file, setup_logging
+from utils.loggers import LOGGERS, attach_log_file, note_in_file, setup_logging
 from utils.plots import plot_label_statistics, plot_training
 from utils.repeats import repeat_factors
 from utils.runs import write_text_atomically
@@ -81,8 +81,6 @@ def main(args) -> int:
     for line in data_report(scans, config, max_listed=5):
         log.info(line)
     data = {split: fingerprint(scan.annotations, config.class_names) for split, scan in scans.items()}
-    if resumed:
-        check_data(resumed, data)
 
     # The model, the steps, and what they need.
     torch.manual_seed(args.seed)  # of the layers that start from random weights
@@ -99,6 +97,7 @@ def main(args) -> int:
         predictors["ema"] = Predictor(trainer.ema.model, device, amp_dtype)
     standing = Standing()
     if resumed:
+        check_data(resumed, data)
         standing = group.from_first(lambda: standing_of(resumed, args))
         restore(trainer, resumed)
     if args.find_lr or args.find_batch_size:
@@ -129,6 +128,8 @@ def main(args) -> int:
 
     keeper = Keeper(run_dir / "last_model.pth", trainer, args, config, data, standing, signals)
     plotted = time.perf_counter()
+    if resumed:
+        log.info(f"going on {where(standing, args, len(train_loader))}")
     log.info(epoch_header())
     try:
         with signals.held():
@@ -169,6 +170,8 @@ def main(args) -> int:
     except Stopped as stopped:
         for line in stop_report(standing, args, len(train_loader), keeper.path, group):
             log.info(line)
+        if group.writes:
+            plot_training(run_dir, title=run_dir.name)
         return stopped.status
     finally:
         for sink in sinks:
@@ -246,13 +249,9 @@ def build_loaders(args, model, scans, group):
 if __name__ == "__main__":
     try:
         sys.exit(main(ARGS))
-    except torch.OutOfMemoryError as error:
-        stop(
-            ToolkitError(f"out of GPU memory ({error}): take a smaller --batch-size or --img-size, or --freeze-layers")
-        )
-    except ToolkitError as error:
-        stop(error)
-    except OSError as error:  # a disk that fills up, a folder that goes away
-        stop(ToolkitError(f"{error}. Checkpoints are whole or not there: --resume-training goes on from the last one"))
     except KeyboardInterrupt as error:
         sys.exit(getattr(error, "status", 130))
+    except (ToolkitError, OSError, RuntimeError) as error:
+        told = explained(error)
+        note_in_file(f"error: {told}")
+        stop(told)

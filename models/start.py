@@ -63,16 +63,17 @@ def start_model(args, config, log):
 def resume_model(args, config, resumed):
     """The model of the run that goes on. Raises ConfigError where model or classes differ from what was asked for."""
     name = resumed.require_model_name()
+    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
+        raise ConfigError(
+            f"{resumed.path} has no training state of this toolkit: --resume-training needs a last_model.pth; "
+            "--weights without it starts a new run from these weights"
+        )
     differences = []
     if args.model and args.model != name:
         differences.append(f"model: the run has {name}, the command line says {args.model}")
     if resumed.class_names != config.class_names:
         differences.append(
             f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
-        )
-    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
-        differences.append(
-            f"{resumed.path.name} has no training state of this toolkit: --resume-training needs a last_model.pth"
         )
     begun = resumed.content.get("training", {}).get("arguments", {})
     for key, flag in FIXED.items():

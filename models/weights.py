@@ -24,7 +24,8 @@ StateDict = Mapping[str, Tensor]
 def load_coco(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
     """torchvision's COCO detector, all but the class layers, which stay new."""
     if spec.coco is None:
-        raise ConfigError(f"{name}: torchvision has no COCO weights for it; use --pretrained imagenet or none")
+        other = "imagenet or none" if spec.imagenet else "none"
+        raise ConfigError(f"{name}: torchvision has no COCO weights for it; use --pretrained {other}")
     state = _usual(spec, fetch(spec.coco))
     _load(model, {k: v for k, v in state.items() if not k.startswith(CLASS_LAYERS)}, new=CLASS_LAYERS, source=name)
 

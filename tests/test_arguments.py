@@ -76,6 +76,9 @@ def test_a_resumed_run_keeps_its_arguments_and_the_command_line_wins(tmp_path, m
     [
         ((), "--config: which data set"),
         ((*CONFIG, "-r"), "--resume-training takes"),
+        (("-r",), "work:\\n  --resume-training takes"),
+        (("-r", "-pn", "nowhere"), "there is no run at outputs.training.nowhere; outputs.training has"),
+        ((*CONFIG, "--epochs", "3", "--close-mosaic", "3"), "leaves none of 3 epochs: --no-mosaic"),
         ((*CONFIG, "-r", "-pn", "a", "--exist-ok"), "--exist-ok starts one over"),
         ((*CONFIG, "--augment", "mosiac"), "'mosiac' is unknown .did you mean mosaic"),
         ((*CONFIG, "--augment", "lsj", "multi-scale"), "lsj and multi-scale contradict each other"),

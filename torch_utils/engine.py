@@ -176,10 +176,8 @@ class _Epoch:
                 self.leave_out(record["step"], named, norm, targets, records)
         self.pending.clear()
         self.on_steps(records)
-        last = records[-1]
-        parts = ", ".join(f"{name} {last['train/' + name]:.3f}" for name in losses)
         share = progress.waited / max(progress.seconds, 1e-9)
-        bar.set_postfix_str(f"loss {last['train/loss']:.3f} ({parts}), waits {share:.0%}")
+        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, waits {share:.0%}")
 
     def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:
         """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""

@@ -1,12 +1,19 @@
 """What a training run tells on the way, besides its rows of numbers."""
 
 import shlex
+import sys
 from pathlib import Path
 
+import torch
+
 from torch_utils.optim import count_parameters
+from utils.arguments import NOT_RESUMED
+from utils.errors import ToolkitError
 from utils.recipes import RECIPES
 from utils.tables import class_table
 from utils.training_flags import training_parser
+
+SAID_ELSEWHERE = NOT_RESUMED | {"model", "config", "epochs", "batch_size", "lr", "optimizer", "schedule", "img_size"}
 
 
 def data_report(scans, config, *, max_listed: int | None) -> list[str]:
@@ -22,27 +29,40 @@ def data_report(scans, config, *, max_listed: int | None) -> list[str]:
 def run_report(args, model, loader, schedule, group, run_dir: Path) -> list[str]:
     """The model, the steps, and the arguments that are not the recipe's; args.yaml has all of them."""
     usual = vars(training_parser().parse_args([])) | RECIPES[args.recipe]
+    samples, images = loader.batch_sampler.length, len(loader.dataset)
     total, trainable = count_parameters(model.parameters())
     split = f" ({group.size} processes with {args.batch_size} each)" if group.size > 1 else ""
-    given = {key: value for key, value in sorted(vars(args).items()) if value != usual.get(key)}
+    given = {k: v for k, v in sorted(vars(args).items()) if k in usual.keys() - SAID_ELSEWHERE and v != usual[k]}
     return [
         f"model: {args.model}, {total / 1e6:.1f} M parameters ({trainable / 1e6:.1f} M trainable), "
         f"{total * 4 / 2**20:.0f} MiB, images at {model.img_size} px (long side up to {model.transform.max_size})",
         f"steps: {len(loader)} per epoch of {args.global_batch} images{split}, {schedule.total_steps} in all; "
         f"{args.optimizer}, lr {args.lr:g}, {schedule.warmup_steps} steps of warm-up, {args.schedule}",
-        f"{args.recipe} recipe, with " + ", ".join(f"{key}={value}" for key, value in given.items()),
+        f"recipe: {args.recipe}" + "".join(f", {key} {value}" for key, value in given.items()),
+        *([f"rare classes: {samples} samples an epoch of {images} images"] if samples != images else []),
         f"results go to {run_dir}",
     ]
 
 
+def where(standing, args, steps: int) -> str:
+    """How far a run is, in words; `steps` of an epoch."""
+    epoch, done = standing.record["epoch"], standing.progress.steps
+    return (
+        f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps" if done else f"after epoch {epoch}"
+    )
+
+
 def stop_report(standing, args, steps: int, path: Path, group) -> list[str]:
     """Where a run was stopped, and how to go on."""
-    epoch, done = standing.record["epoch"], standing.progress.steps
-    inside = f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps"
-    where = inside if done else f"after epoch {epoch}"
-    program = "python" if group.size == 1 else f"torchrun --nproc_per_node={group.size}"  # or what it was started with
+    python, here = Path(sys.executable), Path.cwd()
+    program = str(python.relative_to(here)) if python.is_relative_to(here) else "python"
+    if group.size > 1:
+        program = f"torchrun --nproc_per_node={group.size}"  # or what it was started with
     weights = shlex.quote(str(path))
-    return [f"stopped {where}; saved", f"go on with: {program} train.py --resume-training --weights {weights}"]
+    return [
+        f"stopped {where(standing, args, steps)}; saved",
+        f"go on with: {program} train.py --resume-training --weights {weights}",
+    ]
 
 
 def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list[str]:
@@ -67,3 +87,18 @@ def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list
         f"written to {run_dir}:",
         *(f"  {names:<38} {what}" for names, what in files),
     ]
+
+
+def explained(error: Exception) -> ToolkitError:
+    """What is the user's to mend, in words; any other error is raised again."""
+    if isinstance(error, ToolkitError):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return ToolkitError(f"out of GPU memory ({error}): smaller --batch-size or --img-size, or --freeze-layers")
+    if isinstance(error, OSError):  # a disk that fills up, a folder that goes away
+        return ToolkitError(f"{error}. Checkpoints are whole or not there: --resume-training goes on from the last one")
+    if "DataLoader worker" in str(error):
+        return ToolkitError(
+            f"{error} If memory ran out: fewer --workers. --resume-training goes on from the last checkpoint"
+        )
+    raise error

@@ -55,10 +55,23 @@ def _saved_arguments(args: argparse.Namespace) -> dict:
     return saved | {key: Path(saved[key]) for key in ("config", "backbone_weights") if saved.get(key)}
 
 
+def _runs() -> str:
+    """Which runs can be gone on with, newest first."""
+    found = sorted(TRAINING_ROOT.glob("**/last_model.pth"), key=lambda path: path.stat().st_mtime, reverse=True)
+    names = [path.parent.relative_to(TRAINING_ROOT).as_posix() for path in found]
+    more = ", …" if len(names) > 5 else ""
+    return f"{TRAINING_ROOT} has {', '.join(names[:5])}{more}" if names else f"{TRAINING_ROOT} has no run"
+
+
 def _check(args: argparse.Namespace) -> None:
     faults = []
-    if args.config is None:
+    one_run = args.resume_training and bool(args.project_name) != bool(args.weights)
+    if one_run and args.config is None and not run_dir_of(args).is_dir():
+        faults.append(f"--resume-training: there is no run at {run_dir_of(args)}; {_runs()}")
+    elif args.config is None and (one_run or not args.resume_training):
         faults.append("--config: which data set? For example data_configs/ppe.yaml")
+    if args.close_mosaic >= args.epochs:
+        faults.append(f"--close-mosaic {args.close_mosaic} leaves none of {args.epochs} epochs: --no-mosaic says so")
     if args.resume_training:
         if args.exist_ok:
             faults.append("--resume-training continues a run and --exist-ok starts one over: give one of them")

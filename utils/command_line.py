@@ -9,7 +9,11 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help with each default that says something."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        if action.default in (None, False) or action.nargs == 0:
+            return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(action.default)})"
+        return super()._get_help_string(action)
 
 
 def words(argv: Sequence[str] | None) -> list[str]:

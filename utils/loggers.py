@@ -199,6 +199,14 @@ def attach_log_file(logger: logging.Logger, path: Path) -> None:
     logger.addHandler(log_file)
 
 
+def note_in_file(text: str) -> None:
+    """Into `train.log` alone, where there is one: what the console has been told in another way."""
+    logger = logging.getLogger("train")
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
+
+
 def _remove_handlers(logger: logging.Logger, kinds: tuple[type[logging.Handler], ...]) -> None:
     for handler in list(logger.handlers):
         if isinstance(handler, kinds):

@@ -133,8 +133,8 @@ def _map(epochs: list[Record]) -> Figure | None:
         best = int(y.argmax())
         half = next(r.get(f"{prefix}/map_50", -1) for r in epochs if r["epoch"] == x[best])
         text = f"best: epoch {x[best]:.0f}\nAP@[.50:.95] {y[best]:.3f}" + (f"\nAP@.50 {half:.3f}" if half >= 0 else "")
-        ax.axvline(x[best], color=ORANGE, lw=1, ls=":", zorder=0)
-        ax.scatter(x[best], y[best], s=220, color=ORANGE, marker="*", edgecolor="white", zorder=5)
+        ax.axvline(x[best], color=RED, lw=1, ls=":", zorder=0)
+        ax.scatter(x[best], y[best], s=220, color=RED, marker="*", edgecolor="white", zorder=5)
         left = best > len(x) // 2
         ax.annotate(text, (x[best], 0.03), xycoords=("data", "axes fraction"), xytext=(-8 if left else 8, 0),
                     textcoords="offset points", ha="right" if left else "left", color=INK,

@@ -52,13 +52,13 @@ class Signals:
             raise Stopped(self.noted)
 
     def _answer(self, number: int, frame) -> None:
-        if not self._holding:
-            raise Stopped(number)
         if self.noted:
             if PATIENT:
                 return
             os._exit(128 + number)  # no clean-up: a full queue or a dead disk may be why it was asked twice
         self.noted = number
+        if not self._holding:
+            raise Stopped(number)
         if SPEAKS:
             with contextlib.suppress(OSError):  # nobody may be listening any more
                 # print() may be what was interrupted, and cannot be entered twice.

@@ -30,7 +30,11 @@ def _add_what(add) -> None:
         action="store_true",
         help="go on with --project-name, or with --weights last_model.pth",
     )
-    add("--pretrained", choices=("coco", "imagenet", "none"), help="trained weights to start from; default: the most")
+    add(
+        "--pretrained",
+        choices=("coco", "imagenet", "none"),
+        help="weights to start from; default: the first there are",
+    )
     add(
         "--backbone-weights",
         type=Path,
