@@ -56,6 +56,19 @@ def start(folder: Path, *arguments: str, env: dict | None = None) -> subprocess.
     )
 
 
+def children(parent: int) -> list[int]:
+    """Numbers of the processes that a process has started, from /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:  # it has ended
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
 def kill_when(process: subprocess.Popen, reached: Callable[[], bool], seconds: float = 120) -> bool:
     """SIGKILL as soon as `reached`; False where the process ended before."""
     deadline = time.monotonic() + seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from killing import SCRIPT, differences, lines
+from killing import SCRIPT, children, differences, lines
 from voc_sets import write_config, write_voc_set
 
 from utils.loggers import read_metrics
@@ -96,18 +96,6 @@ def assert_same_training(whole: Path, split: Path, start: Path) -> None:
                 assert torch.allclose(ends[1][kind][key], value, rtol=1e-3, atol=1e-5 + 0.05 * moved), key
 
 
-def worker_pids(parent: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:  # it has ended
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(path.parent.name))
-    return sorted(found)
-
-
 def wait_until(reached, process, seconds=120):
     deadline = time.monotonic() + seconds
     while not reached():
@@ -131,7 +119,7 @@ def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
     process = start(program, workplace, *options, "--project-name", "broken", "--save-every", "0")
     run_dir = runs(workplace, "broken")
     wait_until(lambda: lines(run_dir, "step") >= 6, process)
-    os.kill(worker_pids(process.pid)[-1], signal.SIGKILL)
+    os.kill(children(process.pid)[-1], signal.SIGKILL)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     assert differences(runs(workplace, "unbroken"), run_dir) == []

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from killing import children
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from voc_sets import write_config, write_voc_set
@@ -292,6 +293,22 @@ def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_pa
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "Traceback" not in err, err
     assert re.search(r"^error: .*picture 1\.jpg: has changed since the start", err, re.MULTILINE)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")
+def test_a_loader_process_that_is_killed_is_told_and_the_process_ends(workplace):
+    """As the system does where memory runs out."""
+    command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, "-pn", "bereft"], cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    run = workplace / "outputs/training/bereft"
+    wait_for(run / "last_model.pth")
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in err, err
+    assert "killed by signal" in err and "fewer --workers" in err
+    assert "error: DataLoader worker" in (run / "train.log").read_text()
 
 
 def test_one_image_and_one_class_is_an_ordinary_case(tmp_path):
