@@ -145,37 +145,6 @@ def test_best_model_scores_what_the_log_says(two_epochs, workplace):
     assert again["map_50_95"] == pytest.approx(epochs[content["epoch"] - 1]["val/map_50_95"], abs=1e-6)
 
 
-def test_a_killed_and_resumed_run_ends_where_an_unbroken_one_does(workplace):
-    """Killed without warning after its first epoch, then resumed: equal to the last bit of every weight and metric."""
-    options = ("--epochs", "4", "--seed", "5")
-    whole = train(workplace, *options, "--project-name", "whole")
-    assert whole.returncode == 0, whole.stderr
-    runs = workplace / "outputs" / "training"
-    command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", *options, "--project-name", "part"]
-    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL)
-    wait_for(runs / "part" / "last_model.pth")
-    process.kill()
-    process.wait()
-    before = (runs / "part" / "train.log").read_text()
-    on = subprocess.run(
-        [sys.executable, str(SCRIPT), "--resume-training", "--project-name", "part"],
-        cwd=workplace, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert on.returncode == 0, on.stderr
-    assert (runs / "part" / "train.log").read_text().startswith(before)
-    ends = [torch.load(runs / name / "last_model.pth", weights_only=True) for name in ("whole", "part")]
-    assert ends[0]["epoch"] == ends[1]["epoch"] == 4
-    assert timeless(ends[0]["training"]["best"]) == timeless(ends[1]["training"]["best"])
-    for key, value in ends[0]["model_state_dict"].items():
-        assert torch.equal(value, ends[1]["model_state_dict"][key]), key
-    tables = [read_metrics(runs / name / "metrics.jsonl") for name in ("whole", "part")]
-    for one, other in zip(tables[0][1], tables[1][1], strict=True):
-        assert timeless(one) == timeless(other)
-    assert [r["step"] for r in tables[1][0]] == list(range(1, 13))
-    finished = train(workplace, "--project-name", "part", "--resume-training")
-    assert finished.returncode == 2 and "has finished 4 epochs: give --epochs more" in finished.stderr
-
-
 def test_a_run_is_not_resumed_as_something_else(workplace, two_epochs):
     _, run = two_epochs
     options = ("--resume-training", "--project-name", "two", "--epochs", "3")
@@ -190,10 +159,6 @@ def test_a_run_is_not_resumed_as_something_else(workplace, two_epochs):
     write_config(workplace, classes="[Mask, Boots, Gloves]", name="boots.yaml")
     done = train(workplace, *options, common=(), config="boots.yaml")
     assert done.returncode == 2 and "'Boots'" in done.stderr
-
-
-def timeless(record):
-    return {key: value for key, value in record.items() if not key.startswith("time/")}
 
 
 def wait_for(path, seconds=120):
@@ -327,30 +292,6 @@ def test_offline_without_weights_names_the_file_and_the_way_out(workplace, tmp_p
     done = train(workplace, "--model", "fasterrcnn_resnet50_fpn_v2", env=env)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth" in done.stderr and "--pretrained none" in done.stderr
-
-
-def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(workplace):
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        *COMMON,
-        "--config",
-        "shapes.yaml",
-        "--epochs",
-        "500",
-        "--project-name",
-        "cut",
-    ]
-    process = subprocess.Popen(
-        [*command, "--workers", "1"], cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    saved = workplace / "outputs/training/cut/last_model.pth"
-    wait_for(saved)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
-    assert "go on with: python train.py --resume-training" in out
-    assert torch.load(saved, weights_only=True)["epoch"] >= 1
 
 
 def test_help_needs_no_torch():
