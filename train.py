@@ -74,6 +74,7 @@ def main(args) -> int:
     resumed, known = group.from_first(lambda: (run_to_continue(args), vars(args)))
     vars(args).update(known)  # the run's own, where it goes on
     args.global_batch = args.batch_size * args.accumulate * group.size
+    standing = group.from_first(lambda: standing_of(resumed, args) if resumed else Standing())
 
     # The data, all of it looked at before anything is built on it.
     config = load_config(args.config)
@@ -95,10 +96,8 @@ def main(args) -> int:
     predictors = {"val": Predictor(model, device, amp_dtype)}
     if trainer.ema:
         predictors["ema"] = Predictor(trainer.ema.model, device, amp_dtype)
-    standing = Standing()
     if resumed:
         check_data(resumed, data)
-        standing = group.from_first(lambda: standing_of(resumed, args))
         restore(trainer, resumed)
     if args.find_lr or args.find_batch_size:
         return (find_lr if args.find_lr else find_batch_size)(trainer, train_loader, args, log)

@@ -63,11 +63,6 @@ def start_model(args, config, log):
 def resume_model(args, config, resumed):
     """The model of the run that goes on. Raises ConfigError where model or classes differ from what was asked for."""
     name = resumed.require_model_name()
-    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
-        raise ConfigError(
-            f"{resumed.path} has no training state of this toolkit: --resume-training needs a last_model.pth; "
-            "--weights without it starts a new run from these weights"
-        )
     differences = []
     if args.model and args.model != name:
         differences.append(f"model: the run has {name}, the command line says {args.model}")

@@ -91,7 +91,15 @@ def check_data(resumed: Checkpoint, data: dict[str, dict[str, int]]) -> None:
 
 
 def standing_of(resumed: Checkpoint, args) -> Standing:
-    """Where the run of `resumed` stood. Raises ConfigError where the arguments leave nothing to do."""
+    """Where the run of `resumed` stood.
+
+    Raises ConfigError where it holds no training state, and where the arguments leave nothing to do.
+    """
+    if "optimizer_state_dict" not in resumed.content or resumed.foreign:
+        raise ConfigError(
+            f"{resumed.path} has no training state of this toolkit: --resume-training needs a last_model.pth; "
+            "--weights without it starts a new run from these weights"
+        )
     training, run_dir = resumed.content["training"], resumed.path.parent
     standing = Standing(
         record=training.get("last", resumed.content["metrics"]),
