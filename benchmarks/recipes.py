@@ -111,6 +111,7 @@ def rows(path: Path) -> list[dict]:
 def result(args, settings: dict, seed: int) -> dict[str, float]:
     """The best and the last AP of one run; with averaged weights, the better of the two."""
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "data").symlink_to(Path("data").resolve())  # what a YAML's relative paths mostly begin with
         options = {
             "--config": args.config.resolve(), "--model": args.model, "--img-size": args.img_size,
             "--epochs": args.epochs, "--device": args.device, "--seed": seed, "--project-name": "run",
