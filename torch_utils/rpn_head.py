@@ -51,5 +51,6 @@ def _patches(features: list[Tensor], places: Tensor, depth: int) -> tuple[Tensor
     steps = torch.arange(-depth, depth + 1, device=device)
     rows = centers[places][..., None, None] + steps[:, None] * widths[places][..., None, None] + steps
     image = torch.arange(len(places), device=device).view(-1, 1, 1, 1)
-    pixels = table[image, rows].flatten(0, 1).permute(0, 3, 1, 2)
+    # An embedding, whose gradient is added up in a fixed order; that of an index is not, on several CPU cores.
+    pixels = F.embedding(rows + image * table.shape[1], table.flatten(0, 1)).flatten(0, 1).permute(0, 3, 1, 2)
     return pixels, inside[rows].flatten(0, 1)
