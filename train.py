@@ -49,7 +49,7 @@ from torch_utils.run_folder import launcher, open_run_dir, run_to_continue
 from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
 from torch_utils.trials import find_batch_size, find_lr
 from torch_utils.upload import uploaded
-from utils.annotations import raise_for_errors, scan_split
+from utils.annotations import raise_for_errors, scan_splits
 from utils.config import load_config
 from utils.fingerprint import fingerprint
 from utils.loggers import LOGGERS, attach_log_file, note_in_file, setup_logging
@@ -77,7 +77,7 @@ def main(args) -> int:
     standing = group.from_first(lambda: standing_of(resumed, args) if resumed else Standing())
 
     # The data, all of it looked at before anything is built on it.
-    config = load_config(args.config)
+    config = load_config(args.config, split=args.split, split_groups=args.split_groups)
     scans = group.from_first(lambda: scan_data(config, args))
     for line in data_report(scans, config, max_listed=5):
         log.info(line)
@@ -189,7 +189,7 @@ def main(args) -> int:
 
 
 def scan_data(config, args):
-    scans = {split: scan_split(config, split, skip_bad=args.skip_bad) for split in ("train", "valid")}
+    scans = scan_splits(config, skip_bad=args.skip_bad)
     raise_for_errors(scans)
     return scans
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from voc_files import CLASSES, element, write_image, xml
 
-from utils.annotations import Annotation, Scan, raise_for_errors, read_split_list, scan_split
+from utils.annotations import Annotation, Scan, raise_for_errors, read_split_list, scan_split, scan_splits
 from utils.errors import DatasetError
+from utils.findings import Finding
 from utils.voc import read_voc, read_voc_file
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -45,13 +46,13 @@ def test_lines_of_a_split_list(folder, tmp_path, content, expected):
     (tmp_path / "train.txt").write_bytes(content)
     scan = read_voc(folder, folder, CLASSES, stems=read_split_list(tmp_path / "train.txt"), progress=False)
     assert [a.image_path.stem for a in scan.annotations] == expected
-    assert (scan.errors, scan.unlabelled, scan.orphaned) == ([], [], [])
+    assert scan.findings == []
 
 
 def test_a_listed_name_without_a_file_is_an_error(folder):
     scan = read_voc(folder, folder, CLASSES, stems=["a", "gone", "bare"], progress=False)
-    assert len(scan.annotations) == 1 and scan.unlabelled == ["bare.jpg"]
-    assert scan.errors == [f"gone: listed, but {folder} has no such image and {folder} no such XML"]
+    assert len(scan.annotations) == 1 and [f.text for f in scan.of("unlabelled")] == ["bare.jpg"]
+    assert [f.text for f in scan.errors] == [f"gone: listed, but {folder} has no such image and {folder} no such XML"]
     assert read_voc(folder, folder, CLASSES, stems=["a", "gone"], skip_bad=True, progress=False).skipped == scan.errors
 
 
@@ -70,7 +71,7 @@ def config_of(folder, **changes):
     both = {f"{split}_{kind}_dir": folder for split in ("train", "valid") for kind in ("images", "labels")}
     return SimpleNamespace(
         **{**both, "class_names": CLASSES, "train_list": None, "valid_list": None, "annotation_format": "voc",
-           "one_based": False, **changes}
+           "one_based": False, "split": None, "split_groups": None, **changes}
     )  # fmt: skip
 
 
@@ -89,34 +90,47 @@ def test_a_split_without_a_usable_image_is_an_error(tmp_path, skip_bad):
     (tmp_path / "b.xml").write_text(xml())
     write_image(tmp_path / "c.jpg")
     (tmp_path / "c.xml").write_text("<")
-    scan = scan_split(config_of(tmp_path), "valid", skip_bad=skip_bad, progress=False)
-    told = scan.errors[-1]
+    scan = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)["valid"]
+    told = scan.errors[-1].text
     assert told.startswith(f"{tmp_path}: no usable image for the valid split: 1 images without annotation file, 1 ann")
     assert "1 bad files" in told and "holds a.jpg, b.xml, c.jpg, c.xml" in told
     assert len(scan.errors) == (1 if skip_bad else 2)
 
 
 def test_an_empty_folder_is_an_error_that_says_so(tmp_path):
-    assert "holds nothing" in scan_split(config_of(tmp_path), "train", progress=False).errors[0]
+    assert "holds nothing" in scan_splits(config_of(tmp_path), progress=False)["train"].errors[0].text
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_a_training_split_without_objects_is_an_error(tmp_path, skip_bad):
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.xml").write_text(xml(element(box=(3, 3, 3, 3))))
-    scan = scan_split(config_of(tmp_path), "train", skip_bad=skip_bad, progress=False)
-    assert "not one object to train on: 1 images" in scan.errors[0] and "1 boxes dropped" in scan.errors[0]
-    assert scan_split(config_of(tmp_path), "valid", progress=False).errors == []
+    scans = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)
+    told = scans["train"].errors[0].text
+    assert "not one object to train on: 1 images" in told and "1 boxes dropped" in told
+    assert scans["valid"].errors == []
 
 
 def test_errors_of_all_splits_come_in_one(tmp_path):
-    scans = {"train": Scan(errors=["a.xml: x", "b.xml: y"]), "valid": Scan(errors=["c.xml: z"])}
+    bad = [Finding("annotation-unreadable", f"{name}.xml: x") for name in "abc"]
+    scans = {"train": Scan(findings=bad[:2]), "valid": Scan(findings=bad[2:])}
     with pytest.raises(DatasetError) as error:
         raise_for_errors(scans)
     lines = str(error.value).splitlines()
-    assert lines[:4] == ["the data set has 3 errors:", "  train: a.xml: x", "  train: b.xml: y", "  valid: c.xml: z"]
+    assert lines[:4] == ["the data set has 3 errors:", "  train: a.xml: x", "  train: b.xml: x", "  valid: c.xml: x"]
     assert "--skip-bad" in lines[-1]
-    assert raise_for_errors({"train": Scan(skipped=["a"]), "valid": Scan()}) is None
+    assert raise_for_errors({"train": Scan(findings=bad, skip_bad=True), "valid": Scan()}) is None
+
+
+def test_one_line_tells_of_a_class_that_is_spelled_otherwise_in_many_files(tmp_path):
+    for number in range(5):
+        write_image(tmp_path / f"{number}.jpg")
+        (tmp_path / f"{number}.xml").write_text(xml(element("mask"), element("mask")))
+    with pytest.raises(DatasetError) as error:
+        raise_for_errors({"train": read_voc(tmp_path, tmp_path, CLASSES, progress=False)})
+    assert str(error.value).splitlines()[1] == (
+        "  train: unknown class 'mask' (did you mean 'Mask'?) in 5 files: 0.jpg, 1.jpg, 2.jpg, …"
+    )
 
 
 def test_summary_counts_and_lists(tmp_path):
@@ -124,7 +138,7 @@ def test_summary_counts_and_lists(tmp_path):
     difficult = element(extra="<difficult>1</difficult>")
     (tmp_path / "a.xml").write_text(xml(element(), difficult, element(box=(-9, 0, 5, 5))))
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
-    scan.extend(Scan(unlabelled=[f"{n}.jpg" for n in range(17)]))
+    scan.extend(Scan(findings=[Finding("unlabelled", f"{n}.jpg") for n in range(17)]))
     assert scan.summary(CLASSES) == [
         "1 images, 0 of them without objects",
         "3 objects, 1 of them difficult",
@@ -202,11 +216,11 @@ def test_any_xml_gives_an_annotation_or_an_error_that_names_it(tmp_path, documen
         parsed = None
         assert str(tmp_path / "a.xml") in str(error)
     scan = read_voc(tmp_path, tmp_path, CLASSES, one_based=one_based, progress=False)
-    assert len(scan.annotations) + len(scan.errors) == 1
+    assert len(scan.annotations) + bool(scan.errors) == 1
     if scan.annotations:
-        assert len(scan.annotations[0].labels) + len(scan.dropped) == parsed
+        assert len(scan.annotations[0].labels) + len(scan.of("box-dropped")) == parsed
     else:
-        assert scan.errors[0].startswith(str(tmp_path / "a.xml"))
+        assert all(error.text.startswith(str(tmp_path / "a.xml")) for error in scan.errors)
 
 
 # --- real data -------------------------------------------------------------------------------------------------------
@@ -227,13 +241,11 @@ def test_bccd():
     }
     assert {split: len(scan.annotations) for split, scan in scans.items()} == counts
     assert sum(len(a.labels) for scan in scans.values() for a in scan.annotations) == 4888 - 2
-    dropped = sorted(text for scan in scans.values() for text in scan.dropped)
-    assert dropped == [
+    found = sorted((f.check, f.text) for scan in scans.values() for f in scan.findings)
+    assert {check for check, _ in found} == {"box-dropped"} and [text for _, text in found] == [
         "BloodImage_00338.xml: object 13 (RBC): box (504, 337, 504, 337) is empty",
         "BloodImage_00343.xml: object 4 (RBC): box (181, 329, 181, 329) is empty",
     ]
-    quiet = ("errors", "clipped", "rotated", "size_mismatches", "unlabelled", "orphaned")
-    assert not any(getattr(scan, name) for scan in scans.values() for name in quiet)
 
 
 @pytest.mark.skipif(not (DATA / "capybara").is_dir(), reason="the capybara data set is not here")
@@ -241,4 +253,4 @@ def test_capybara():
     folder = DATA / "capybara" / "train"
     scan = read_voc(folder, folder, ("__background__", "capivara"), progress=False)
     assert len(scan.annotations) == 180 and sum(len(a.labels) for a in scan.annotations) == 309
-    assert not scan.errors and not scan.dropped and not scan.clipped
+    assert not scan.findings

@@ -126,8 +126,8 @@ def test_a_missing_key_is_named_with_the_keys_found(root, key):
     [
         ({"TRAIN_DIR_LABEL": "x"}, "TRAIN_DIR_LABEL: unknown key (did you mean TRAIN_DIR_LABELS?)"),
         ({"Classes": ["Mask"]}, "Classes: unknown key (did you mean CLASSES?)"),
-        ({"FORMAT": "coco"}, "FORMAT: expected one of voc, found 'coco'"),
-        ({"FORMAT": ["voc"]}, "FORMAT: expected one of voc, found ['voc']"),
+        ({"FORMAT": "voc2"}, "FORMAT: expected one of voc, coco, yolo, found 'voc2'"),
+        ({"FORMAT": ["voc"]}, "FORMAT: expected one of voc, coco, yolo, found ['voc']"),
         ({"SOURCE": 7}, "SOURCE: expected text, found 7"),
         ({"VOC_ONE_BASED": "no"}, "VOC_ONE_BASED: expected True or False, found 'no'"),
         ({"SAVE_VALID_PREDICTION_IMAGES": 1}, "SAVE_VALID_PREDICTION_IMAGES: expected True or False, found 1"),

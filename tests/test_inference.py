@@ -142,7 +142,7 @@ def test_the_annotations_can_be_trained_on(run, folder, tmp_path):
         shutil.copy(folder / name, tmp_path / name)
         shutil.copy(out / "voc" / Path(name).with_suffix(".xml"), tmp_path)
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
-    assert len(scan.annotations) == 4 and not (scan.errors or scan.size_mismatches or scan.rotated or scan.dropped)
+    assert len(scan.annotations) == 4 and not scan.findings
     content = json.loads((out / "predictions.json").read_text())
     for annotation in scan.annotations:
         image_id = READABLE.index(annotation.image_path.name) + 1

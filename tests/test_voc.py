@@ -33,7 +33,11 @@ def only(scan):
 def error_of(scan):
     assert not scan.annotations
     (error,) = scan.errors
-    return error
+    return error.text
+
+
+def texts(scan, check):
+    return [finding.text for finding in scan.of(check)]
 
 
 def test_a_plain_pair(pair, tmp_path):
@@ -112,7 +116,7 @@ def test_natural_order_and_what_has_no_partner(tmp_path):
     (tmp_path / "._p1.xml").write_bytes(b"macOS")
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
     assert [a.image_path.name for a in scan.annotations] == ["p1.jpg", "p2.jpg", "p10.jpg"]
-    assert (scan.unlabelled, scan.orphaned, scan.errors) == (["alone.jpg"], ["lost.xml"], [])
+    assert (texts(scan, "unlabelled"), texts(scan, "orphaned"), scan.errors) == (["alone.jpg"], ["lost.xml"], [])
 
 
 # --- boxes that need a word ------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ def test_natural_order_and_what_has_no_partner(tmp_path):
 def test_boxes_are_clipped_and_told(pair):
     scan = pair(xml(element(box=(-3, 2, 50, 31)), element(box=(0, 0, 40.4, 30))))
     assert only(scan).boxes.tolist() == [[0, 2, 40, 30], [0, 0, 40, 30]]
-    assert scan.clipped == ["a.xml: object 1 (Mask): box (-3, 2, 50, 31) reaches out of the 40x30 image"]
+    assert texts(scan, "box-clipped") == ["a.xml: object 1 (Mask): box (-3, 2, 50, 31) reaches out of the 40x30 image"]
 
 
 @pytest.mark.parametrize(
@@ -137,21 +141,21 @@ def test_boxes_are_clipped_and_told(pair):
 )
 def test_boxes_of_nothing_are_dropped_and_told(pair, box, why):
     scan = pair(xml(element("Gloves"), element(box=box)))
-    assert only(scan).labels.tolist() == [2] and not scan.clipped
-    (dropped,) = scan.dropped
+    assert only(scan).labels.tolist() == [2] and not scan.of("box-clipped")
+    (dropped,) = texts(scan, "box-dropped")
     assert dropped.startswith("a.xml: object 2 (Mask): box (") and dropped.endswith(why)
 
 
 def test_another_size_is_told_and_the_boxes_stand(pair):
     scan = pair(xml(element(), size=(80, 60)))
     assert only(scan).boxes.tolist() == [[1, 2, 11, 12]]
-    assert scan.size_mismatches == ["a.xml: <size> is 80x60, a.jpg is 40x30; the boxes are used as they stand"]
+    assert texts(scan, "size-mismatch") == ["a.xml: <size> is 80x60, a.jpg is 40x30; the boxes are used as they stand"]
 
 
 @pytest.mark.parametrize("size", [None, (0, 0), (40, 30), ("40.0", "30"), ("", "")])
 def test_sizes_that_say_nothing_else(pair, size):
     scan = pair(xml(element(), size=size))
-    assert only(scan).boxes.tolist() == [[1, 2, 11, 12]] and not scan.size_mismatches and not scan.rotated
+    assert only(scan).boxes.tolist() == [[1, 2, 11, 12]] and not scan.of("size-mismatch") and not scan.of("rotated")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -165,12 +169,12 @@ def test_boxes_turn_with_a_picture_that_was_labelled_unrotated(tmp_path, orienta
     (tmp_path / "a.xml").write_text(xml(element(box=(3, 5, 21, 12)), size=(40, 30)))
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
     if orientation in (2, 3, 4):  # the size does not tell whether the tool saw it upright: taken as it stands
-        assert only(scan).boxes.tolist() == [[3, 5, 21, 12]] and not scan.rotated
+        assert only(scan).boxes.tolist() == [[3, 5, 21, 12]] and not scan.of("rotated")
         return
     x1, y1, x2, y2 = only(scan).boxes[0].astype(int)
     red = read_image(tmp_path / "a.png")[..., 0] == 255
     assert red[y1:y2, x1:x2].all() and red.sum() == 7 * 18 == (y2 - y1) * (x2 - x1)
-    assert len(scan.rotated) == (orientation >= 5) and not scan.size_mismatches
+    assert len(scan.of("rotated")) == (orientation >= 5) and not scan.of("size-mismatch")
 
 
 def test_boxes_of_a_rotated_picture_labelled_upright_stand(pair):
@@ -178,7 +182,7 @@ def test_boxes_of_a_rotated_picture_labelled_upright_stand(pair):
     tags[0x0112] = 6
     scan = pair(xml(element(), size=(30, 40)), exif=tags)
     annotation = only(scan)
-    assert (annotation.width, annotation.height) == (30, 40) and not scan.rotated
+    assert (annotation.width, annotation.height) == (30, 40) and not scan.of("rotated")
     assert annotation.boxes.tolist() == [[1, 2, 11, 12]]
 
 
@@ -218,7 +222,7 @@ def test_each_fault_of_an_xml_file(pair, tmp_path, text, told):
     error = error_of(pair(text))
     assert error.startswith(f"{tmp_path / 'a.xml'}: ") and told in error
     skipped = pair(text, skip_bad=True)
-    assert (skipped.errors, skipped.skipped, skipped.annotations) == ([], [error], [])
+    assert (skipped.errors, [f.text for f in skipped.skipped], skipped.annotations) == ([], [error], [])
 
 
 def test_all_faults_of_a_file_at_once(pair):

@@ -1,67 +1,126 @@
-"""Reading a split in whatever format its configuration names. A further format is one `read_x` and its `READERS` row.
+"""Reading the splits of a data set in whatever format its configuration names.
 
-A reader takes `(images_dir, labels_dir, class_names, *, stems, one_based, skip_bad, progress)` and returns a `Scan`.
+A further format is one `read_x` and its `READERS` row: it takes
+`(images_dir, labels_path, class_names, *, stems, one_based, skip_bad, progress)` and returns a `Scan`.
 """
 
 import codecs
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from utils.coco import read_coco
 from utils.errors import DatasetError
-from utils.scan import Annotation, Scan
+from utils.images import is_image
+from utils.scan import Annotation, Scan, told
+from utils.split import group_names, split
 from utils.voc import read_voc
+from utils.yolo import OTHER_TEXTS, is_label, read_yolo
 
-__all__ = ["READERS", "Annotation", "Scan", "raise_for_errors", "read_split_list", "scan_split"]
+__all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
-READERS = {"voc": read_voc}
+READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
 
 
-def scan_split(config, split: str, *, skip_bad: bool = False, progress: bool = True) -> Scan:
-    """Read the "train" or "valid" split of a `utils.config.DatasetConfig`; every image is proved to be readable.
+def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dict[str, Scan]:
+    """Read the "train" and the "valid" split of a `utils.config.DatasetConfig`; every image is proved to be readable.
 
-    Faults of single files stand in `Scan.errors`, or with `skip_bad` in `Scan.skipped`. A split without a usable image
-    and a training split without an object are errors in either case. Raises DatasetError where the split as a whole
-    cannot be read: a folder or list file that is missing.
+    Faults are findings of the Scans. A split without a usable image and a training split without an object are errors
+    whatever `skip_bad` says. Raises DatasetError where a split as a whole cannot be read: a folder or list file that
+    is missing.
     """
-    if split not in ("train", "valid"):
-        raise ValueError(f"expected the split 'train' or 'valid', got {split!r}")
-    images_dir, labels_dir = getattr(config, f"{split}_images_dir"), getattr(config, f"{split}_labels_dir")
-    list_path = getattr(config, f"{split}_list")
-    scan = READERS[config.annotation_format](
-        images_dir,
-        labels_dir,
+    if config.split:
+        scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
+    else:
+        scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
+    for name, scan in scans.items():
+        _check_whole(scan, config, name)
+    return scans
+
+
+def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = True) -> Scan:
+    """Read one split, "train" or "valid", as its folders and list have it."""
+    if name not in ("train", "valid"):
+        raise ValueError(f"expected the split 'train' or 'valid', got {name!r}")
+    list_path = getattr(config, f"{name}_list")
+    return READERS[config.annotation_format](
+        getattr(config, f"{name}_images_dir"),
+        getattr(config, f"{name}_labels_dir"),
         config.class_names,
         stems=read_split_list(list_path) if list_path else None,
         one_based=config.one_based,
         skip_bad=skip_bad,
         progress=progress,
     )
+
+
+def _divided(scan: Scan, config) -> dict[str, Scan]:
+    """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
+    groups = group_names([a.image_path for a in scan.annotations], config.split_groups)
+    held_out = split([a.labels for a in scan.annotations], groups, config.split)
+    scans = {}
+    for name, chosen in (("train", ~held_out), ("valid", held_out)):
+        ids = np.flatnonzero(chosen).tolist()
+        scans[name] = Scan([scan.annotations[i] for i in ids], [], [scan.looks[i] for i in ids], scan.skip_bad)
+    valid = {a.image_path for a in scans["valid"].annotations}
+    for finding in scan.findings:
+        scans["valid" if finding.image in valid else "train"].findings.append(finding)
+    return scans
+
+
+def _check_whole(scan: Scan, config, name: str) -> None:
+    images_dir, labels_dir = getattr(config, f"{name}_images_dir"), getattr(config, f"{name}_labels_dir")
     found = (
-        f"{len(scan.unlabelled)} images without annotation file, {len(scan.orphaned)} annotation files without image, "
-        f"{len(scan.errors) + len(scan.skipped)} bad files, {len(scan.dropped)} boxes dropped"
+        f"{len(scan.of('unlabelled'))} images without annotation file, {len(scan.of('orphaned'))} annotation files "
+        f"without image, {len(scan.errors) + len(scan.skipped)} bad files, {len(scan.of('box-dropped'))} boxes dropped"
     )
     if not scan.annotations:
+        list_path = getattr(config, f"{name}_list")
         listed = f"; {list_path} lists what counts" if list_path else ""
-        scan.errors.append(
-            f"{images_dir}: no usable image for the {split} split: {found}{listed}; the images folder holds "
-            f"{first_entries(images_dir)}, the labels folder {labels_dir} holds {first_entries(labels_dir)}"
+        labels = f"the labels folder {labels_dir} holds {first_entries(labels_dir)}" if labels_dir.is_dir() else ""
+        scan.add(
+            "no-images",
+            f"{images_dir}: no usable image for the {name} split: {found}{listed}; the images folder holds "
+            f"{first_entries(images_dir)}, {labels or f'the annotations are {labels_dir}'}",
         )
-    elif split == "train" and not any(len(a.labels) for a in scan.annotations):
-        scan.errors.append(
-            f"{labels_dir}: not one object to train on: {len(scan.annotations)} images, all without objects; {found}"
+    elif name == "train" and not any(len(a.labels) for a in scan.annotations):
+        scan.add(
+            "no-objects",
+            f"{labels_dir}: not one object to train on: {len(scan.annotations)} images, all without objects; {found}",
         )
-    return scan
 
 
-def raise_for_errors(scans: dict[str, Scan]) -> None:
+def raise_for_errors(scans: Mapping[str, Scan]) -> None:
     """Raise one DatasetError with all errors of all the splits, `{"train": Scan, ...}`, if there are any."""
     count = sum(len(scan.errors) for scan in scans.values())
     if not count:
         return
     lines = [f"the data set has {count} error{'s' if count > 1 else ''}:"]
-    for split, scan in scans.items():
-        lines += [f"  {split}: {error}" for error in scan.errors]
-    lines.append("Mend or remove these files; --skip-bad trains without them.")
+    for split_name, scan in scans.items():
+        lines += [f"  {split_name}: {line}" for line in told(scan.errors)]
+    lines.append("Mend or remove these files; --skip-bad trains without them. check_dataset.py shows them.")
     raise DatasetError("\n".join(lines))
+
+
+def detect_format(images_dir: Path, labels_path: Path) -> str:
+    """The format of the annotations at a place: that of the files which are there; "voc" where there are none.
+
+    XML comes first: tools leave classes.txt and other files beside their exports.
+    """
+    if labels_path.suffix.lower() == ".json" and not labels_path.is_dir():
+        return "coco"
+    try:
+        entries = [path for path in labels_path.iterdir() if not path.name.startswith(".")]
+        suffixes = {path.suffix.lower() for path in entries}
+        stems = {path.stem for path in images_dir.iterdir() if is_image(path)}
+    except OSError:  # told by whoever reads the folder
+        return "voc"
+    if ".xml" in suffixes:
+        return "voc"
+    if any(is_label(path) and path.stem in stems and path.stem.lower() not in OTHER_TEXTS for path in entries):
+        return "yolo"
+    return "coco" if ".json" in suffixes else "voc"
 
 
 def read_split_list(path: Path) -> list[str]:

@@ -2,31 +2,38 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from utils.annotations import READERS, first_entries
+from utils.annotations import READERS, detect_format
+from utils.config_paths import find_path
 from utils.errors import ConfigError
-from utils.images import is_image
 from utils.scan import BACKGROUND
+from utils.split import group_names
+from utils.yolo_yaml import is_yolo_yaml, translated
 
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
     "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
-    "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
+    "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
 )  # fmt: skip
 KNOWN_KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
 LAYOUT = """\
-  Expected: folders of images, with a Pascal VOC XML of the same name beside each image (photo.jpg, photo.xml) or in the
-  folders that TRAIN_DIR_LABELS and VALID_DIR_LABELS name."""
+  Expected: folders of images, with a Pascal VOC XML or a YOLO text file of the same name beside each image (photo.jpg,
+  photo.xml) or in the folders that TRAIN_DIR_LABELS and VALID_DIR_LABELS name, or there a COCO JSON file."""
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where a data set lies and what its classes are. `class_names[0]` is the background."""
+    """Where a data set lies and what its classes are. `class_names[0]` is the background.
+
+    With `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for
+    validation, and the paths of the two splits are the same. A labels path may be a COCO file.
+    """
 
     path: Path
     train_images_dir: Path
@@ -40,6 +47,8 @@ class DatasetConfig:
     one_based: bool = False
     save_valid_predictions: bool = True
     source: str | None = None
+    split: float | None = None
+    split_groups: str | None = None
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
@@ -52,7 +61,10 @@ class DatasetConfig:
 
     def as_dict(self) -> dict:
         """The YAML's keys with plain values, as a checkpoint keeps them."""
-        optional = {"TRAIN_LIST": self.train_list, "VALID_LIST": self.valid_list, "SOURCE": self.source}
+        optional = {
+            "TRAIN_LIST": self.train_list, "VALID_LIST": self.valid_list, "SOURCE": self.source,
+            "SPLIT_GROUPS": self.split_groups,
+        }  # fmt: skip
         return {
             "TRAIN_DIR_IMAGES": str(self.train_images_dir),
             "TRAIN_DIR_LABELS": str(self.train_labels_dir),
@@ -63,49 +75,37 @@ class DatasetConfig:
             "FORMAT": self.annotation_format,
             "VOC_ONE_BASED": self.one_based,
             "SAVE_VALID_PREDICTION_IMAGES": self.save_valid_predictions,
+            **({"SPLIT": self.split} if self.split else {}),
             **{key: str(value) for key, value in optional.items() if value is not None},
         }
 
 
-def load_config(path: Path | str) -> DatasetConfig:
+def load_config(path: Path | str, *, split: float | None = None, split_groups: str | None = None) -> DatasetConfig:
     """Read a data set's YAML. A relative path in it counts from the working folder, or else from the YAML's folder.
 
-    Raises ConfigError with all faults of the file: keys, class names, NC, folders and list files.
+    `split` and `split_groups` win over the YAML's SPLIT and SPLIT_GROUPS; with a split, a validation folder is not
+    needed. A data.yaml of YOLO's tools (`path`, `train`, `val`, `names`) is read, too. Raises ConfigError with all
+    faults of the file: keys, class names, NC, folders and list files.
     """
     path = Path(path)
-    values = _read_yaml(path)
-    faults = _key_faults(values)
+    values, faults = _read_yaml(path), []
+    if is_yolo_yaml(values):
+        values = translated(values, path, faults)
+    given = {"SPLIT": split, "SPLIT_GROUPS": split_groups}
+    values |= {key: value for key, value in given.items() if value is not None}
+    split, split_groups = _split(values, faults)
+    faults += _key_faults(values, REQUIRED_KEYS if split is None else ("TRAIN_DIR_IMAGES", "CLASSES"))
     class_names = _class_names(values, faults)
     _check_nc(values, class_names, faults)
-    annotation_format = values.get("FORMAT", "voc")
-    if not isinstance(annotation_format, str) or annotation_format not in READERS:
-        faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
     source = values.get("SOURCE")
     if source is not None and not isinstance(source, str):
         faults.append(f"SOURCE: expected text, found {source!r}")
-
-    images, labels, lists, missing = {}, {}, {}, False
-    for split in ("TRAIN", "VALID"):
-        key = f"{split}_DIR_IMAGES"
-        images[split] = labels[split] = _find(path, values, key, faults, want_folder=True)
-        missing |= key in values and images[split] is None
-        if values.get(labels_key := f"{split}_DIR_LABELS") not in (None, values.get(key)):
-            labels[split] = _find(path, values, labels_key, faults, want_folder=True)
-            missing |= labels[split] is None
-        has_list = values.get(f"{split}_LIST") is not None
-        lists[split] = _find(path, values, f"{split}_LIST", faults, want_folder=False) if has_list else None
-    if missing:
-        faults.append("\n".join([LAYOUT.strip(), *([f"  The data set comes from: {source}"] if source else [])]))
-    if (
-        images["TRAIN"]
-        and images["VALID"]
-        and images["TRAIN"].resolve() == images["VALID"].resolve()
-        and not (values.get("TRAIN_LIST") and values.get("VALID_LIST"))
-    ):
-        faults.append(
-            f"TRAIN_DIR_IMAGES and VALID_DIR_IMAGES are the same folder, {images['TRAIN']}: validation images "
-            "would be trained on. Name two folders, or give both TRAIN_LIST and VALID_LIST"
-        )
+    images, labels, lists = _paths(path, values, faults, source, one_folder=split is not None)
+    annotation_format = values.get("FORMAT")
+    if annotation_format is None and not faults:
+        annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
+    elif annotation_format is not None and annotation_format not in list(READERS):
+        faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
     save_valid_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)
     if faults:
@@ -124,14 +124,73 @@ def load_config(path: Path | str) -> DatasetConfig:
         one_based=one_based,
         save_valid_predictions=save_valid_predictions,
         source=source,
+        split=split,
+        split_groups=split_groups,
     )
+
+
+def _split(values: dict, faults: list[str]) -> tuple[float | None, str | None]:
+    """SPLIT and SPLIT_GROUPS, checked."""
+    share, pattern = values.get("SPLIT"), values.get("SPLIT_GROUPS")
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1):
+        faults.append(f"SPLIT: expected the share of images to validate on, between 0 and 1, found {share!r}")
+        share = None
+    if pattern is not None and not isinstance(pattern, str):
+        faults.append(f"SPLIT_GROUPS: expected a regular expression, found {pattern!r}")
+    elif pattern is not None:
+        try:
+            group_names([], pattern)
+        except ConfigError as error:
+            faults.append(str(error))
+    if pattern is not None and share is None:
+        faults.append("SPLIT_GROUPS: says what a split keeps together, but there is no SPLIT")
+    return share, pattern
+
+
+def _paths(path: Path, values: dict, faults: list[str], source: str | None, *, one_folder: bool) -> tuple[dict, ...]:
+    """Images, labels and lists of each split, `{"TRAIN": ..., "VALID": ...}`."""
+    images, labels, lists, missing = {}, {}, {}, False
+    for split in ("TRAIN",) if one_folder else ("TRAIN", "VALID"):
+        key = f"{split}_DIR_IMAGES"
+        images[split] = labels[split] = find_path(path, values, key, faults, want_folder=True)
+        missing |= key in values and images[split] is None
+        if values.get(labels_key := f"{split}_DIR_LABELS") not in (None, values.get(key)):
+            is_file = str(values[labels_key]).lower().endswith(".json")
+            labels[split] = find_path(path, values, labels_key, faults, want_folder=not is_file)
+            missing |= labels[split] is None
+        has_list = values.get(f"{split}_LIST") is not None
+        lists[split] = find_path(path, values, f"{split}_LIST", faults, want_folder=False) if has_list else None
+    if missing:
+        faults.append("\n".join([LAYOUT.strip(), *([f"  The data set comes from: {source}"] if source else [])]))
+    if one_folder:
+        if other := [key for key in ("VALID_DIR_LABELS", "VALID_LIST") if values.get(key) is not None]:
+            other = [key for key in other if values[key] != values.get(key.replace("VALID", "TRAIN"))]
+        if values.get("VALID_DIR_IMAGES") not in (None, values.get("TRAIN_DIR_IMAGES")):
+            other = ["VALID_DIR_IMAGES", *other]
+        if other:
+            faults.append(f"SPLIT divides the training images, but there is {', '.join(other)}, too: leave out either")
+        return tuple({"TRAIN": of["TRAIN"], "VALID": of["TRAIN"]} for of in (images, labels, lists))
+    if (
+        images["TRAIN"]
+        and images["VALID"]
+        and images["TRAIN"].resolve() == images["VALID"].resolve()
+        and not (values.get("TRAIN_LIST") and values.get("VALID_LIST"))
+        and not (labels["TRAIN"] != labels["VALID"] and all(str(p).lower().endswith(".json") for p in labels.values()))
+    ):
+        faults.append(
+            f"TRAIN_DIR_IMAGES and VALID_DIR_IMAGES are the same folder, {images['TRAIN']}: validation images "
+            "would be trained on. Name two folders, give both TRAIN_LIST and VALID_LIST, or divide it: --split 0.15"
+        )
+    return images, labels, lists
 
 
 def load_class_names(path: Path | str) -> tuple[str, ...]:
     """The classes of a data set YAML, background first, without asking whether its folders exist."""
     path = Path(path)
     faults: list[str] = []
-    class_names = _class_names(_read_yaml(path), faults)
+    values = _read_yaml(path)
+    values = translated(values, path, faults) if is_yolo_yaml(values) else values
+    class_names = _class_names(values, faults)
     if faults:
         raise ConfigError(f"{path}:\n  " + "\n  ".join(faults))
     return class_names
@@ -159,9 +218,9 @@ def _read_yaml(path: Path) -> dict:
     return values
 
 
-def _key_faults(values: dict) -> list[str]:
+def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
     faults = []
-    for key in REQUIRED_KEYS:
+    for key in required:
         if values.get(key) is None:
             found = ", ".join(str(name) for name in values) or "none"
             faults.append(f"{key}: missing or empty; keys found: {found}")
@@ -214,62 +273,3 @@ def _flag(values: dict, key: str, default: bool, faults: list[str]) -> bool:
     if not isinstance(value, bool):
         faults.append(f"{key}: expected True or False, found {value!r}")
     return value
-
-
-def _find(config_path: Path, values: dict, key: str, faults: list[str], *, want_folder: bool) -> Path | None:
-    """The existing path that a key names; None, and a fault, where there is none."""
-    value = values.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        faults.append(f"{key}: expected a path, found {value!r}")
-        return None
-    try:
-        wanted = Path(value.strip()).expanduser()
-    except RuntimeError as error:  # "~name" of nobody
-        faults.append(f"{key}: {value}: {error}")
-        return None
-    beside = config_path.parent / wanted
-    tried = [wanted] if beside.absolute() == wanted.absolute() else [wanted, beside]
-    for path in tried:
-        if path.is_dir() if want_folder else path.is_file():
-            return path
-    kind, other = ("folder", "file") if want_folder else ("file", "folder")
-    for path in tried:
-        if path.exists():
-            faults.append(f"{key}: expected a {kind}, but {path} is a {other}")
-            return None
-    places = " and ".join(str(path.absolute()) for path in tried)
-    faults.append("\n".join([f"{key}: no such {kind}: {value}; tried {places}", *_nearby(tried[0], want_folder)]))
-    return None
-
-
-def _nearby(missing: Path, want_folder: bool) -> list[str]:
-    """What lies where a path was expected: the nearest folder that exists, and folders below it that would do."""
-    nearest = next(parent for parent in missing.absolute().parents if parent.is_dir())
-    lines = [f"    {nearest} holds {first_entries(nearest)}"]
-    candidates = _image_folders(nearest) if want_folder and nearest != nearest.parent else []
-    if candidates:
-        candidates.sort(key=lambda folder: (folder.name != missing.name, str(folder)))
-        lines.append(f"    folders with images or XML files: {', '.join(str(folder) for folder in candidates[:6])}")
-    return lines
-
-
-def _image_folders(root: Path, max_folders: int = 300, max_depth: int = 4) -> list[Path]:
-    """Folders below `root` that hold an image or XML file, nearest first; bounded, for root may be huge."""
-    level, seen, found = [root], 0, []
-    for _ in range(max_depth):
-        below = []
-        for folder in level:
-            seen += 1
-            if seen > max_folders:
-                return found
-            try:
-                entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-            except OSError:  # not ours to read
-                continue
-            if folder != root and any(is_image(entry) or entry.suffix.lower() == ".xml" for entry in entries):
-                found.append(folder)
-            below += [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
-        level = below
-    return found

@@ -22,6 +22,8 @@ MAX_PIXELS = 2**30  # OpenCV's own limit for a decoded image
 # safe with threads.
 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
 
+LOOK_SIDE = 16
+
 ORIENTATION_TAG = 0x0112
 TRANSPOSING = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
@@ -34,13 +36,18 @@ _PILLOW_ERRORS = (
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8)."""
+    """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8).
+
+    `look` is the upright picture in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like pictures by; empty
+    where the picture was not decoded.
+    """
 
     width: int
     height: int
     stored_width: int
     stored_height: int
     orientation: int
+    look: bytes = b""
 
 
 def is_image(path: Path | str) -> bool:
@@ -75,7 +82,7 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     A JPEG is decoded at an eighth of its size, which still reads every byte of it; anything else by `read_image`.
     Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
     """
-    path = Path(path)
+    path, look = Path(path), b""
     try:
         with Image.open(path) as image:
             (width, height), orientation = _stored_size(image), _orientation(image)
@@ -85,21 +92,40 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
             if decode and cheap:
                 image.draft(None, (1, 1))
                 image.load()
+                small = image.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
+                look = _upright(np.asarray(small), orientation).tobytes()
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
     except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
-        width, height, orientation = *read_image(path).shape[1::-1], 1
-        return ImageInfo(width, height, width, height, orientation)
+        picture = read_image(path)
+        (height, width), look = picture.shape[:2], _look(picture) if decode else b""
+        return ImageInfo(width, height, width, height, 1, look)
     except _PILLOW_ERRORS as error:
         raise DatasetError(f"{path}: damaged image ({error})") from error
 
     upright = (height, width) if orientation in TRANSPOSING else (width, height)
     if decode and not cheap:
-        seen = read_image(path).shape[1::-1]
+        picture = read_image(path)
+        seen, look = picture.shape[1::-1], _look(picture)
         if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
             upright, orientation = seen, 1
             width, height = seen
-    return ImageInfo(*upright, width, height, orientation)
+    return ImageInfo(*upright, width, height, orientation, look)
+
+
+def _look(picture: np.ndarray) -> bytes:
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA).tobytes()
+
+
+def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """A square picture, (S, S), turned as its EXIF orientation says."""
+    turned = stored.T if orientation in TRANSPOSING else stored
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    return turned
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:

@@ -1,10 +1,14 @@
 """What reading one split of a data set gives: an `Annotation` per usable image, and everything worth telling."""
 
 import re
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from utils.findings import CHECKS, ERROR, Finding
 
 BACKGROUND = "__background__"
 
@@ -52,32 +56,42 @@ class Annotation:
             raise ValueError(f"{self.image_path}: object {index + 1}: expected a label >= 1, got {self.labels[index]}")
 
 
-def _finding(title: str):
-    return field(default_factory=list, metadata={"title": title})
-
-
 @dataclass
 class Scan:
-    """A split as read: `annotations` in natural order of the image names, and findings.
+    """A split as read: `annotations` in natural order of the image names, and what was found on the way.
 
-    Each finding is a list of strings that name the file and the object. `errors` are files that could not be used and
-    stop the training; with `skip_bad` they stand in `skipped` instead.
+    `looks` has for each annotation what its picture looks like, the 32 bytes of `utils.images.ImageInfo.look`. With
+    `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training.
     """
 
-    annotations: list[Annotation] = field(default_factory=list)
-    errors: list[str] = _finding("errors")
-    skipped: list[str] = _finding("bad files left out")
-    dropped: list[str] = _finding("boxes dropped")
-    clipped: list[str] = _finding("boxes clipped to the image")
-    rotated: list[str] = _finding("files whose boxes were turned with the picture")
-    size_mismatches: list[str] = _finding("files whose <size> is not the image's")
-    unlabelled: list[str] = _finding("images left out, for they have no annotation file")
-    orphaned: list[str] = _finding("annotation files left out, for they have no image")
+    annotations: Sequence[Annotation] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    looks: list[bytes] = field(default_factory=list)
+    skip_bad: bool = False
 
     def extend(self, other: "Scan") -> None:
-        """Append all of the other's annotations and findings."""
-        for item in fields(self):
-            getattr(self, item.name).extend(getattr(other, item.name))
+        """Append the annotations and findings of another part of the split."""
+        self.annotations += other.annotations
+        self.findings += other.findings
+        self.looks += other.looks
+
+    def add(self, check: str, text: str, **more) -> None:
+        """Append a `Finding`."""
+        self.findings.append(Finding(check, text, **more))
+
+    def of(self, check: str) -> list[Finding]:
+        """What one check found."""
+        return [finding for finding in self.findings if finding.check == check]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What stops a training."""
+        return [f for f in self.findings if f.severity == ERROR and not (self.skip_bad and CHECKS[f.check].of_a_file)]
+
+    @property
+    def skipped(self) -> list[Finding]:
+        """Faults of files that were left out by `skip_bad`."""
+        return [f for f in self.findings if self.skip_bad and CHECKS[f.check].of_a_file]
 
     def summary(self, class_names: tuple[str, ...], max_listed: int | None = 5) -> list[str]:
         """Lines for the log: counts, objects per class (index 0 is the background), and the first of each finding."""
@@ -90,14 +104,29 @@ class Scan:
             f"{len(labels)} objects, {difficult} of them difficult",
         ]
         lines += [f"  {name}: {count}" for name, count in zip(class_names[1:], per_class[1:], strict=True)]
-        for item in fields(self):
-            found = getattr(self, item.name)
-            if "title" in item.metadata and found:
-                lines.append(f"{item.metadata['title']}: {len(found)}")
+        for check in CHECKS:
+            if found := told(self.of(check)):
+                skipped = "left out: " if self.skip_bad and CHECKS[check].of_a_file else ""
+                lines.append(f"{skipped}{CHECKS[check].title}: {len(self.of(check))}")
                 lines += [f"  {text}" for text in found[:max_listed]]
                 if max_listed is not None and len(found) > max_listed:
                     lines.append(f"  … and {len(found) - max_listed} more")
         return lines
+
+
+def told(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
+    """A line for each finding, but one for all that have a subject in common: its count and the first few files."""
+    lines: list[str] = []
+    of_subject = Counter(finding.subject for finding in findings)
+    done = set()
+    for finding in findings:
+        if not finding.subject or of_subject[finding.subject] <= files:
+            lines.append(finding.text)
+        elif finding.subject not in done:
+            done.add(finding.subject)
+            names = [f.image.name if f.image else f.text for f in findings if f.subject == finding.subject]
+            lines.append(f"{finding.subject} in {len(names)} files: {', '.join(names[:files])}, …")
+    return lines
 
 
 def natural_key(name: str) -> tuple:

@@ -1,0 +1,93 @@
+"""What can be wrong with a data set: every check by name, how grave it is, and what to do about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Check:
+    """`of_a_file` are errors of one file, which can be left out of the training."""
+
+    title: str
+    severity: str
+    remedy: str
+    of_a_file: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault that a check found.
+
+    Args:
+        check: a key of `CHECKS`.
+        text: names the file and the object, what was expected and what was found.
+        subject: what findings with one cause have in common, such as the spelling of an unknown class.
+        image: the picture to look at, if there is one.
+        boxes: the objects in question in it, each (x1, y1, x2, y2) in pixels of the upright picture, perhaps outside.
+    """
+
+    check: str
+    text: str
+    subject: str = ""
+    image: Path | None = None
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+
+    @property
+    def severity(self) -> str:
+        return CHECKS[self.check].severity
+
+
+# In the order in which they are told: those that stop a training first. A row's remedy is whole sentences.
+CHECKS = {
+    "image-unreadable": Check(
+        "images that cannot be read", ERROR, "Take the image from its source again, or remove it with its annotation.",
+        of_a_file=True,
+    ),
+    "annotation-unreadable": Check(
+        "annotations that cannot be read", ERROR, "Open and save the file in the tool that wrote it, or label it anew.",
+        of_a_file=True,
+    ),
+    "unknown-class": Check(
+        "classes that CLASSES does not have", ERROR,
+        "Spell them alike in CLASSES and in the annotations, case included, or add them to CLASSES.",
+        of_a_file=True,
+    ),
+    "ambiguous-name": Check(
+        "names that several files share", ERROR, "Keep one image and one annotation file of each name.",
+        of_a_file=True,
+    ),
+    "listed-missing": Check(
+        "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
+    ),
+    "no-images": Check("splits without a usable image", ERROR, "Look at the folders that the YAML names."),
+    "no-objects": Check("training splits without an object", ERROR, "Look at the folders that the YAML names."),
+    "box-dropped": Check(
+        "boxes dropped", WARNING, "Draw them again or delete them: a box without area inside the image teaches nothing."
+    ),
+    "box-clipped": Check(
+        "boxes clipped to the image", WARNING,
+        "The part inside is used. Where they are far out, the image was resized after it was labelled.",
+    ),
+    "size-mismatch": Check(
+        "files whose <size> is not the image's", WARNING,
+        "The boxes are used as they stand. If the image was resized after it was labelled, they are wrong.",
+    ),
+    "unlabelled": Check(
+        "images left out, for they have no annotation file", WARNING,
+        "Label them, or save an empty annotation for what shows no object: such images are trained on as negatives.",
+    ),
+    "orphaned": Check(
+        "annotation files left out, for they have no image", WARNING, "Add the images, or remove the files."
+    ),
+    "rotated": Check(
+        "files whose boxes were turned with the picture", NOTE,
+        "Nothing: they were drawn on the unrotated picture, and fit the upright one now.",
+    ),
+    "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
+    "unlisted-negative": Check(
+        "images without a label file, taken as without objects", NOTE,
+        "Nothing, if they show no object: that is how YOLO marks them.",
+    ),
+}  # fmt: skip

@@ -1,0 +1,207 @@
+"""What every annotation format has in common: pairs of image and annotation to `Annotation`s, with every fault told."""
+
+import difflib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.errors import DatasetError
+from utils.images import ImageInfo, is_image, probe_image
+from utils.scan import Annotation, Scan
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class LabelledObject:
+    """`where` names the object in messages, such as "object 3 (Mask)"; `name` is its class, known or not."""
+
+    where: str
+    name: str
+    box: Box
+    difficult: bool = False
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an annotation says of one image.
+
+    | field | meaning |
+    |---|---|
+    | objects | boxes as they stand in the file |
+    | size | (width, height) of the image as the file has it, None where it does not say |
+    | to_pixels | from the box as it stands to xyxy in pixels, given the image's (width, height) |
+    | notes | findings about the file, (check, text) |
+    """
+
+    objects: tuple[LabelledObject, ...]
+    size: tuple[float, float] | None = None
+    to_pixels: Callable[[Box, tuple[int, int]], Box] = lambda box, size: box
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and what reads its annotation, which messages name by `called`, and in errors by `path`."""
+
+    image_path: Path
+    path: Path | str
+    called: str
+    read: Callable[[], Labels]
+
+
+def read_pairs(
+    pairs: Sequence[Pair], class_names: Sequence[str], *, title: str, progress: bool = True, hint: str = ""
+) -> Scan:
+    """Read all pairs, in parallel; the Scan has them in their order. `hint` ends the message on an unknown class."""
+    label_of = {name: label for label, name in enumerate(class_names) if label}
+    scan = Scan()
+    # Threads, for Pillow and OpenCV let others run while they decode.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        read = pool.map(lambda pair: _read_pair(pair, label_of, hint), pairs)
+        try:
+            for part in tqdm(
+                read, total=len(pairs), desc=title, unit="image", dynamic_ncols=True, disable=None if progress else True
+            ):
+                scan.extend(part)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would read all the rest first
+            raise
+    return scan
+
+
+def _read_pair(pair: Pair, label_of: dict[str, int], hint: str) -> Scan:
+    """A Scan of one image: its annotation, or its errors."""
+    scan, labels, image = Scan(), None, None
+    try:
+        labels = pair.read()
+        _check_classes(scan, pair, labels, label_of, hint)
+    except DatasetError as error:
+        scan.add("annotation-unreadable", str(error), image=pair.image_path)
+    try:
+        image = probe_image(pair.image_path)
+    except DatasetError as error:
+        scan.add("image-unreadable", str(error))
+    if scan.findings:
+        return scan
+    for check, text in labels.notes:
+        scan.add(check, text, image=pair.image_path)
+
+    turned = False
+    if labels.size and labels.size != (image.width, image.height):
+        written = f"{pair.called}: <size> is {labels.size[0]:g}x{labels.size[1]:g}"
+        shown = f"{pair.image_path.name} is {image.width}x{image.height}"
+        turned = labels.size == (image.stored_width, image.stored_height)
+        if turned:  # the tool that wrote it did not heed EXIF
+            text = f"{written}, {shown} by its EXIF orientation {image.orientation}"
+            scan.add("rotated", text, image=pair.image_path)
+        else:
+            text = f"{written}, {shown}; the boxes are used as they stand"
+            scan.add("size-mismatch", text, image=pair.image_path)
+
+    boxes, kept = [], []
+    for item in labels.objects:
+        box = labels.to_pixels(item.box, (image.width, image.height))
+        box = _turn(box, image) if turned else box
+        clipped = np.clip(box, 0, [image.width, image.height] * 2).astype(np.float32)
+        where = f"{pair.called}: {item.where}: box ({', '.join(f'{v:g}' for v in item.box)})"
+        about = {"image": pair.image_path, "boxes": (tuple(map(float, box)),)}
+        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+            scan.add("box-dropped", f"{where} {_why_nothing_left(box, image)}", **about)
+            continue
+        if np.abs(clipped - np.asarray(box)).max() > 0.5:  # less is rounding
+            scan.add("box-clipped", f"{where} reaches out of the {image.width}x{image.height} image", **about)
+        boxes.append(clipped)
+        kept.append(item)
+    scan.looks.append(image.look)
+    scan.annotations.append(
+        Annotation(
+            pair.image_path,
+            image.width,
+            image.height,
+            np.asarray(boxes, np.float32).reshape(-1, 4),
+            np.array([label_of[item.name] for item in kept], np.int64),
+            np.array([item.difficult for item in kept], np.bool_),
+        )
+    )
+    return scan
+
+
+def _turn(box: Box, image: ImageInfo) -> Box:
+    """A box of the stored picture in the upright one, for the EXIF orientations that swap the axes."""
+    x1, y1, x2, y2 = box
+    if image.orientation in (7, 8):
+        x1, x2 = image.stored_width - x2, image.stored_width - x1
+    if image.orientation in (6, 7):
+        y1, y2 = image.stored_height - y2, image.stored_height - y1
+    return y1, x1, y2, x2
+
+
+def _why_nothing_left(box: Box, image: ImageInfo) -> str:
+    if box[0] > box[2] or box[1] > box[3]:
+        return "is inverted"
+    if box[0] == box[2] or box[1] == box[3]:
+        return "is empty"
+    return f"has nothing inside the {image.width}x{image.height} image"
+
+
+def _check_classes(scan: Scan, pair: Pair, labels: Labels, label_of: dict[str, int], hint: str) -> None:
+    unknown = Counter(item.name for item in labels.objects if item.name not in label_of)
+    spelled = {name.casefold(): name for name in label_of}
+    for name, count in unknown.items():
+        close = difflib.get_close_matches(name.casefold(), spelled, 1)
+        known = ", ".join(list(label_of)[:20]) + ", …" * (len(label_of) > 20)
+        why = f"did you mean {spelled[close[0]]!r}?" if close else hint or f"CLASSES has {known}"
+        found = [item for item in labels.objects if item.name == name]
+        also = f" and {count - 1} more" if count > 1 else ""
+        subject = f"unknown class {name!r:.80} ({why})"
+        scan.add(
+            "unknown-class",
+            f"{pair.path}: {found[0].where.split(' (')[0]}{also}: {subject}",
+            subject=subject,
+            image=pair.image_path,
+        )
+
+
+def files_by_stem(folder: Path, accept: Callable[[Path], bool]) -> dict[str, list[Path]]:
+    """Files by stem, in NFC: macOS may decompose the accents of one name and not of the other."""
+    found: dict[str, list[Path]] = {}
+    try:
+        for path in sorted(folder.iterdir()):
+            if accept(path) and path.is_file():
+                found.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+    return found
+
+
+def listed_stems(scan: Scan, lines: Iterable[str], known: Iterable[str], where: str) -> set[str]:
+    """The stems of `known` that the lines of a split list mean; what means none is a finding, ending with `where`."""
+    known = set(known)
+    wanted = {line: _listed_stem(line, known) for line in lines}
+    for line, stem in wanted.items():
+        if stem is None:
+            scan.add("listed-missing", f"{line}: listed, but {where}")
+    return set(wanted.values()) - {None}
+
+
+def _listed_stem(line: str, known: set[str]) -> str | None:
+    """The stem that a line means: perhaps with a folder, the image's extension, or VOC's second column.
+
+    The whole line comes first, since stems may hold spaces and dots.
+    """
+    line = unicodedata.normalize("NFC", line.strip().lstrip("\ufeff"))
+    for text in (line, re.sub(r"\s+(-1|0|1)$", "", line)):
+        name = text.replace("\\", "/").rpartition("/")[2]
+        for candidate in (text, name, Path(name).stem if is_image(name) else None):
+            if candidate in known:
+                return candidate
+    return None

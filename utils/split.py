@@ -1,0 +1,81 @@
+"""One folder of images split in two: every class in both parts, and what belongs together on one side."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import ConfigError
+
+# Names whose images belong together though nobody said so: frames of one video ("walk_frame_012", "walk-frame12"), and
+# the augmented copies that Roboflow exports ("photo_jpg.rf.1a2b3c").
+USUAL_GROUPS = r"(.+?)(?:[ _.-]?frame[ _.-]?\d+|\.rf\.\w+)"
+
+
+def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
+    """For each image the group that it must stay with.
+
+    Args:
+        pattern: a regular expression for the whole name without extension; its first group, or the match itself, names
+            the group. Where it does not match, an image is a group of its own. None takes `USUAL_GROUPS`.
+
+    Raises:
+        ConfigError: the pattern is no regular expression.
+    """
+    try:
+        compiled = re.compile(USUAL_GROUPS if pattern is None else pattern)
+    except re.error as error:
+        raise ConfigError(f"--split-groups {pattern!r}: not a regular expression: {error}") from error
+    matches = [compiled.fullmatch(path.stem) for path in paths]
+    return [
+        path.name if match is None else f"group {match[1 if compiled.groups else 0]}"
+        for path, match in zip(paths, matches, strict=True)
+    ]
+
+
+def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> np.ndarray:
+    """Which images are for validation, (M,) bool, about `share` of them.
+
+    Iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-Label Data), with groups in place of
+    examples and a class counted by the images that show it: the class with the fewest images left is dealt out first,
+    each of its groups to the side that lacks most of that class. Images without objects are dealt out like a class.
+
+    The result depends on the groups' names, their classes and `share` alone, not on the order of the images.
+
+    Args:
+        labels: for each image (N,) int, its objects' classes, from 1.
+        groups: for each image the name of its group.
+        share: between 0 and 1.
+    """
+    names, group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    classes = int(max((of_image.max(initial=0) for of_image in labels), default=0)) + 1
+    shows = np.zeros((len(names), classes))  # images of a group that show a class; class 0: none at all
+    for group, of_image in zip(group_of, labels, strict=True):
+        shows[group, np.unique(of_image) if len(of_image) else 0] += 1
+    images = np.bincount(group_of, minlength=len(names)).astype(float)
+    # Larger groups first, while there is still room for them; among equals an order that no name's pattern decides.
+    order = sorted(range(len(names)), key=lambda group: (-images[group], _drawn(names[group])))
+    lacks = np.stack([shows.sum(axis=0) * (1 - share), shows.sum(axis=0) * share])  # of each class, each side
+    room = np.array([images.sum() * (1 - share), images.sum() * share])
+    side = np.full(len(names), -1)
+    while (side < 0).any():
+        left = shows[side < 0].sum(axis=0)
+        rarest = np.flatnonzero(left > 0)[left[left > 0].argmin()]
+        for group in order:
+            if side[group] >= 0 or not shows[group, rarest]:
+                continue
+            wishes = [(lacks[s, rarest], room[s]) for s in (0, 1)]
+            to = int(wishes[1] > wishes[0])
+            side[group] = to
+            lacks[to] -= shows[group]
+            room[to] -= images[group]
+    for empty in (0, 1):  # a handful of images
+        if len(names) > 1 and not (side == empty).any():
+            side[order[-1]] = empty
+    return side[group_of] == 1
+
+
+def _drawn(name: str) -> bytes:
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()

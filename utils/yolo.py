@@ -1,0 +1,142 @@
+"""A split in YOLO's text files: a line per object, `class x_centre y_centre width height` in shares of the image."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from utils.errors import DatasetError
+from utils.images import is_image
+from utils.reading import Box, LabelledObject, Labels, Pair, files_by_stem, listed_stems, read_pairs
+from utils.scan import BACKGROUND, Scan, natural_key
+
+MAX_TEXT_BYTES = 16 * 2**20
+MAX_FAULTS = 5  # of a file in its message
+
+# Beside the labels, but no labels: what Label Studio, labelImg and others export with them.
+OTHER_TEXTS = frozenset("classes predefined_classes labels notes readme obj train val valid test".split())
+
+
+def read_yolo(
+    images_dir: Path,
+    labels_dir: Path,
+    class_names: tuple[str, ...],
+    *,
+    stems: Iterable[str] | None = None,
+    one_based: bool = False,
+    skip_bad: bool = False,
+    progress: bool = True,
+) -> Scan:
+    """Pair images with text files by stem. Class numbers count from 0 in the order of CLASSES, without background.
+
+    An image without a text file is a negative, as YOLO's own tools have it; it is counted. A polygon becomes the box
+    around it. Arguments and faults are those of `utils.voc.read_voc`.
+    """
+    if class_names[:1] != (BACKGROUND,):
+        raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
+    images, labels = files_by_stem(images_dir, is_image), files_by_stem(labels_dir, is_label)
+    scan, keys = Scan(), images.keys() | labels.keys()
+    if stems is not None:
+        keys = listed_stems(scan, stems, keys, f"{images_dir} has no such image and {labels_dir} no such text file")
+    pairs = []
+    for key in sorted(keys, key=natural_key):
+        found = images.get(key, []), labels.get(key, [])
+        if not found[0]:
+            for path in found[1]:
+                if key.lower() not in OTHER_TEXTS and not key.lower().startswith("readme."):
+                    scan.add("orphaned", path.name)
+        elif len(found[0]) > 1 or len(found[1]) > 1:
+            several = max(found, key=len)
+            names = ", ".join(path.name for path in several)
+            scan.add("ambiguous-name", f"{several[0]}: expected one file of this stem, found {names}")
+        elif found[1]:
+            pairs.append(_pair(found[0][0], found[1][0], class_names))
+        else:
+            pairs.append(Pair(found[0][0], labels_dir / f"{key}.txt", f"{key}.txt", _negative(found[0][0])))
+    hint = f"CLASSES has 0 to {len(class_names) - 2}"
+    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", progress=progress, hint=hint))
+    scan.skip_bad = skip_bad
+    return scan
+
+
+def is_label(path: Path) -> bool:
+    return path.suffix.lower() == ".txt" and not path.name.startswith(".")
+
+
+def read_yolo_file(path: Path, class_names: Sequence[str]) -> tuple[LabelledObject, ...]:
+    """The objects of one file, boxes as (x_centre, y_centre, width, height) in shares of the image.
+
+    Raises DatasetError naming the file and its faults by line.
+    """
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise DatasetError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_TEXT_BYTES} of any labels")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise DatasetError(f"{path}: not a text file: {error}") from error
+    objects, faults, count = [], [], 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (words := line.split()):
+            continue
+        try:
+            label, values = _label(words[0]), _values(words[1:])
+        except ValueError as fault:
+            count += 1
+            faults += [f"line {number}: {fault}"] if count <= MAX_FAULTS else []
+            continue
+        known = label + 1 < len(class_names)
+        name = class_names[label + 1] if known else str(label)
+        objects.append(LabelledObject(f"line {number} ({name[:40]})", name if known else f"number {label}", values))
+    if count:
+        more = f"; … and {count - MAX_FAULTS} more" if count > MAX_FAULTS else ""
+        raise DatasetError(f"{path}: {'; '.join(faults)}{more}")
+    return tuple(objects)
+
+
+def _label(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}(\.0*)?", word):  # some tools write 0.0
+        raise ValueError(f"expected a class number from 0 on, found {word[:40]!r}")
+    return int(word.partition(".")[0])
+
+
+def _values(words: list[str]) -> Box:
+    if len(words) != 4 and (len(words) < 6 or len(words) % 2):
+        raise ValueError(f"expected four numbers, or the corners of a polygon, after the class, found {len(words)}")
+    values = []
+    for word in words:
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or "_" in word:
+            raise ValueError(f"expected finite numbers, found {word[:40]!r}")
+        values.append(value)
+    if len(values) == 4:
+        if max(values) > 2:  # slightly out of the image is clipped; this is another unit
+            raise ValueError(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
+        return tuple(values)
+    xs, ys = values[::2], values[1::2]
+    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _pair(image_path: Path, path: Path, class_names: Sequence[str]) -> Pair:
+    def read() -> Labels:
+        return Labels(read_yolo_file(path, class_names), to_pixels=_from_shares)
+
+    return Pair(image_path, path, path.name, read)
+
+
+def _negative(image_path: Path):
+    return lambda: Labels((), notes=(("unlisted-negative", image_path.name),))
+
+
+def _from_shares(box: Box, size: tuple[int, int]) -> Box:
+    x, y, width, height = box
+    return (
+        (x - width / 2) * size[0],
+        (y - height / 2) * size[1],
+        (x + width / 2) * size[0],
+        (y + height / 2) * size[1],
+    )
