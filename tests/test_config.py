@@ -69,13 +69,14 @@ def test_as_dict_is_plain_and_loads_again(root):
     assert load_config(root / "again.yaml").as_dict() == values
 
 
-def test_paths_count_from_the_working_folder_first_then_from_the_yaml(root, monkeypatch):
-    (root / "set.yaml").write_text(yaml.safe_dump(GOOD))
-    (root / "elsewhere" / "set" / "train").mkdir(parents=True)
+def test_paths_count_from_the_yaml_first_then_from_the_working_folder(root, monkeypatch):
+    (root / "set.yaml").write_text(yaml.safe_dump({**GOOD, "VALID_DIR_IMAGES": "set/held_out"}))
+    for split in ("train", "held_out"):
+        (root / "elsewhere" / "set" / split).mkdir(parents=True)
     monkeypatch.chdir(root / "elsewhere")
     config = load_config(root / "set.yaml")
-    assert config.train_images_dir == Path("set/train")
-    assert config.valid_images_dir == root / "set" / "test"
+    assert config.train_images_dir == root / "set" / "train"
+    assert config.valid_images_dir == Path("set/held_out")
 
 
 def test_the_home_folder(root, monkeypatch):

@@ -1,7 +1,7 @@
 """Reading the splits of a data set in whatever format its configuration names.
 
 A further format is one `read_x` and its `READERS` row: it takes
-`(images_dir, labels_path, class_names, *, stems, one_based, skip_bad, progress)` and returns a `Scan`.
+`(images_dir, labels_path, class_names, *, stems, renamed, one_based, skip_bad, progress)` and returns a `Scan`.
 """
 
 import codecs
@@ -49,6 +49,7 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
         getattr(config, f"{name}_labels_dir"),
         config.class_names,
         stems=read_split_list(list_path) if list_path else None,
+        renamed=config.renamed,
         one_based=config.one_based,
         skip_bad=skip_bad,
         progress=progress,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +31,7 @@ def read_coco(
     class_names: tuple[str, ...],
     *,
     stems: Iterable[str] | None = None,
+    renamed: Mapping[str, str] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -68,7 +69,8 @@ def read_coco(
         for path in (path for paths in files_by_stem(images_dir, is_image).values() for path in paths):
             if path.name not in seen:
                 scan.add("unlabelled", path.name, image=path)
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", progress=progress))
+    how = {"renamed": renamed or {}, "progress": progress}
+    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
     scan.skip_bad = skip_bad
     return scan
 

@@ -50,3 +50,9 @@ inner_share = number(float, 1e-6, "a number between 0 and 1", most=1 - 1e-6)
 decay = number(float, 1e-6, "a number between 0 and 1", most=1 - 1e-9)
 factor = number(float, 0, "a number from 0 to 10", most=10)
 seed = number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1)
+
+
+def add_split_flags(add) -> None:
+    """The flags that divide one folder of images, for any script that reads a data set."""
+    add("--split", type=inner_share, metavar="SHARE", help="validate on this share of the training folder's images")
+    add("--split-groups", metavar="REGEX", help="keeps images whose names agree in its first group on one side")

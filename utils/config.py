@@ -3,7 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -18,7 +18,7 @@ from utils.yolo_yaml import is_yolo_yaml, translated
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
     "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
-    "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
+    "RENAME", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
 )  # fmt: skip
 KNOWN_KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
@@ -31,8 +31,9 @@ LAYOUT = """\
 class DatasetConfig:
     """Where a data set lies and what its classes are. `class_names[0]` is the background.
 
-    With `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for
-    validation, and the paths of the two splits are the same. A labels path may be a COCO file.
+    A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes. With
+    `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for validation,
+    and the paths of the two splits are the same.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class DatasetConfig:
     source: str | None = None
     split: float | None = None
     split_groups: str | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
@@ -76,12 +78,13 @@ class DatasetConfig:
             "VOC_ONE_BASED": self.one_based,
             "SAVE_VALID_PREDICTION_IMAGES": self.save_valid_predictions,
             **({"SPLIT": self.split} if self.split else {}),
+            **({"RENAME": self.renamed} if self.renamed else {}),
             **{key: str(value) for key, value in optional.items() if value is not None},
         }
 
 
 def load_config(path: Path | str, *, split: float | None = None, split_groups: str | None = None) -> DatasetConfig:
-    """Read a data set's YAML. A relative path in it counts from the working folder, or else from the YAML's folder.
+    """Read a data set's YAML. A relative path in it counts from the YAML's folder, or else from the working folder.
 
     `split` and `split_groups` win over the YAML's SPLIT and SPLIT_GROUPS; with a split, a validation folder is not
     needed. A data.yaml of YOLO's tools (`path`, `train`, `val`, `names`) is read, too. Raises ConfigError with all
@@ -97,6 +100,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     faults += _key_faults(values, REQUIRED_KEYS if split is None else ("TRAIN_DIR_IMAGES", "CLASSES"))
     class_names = _class_names(values, faults)
     _check_nc(values, class_names, faults)
+    renamed = _renamed(values, class_names, faults)
     source = values.get("SOURCE")
     if source is not None and not isinstance(source, str):
         faults.append(f"SOURCE: expected text, found {source!r}")
@@ -126,6 +130,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         source=source,
         split=split,
         split_groups=split_groups,
+        renamed=renamed,
     )
 
 
@@ -256,6 +261,18 @@ def _class_names(values: dict, faults: list[str]) -> tuple[str, ...]:
     if len(names) == 1:
         faults.append("CLASSES: expected at least one class beside the background")
     return tuple(names)
+
+
+def _renamed(values: dict, class_names: tuple[str, ...], faults: list[str]) -> dict[str, str]:
+    renamed = values.get("RENAME") or {}
+    if not isinstance(renamed, dict) or not all(isinstance(text, str) for pair in renamed.items() for text in pair):
+        faults.append(f"RENAME: expected names and classes, such as {{mask: Mask}}, found {renamed!r}")
+        return {}
+    known = class_names[1:]
+    if class_names:
+        faults += [f"RENAME: {new!r} is none of CLASSES" for new in renamed.values() if new not in known]
+        faults += [f"RENAME: {old!r} is itself one of CLASSES" for old in renamed if old in known]
+    return {old.strip(): new for old, new in renamed.items()}
 
 
 def _check_nc(values: dict, class_names: tuple[str, ...], faults: list[str]) -> None:

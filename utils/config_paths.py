@@ -21,7 +21,8 @@ def find_path(config_path: Path, values: dict, key: str, faults: list[str], *, w
         return None
     beside = config_path.parent / wanted
     tried = [wanted] if beside.absolute() == wanted.absolute() else [wanted, beside]
-    for path in tried:
+    # Beside the YAML first: a data set that carries its YAML is not taken for another one in the working folder.
+    for path in reversed(tried):
         if path.is_dir() if want_folder else path.is_file():
             return path
     kind, other = ("folder", "file") if want_folder else ("file", "folder")

@@ -26,6 +26,8 @@ class Finding:
         subject: what findings with one cause have in common, such as the spelling of an unknown class.
         image: the picture to look at, if there is one.
         boxes: the objects in question in it, each (x1, y1, x2, y2) in pixels of the upright picture, perhaps outside.
+        other: a second picture that belongs to it, such as the copy of `image`.
+        meant: an unknown class name and the known one that it surely means.
     """
 
     check: str
@@ -33,6 +35,8 @@ class Finding:
     subject: str = ""
     image: Path | None = None
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    other: Path | None = None
+    meant: tuple[str, str] | None = None
 
     @property
     def severity(self) -> str:

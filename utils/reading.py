@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +59,20 @@ class Pair:
 
 
 def read_pairs(
-    pairs: Sequence[Pair], class_names: Sequence[str], *, title: str, progress: bool = True, hint: str = ""
+    pairs: Sequence[Pair],
+    class_names: Sequence[str],
+    *,
+    renamed: Mapping[str, str],
+    title: str,
+    progress: bool = True,
+    hint: str = "",
 ) -> Scan:
-    """Read all pairs, in parallel; the Scan has them in their order. `hint` ends the message on an unknown class."""
+    """Read all pairs, in parallel; the Scan has them in their order.
+
+    `renamed` are names in the files that mean one of `class_names`; `hint` ends the message on an unknown class.
+    """
     label_of = {name: label for label, name in enumerate(class_names) if label}
+    label_of |= {name: label_of[known] for name, known in renamed.items()}
     scan = Scan()
     # Threads, for Pillow and OpenCV let others run while they decode.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -163,12 +173,19 @@ def _check_classes(scan: Scan, pair: Pair, labels: Labels, label_of: dict[str, i
         found = [item for item in labels.objects if item.name == name]
         also = f" and {count - 1} more" if count > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
+        meant = next((known for known in label_of if plain(known) == plain(name)), None)
         scan.add(
             "unknown-class",
             f"{pair.path}: {found[0].where.split(' (')[0]}{also}: {subject}",
             subject=subject,
             image=pair.image_path,
+            meant=(name, meant) if meant else None,
         )
+
+
+def plain(class_name: str) -> str:
+    """A class name without what people write now so, now so: case, spaces, hyphens, underscores."""
+    return re.sub(r"[\s_-]+", "", class_name).casefold()
 
 
 def files_by_stem(folder: Path, accept: Callable[[Path], bool]) -> dict[str, list[Path]]:

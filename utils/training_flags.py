@@ -5,11 +5,11 @@ from pathlib import Path
 
 from utils.command_line import (
     Formatter,
+    add_split_flags,
     count,
     decay,
     factor,
     image_size,
-    inner_share,
     minutes,
     positive,
     rate,
@@ -53,8 +53,7 @@ def _add_what(add) -> None:
         metavar="FILE",
         help="state dict for the backbone, as torchvision's classifiers",
     )
-    add("--split", type=inner_share, metavar="SHARE", help="validate on this share of the training folder's images")
-    add("--split-groups", metavar="REGEX", help="keeps images whose names agree in its first group on one side")
+    add_split_flags(add)
     add("--skip-bad", action="store_true", help="train without the files that have faults")
     add("--exist-ok", action="store_true", help="start over in a folder that holds an earlier run")
 

@@ -1,6 +1,6 @@
 """A split in Pascal VOC XML, the files beside their images or in a folder of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from utils.images import is_image
@@ -17,6 +17,7 @@ def read_voc(
     class_names: tuple[str, ...],
     *,
     stems: Iterable[str] | None = None,
+    renamed: Mapping[str, str] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -24,7 +25,8 @@ def read_voc(
     """Pair the images of one folder with the XML files of another (or the same) by stem, and read them all.
 
     `class_names[0]` is the background. `stems` are the lines of a split list: a stem, perhaps with the image's
-    extension, perhaps with VOC's second column; only what is listed counts then. `one_based` is the original VOC
+    extension, perhaps with VOC's second column; only what is listed counts then. `renamed` are names in
+    the files that mean one of the classes. `one_based` is the original VOC
     devkit's convention, pixels counted from 1 and xmax, ymax inclusive. Boxes are clipped to the image, and dropped
     where nothing is left. Faults of single files are findings of the Scan. Raises DatasetError only for a folder that
     cannot be listed.
@@ -52,7 +54,8 @@ def read_voc(
             scan.add("ambiguous-name", f"{several[0]}: expected one file of this stem, found {names}")
         else:
             pairs.append(_pair(found[0][0], found[1][0], one_based=one_based))
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", progress=progress))
+    how = {"renamed": renamed or {}, "progress": progress}
+    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
     scan.skip_bad = skip_bad
     return scan
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from utils.errors import DatasetError
@@ -23,6 +23,7 @@ def read_yolo(
     class_names: tuple[str, ...],
     *,
     stems: Iterable[str] | None = None,
+    renamed: Mapping[str, str] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -54,7 +55,8 @@ def read_yolo(
         else:
             pairs.append(Pair(found[0][0], labels_dir / f"{key}.txt", f"{key}.txt", _negative(found[0][0])))
     hint = f"CLASSES has 0 to {len(class_names) - 2}"
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", progress=progress, hint=hint))
+    how = {"renamed": renamed or {}, "progress": progress}
+    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
     scan.skip_bad = skip_bad
     return scan
 
