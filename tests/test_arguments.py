@@ -105,3 +105,17 @@ def test_numbers_out_of_range(wrong, capsys):
     with pytest.raises(SystemExit):
         training_arguments([*CONFIG, *wrong.split()])
     assert "expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--bach-size 4", "unknown arguments: --bach-size (did you mean --batch-size?) 4"),
+        ("--augmnet=train", "--augmnet=train (did you mean --augment?)"),
+        ("--xyzzy", "unknown arguments: --xyzzy\n"),
+    ],
+)
+def test_a_mistyped_flag_gets_a_suggestion(capsys, words, told):
+    with pytest.raises(SystemExit) as ended:
+        training_arguments(["--config", "data_configs/ppe.yaml", *words.split()])
+    assert ended.value.code == 2 and told in capsys.readouterr().err

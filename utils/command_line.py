@@ -1,8 +1,27 @@
 """What the scripts' command lines have in common: help, the lone slash, numbers with their ranges."""
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
+
+
+class Parser(argparse.ArgumentParser):
+    """With defaults in its help, and with a suggestion where a flag is mistyped."""
+
+    def __init__(self, **options):
+        super().__init__(**{"formatter_class": Formatter, **options})
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            hints = []
+            for word in unknown:
+                close = difflib.get_close_matches(word.partition("=")[0], flags, 1) if word.startswith("-") else []
+                hints.append(f"{word} (did you mean {close[0]}?)" if close else word)
+            self.error(f"unknown arguments: {' '.join(hints)}")
+        return parsed
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from utils.annotations import raise_for_errors, scan_splits
-from utils.command_line import Formatter, add_split_flags, words
+from utils.command_line import Parser, add_split_flags, words
 from utils.config import load_config
 from utils.dataset_writer import WRITERS, write_dataset
 from utils.errors import ToolkitError, stop
@@ -16,9 +16,7 @@ from utils.scan import told
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m utils.convert", description="Copy a data set into another format.", formatter_class=Formatter
-    )
+    parser = Parser(prog="python -m utils.convert", description="Copy a data set into another format.")
     parser.add_argument("-c", "--config", "--data", type=Path, required=True, help="data set YAML")
     parser.add_argument("--to", choices=tuple(WRITERS), required=True, help="the new format")
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command_line import Formatter, count, image_size, number, positive, words
+from utils.command_line import Parser, count, image_size, number, positive, words
 from utils.errors import ConfigError
 
 IMAGE_OUTPUTS = ("json", "csv", "voc", "crops")
@@ -50,8 +50,8 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _common(description: str, source: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=Formatter)
+def _common(description: str, source: str) -> Parser:
+    parser = Parser(description=description)
     add = parser.add_argument
     add("-i", "--input", required=True, help=source)
     add("-o", "--output", type=Path, help="folder for the results; default: outputs/inference/res_N, the next free N")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from utils.command_line import (
-    Formatter,
+    Parser,
     add_split_flags,
     count,
     decay,
@@ -19,10 +19,8 @@ from utils.command_line import (
 from utils.recipes import RECIPES
 
 
-def training_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Fine-tune a Faster R-CNN on a Pascal VOC XML data set.", formatter_class=Formatter
-    )
+def training_parser() -> Parser:
+    parser = Parser(description="Fine-tune a Faster R-CNN on your own images, annotated in VOC XML, COCO or YOLO.")
     _add_what(parser.add_argument_group("what to train, on what").add_argument)
     _add_how(parser.add_argument_group("how: each of these wins over the recipe").add_argument)
     _add_data(parser.add_argument_group("what the network sees").add_argument)

@@ -1,0 +1,161 @@
+"""Reading COCO's JSON: what it may hold, and each fault of it."""
+
+import json
+
+import pytest
+from voc_files import CLASSES, write_image
+
+from utils.coco import json_file, read_coco
+from utils.errors import DatasetError
+
+CATEGORIES = [{"id": 0, "name": "things"}, {"id": 7, "name": "Gloves"}, {"id": 3, "name": "Mask"}]
+
+
+def image(number=1, name="a.jpg", **more):
+    return {"id": number, "file_name": name, "width": 40, "height": 30, **more}
+
+
+def annotation(bbox=(1, 2, 10, 10), *, category=3, of=1, **more):
+    return {"id": 11, "image_id": of, "category_id": category, "bbox": list(bbox), "iscrowd": 0, **more}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write a.jpg (40x30) and the JSON; return the Scan."""
+
+    def scan(annotations=(), images=None, categories=CATEGORIES, **options):
+        write_image(tmp_path / "images" / "a.jpg")
+        content = {"images": images or [image()], "annotations": list(annotations), "categories": categories}
+        (tmp_path / "all.json").write_text(json.dumps(content))
+        return read_coco(tmp_path / "images", tmp_path / "all.json", CLASSES, progress=False, **options)
+
+    return scan
+
+
+def texts(scan, check):
+    return [finding.text for finding in scan.of(check)]
+
+
+def test_boxes_and_categories_by_name(read, tmp_path):
+    items = [annotation(), annotation((0.5, 0, 39.5, 30), category=7, difficult=1, segmentation=[[0, 0, 1, 1, 2, 2]])]
+    scan = read(items)
+    (only,) = scan.annotations
+    assert scan.findings == [] and only.image_path == tmp_path / "images" / "a.jpg"
+    assert only.boxes.tolist() == [[1, 2, 11, 12], [0.5, 0, 40, 30]]
+    assert only.labels.tolist() == [1, 2] and only.difficult.tolist() == [False, True]
+
+
+def test_an_image_without_annotations_is_a_negative_and_one_that_is_not_listed_is_left_out(read, tmp_path):
+    write_image(tmp_path / "images" / "more.jpg")
+    write_image(tmp_path / "images" / "below" / "b.jpg")
+    scan = read(images=[image(), image(2, "below/b.jpg"), image(3, "gone.jpg")])
+    assert [a.image_path.name for a in scan.annotations] == ["a.jpg", "b.jpg"]
+    assert all(len(a.labels) == 0 for a in scan.annotations)
+    assert texts(scan, "unlabelled") == ["more.jpg"] and texts(scan, "orphaned") == ["all.json: image gone.jpg"]
+
+
+def test_crowds_are_left_out_and_told(read):
+    scan = read([annotation(), annotation(iscrowd=1), annotation(iscrowd=1)])
+    assert len(scan.annotations[0].labels) == 1 and texts(scan, "crowd") == ["a.jpg: 2 crowd regions"]
+
+
+def test_boxes_are_clipped_and_dropped_by_the_rules_of_every_format(read):
+    scan = read([annotation((-5, 0, 50, 10)), annotation((3, 3, 0, 5)), annotation((10, 10, -5, 5))])
+    assert scan.annotations[0].boxes.tolist() == [[0, 0, 40, 10]]
+    assert len(scan.of("box-clipped")) == 1
+    assert [text.rpartition(") ")[2] for text in texts(scan, "box-dropped")] == ["is empty", "is inverted"]
+
+
+def test_another_size_is_told(read):
+    (told,) = texts(read(images=[image(width=80)]), "size-mismatch")
+    assert told == "all.json: image a.jpg: <size> is 80x30, a.jpg is 40x30; the boxes are used as they stand"
+
+
+def test_only_what_a_list_names_counts(read, tmp_path):
+    write_image(tmp_path / "images" / "b.jpg")
+    scan = read(images=[image(), image(2, "b.jpg")], stems=["images/b.jpg", "c"])
+    assert [a.image_path.name for a in scan.annotations] == ["b.jpg"]
+    assert texts(scan, "listed-missing") == [f"c: listed, but {tmp_path / 'all.json'} has no such image"]
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        (annotation((1, 2, 3)), "annotation 11: expected a bbox of four finite numbers, x, y, width, height, found [1"),
+        (annotation((1, 2, 3, float("nan"))), "annotation 11: expected a bbox of four finite numbers"),
+        (annotation((1, 2, 3, 10**400)), "annotation 11: expected a bbox of four finite numbers"),
+        (annotation((1, 2, 3, "4")), "annotation 11: expected a bbox of four finite numbers"),
+        (annotation((1, 2, 3, True)), "annotation 11: expected a bbox of four finite numbers"),
+        ({**annotation(), "bbox": None}, "found None"),
+        (annotation(category=99), "annotation 11: category_id 99 is none of the categories'"),
+        (annotation(category=[1]), "annotation 11: category_id [1] is none of the categories'"),
+    ],
+)
+def test_each_fault_of_an_annotation_names_file_image_and_annotation(read, tmp_path, item, told):
+    scan = read([item])
+    assert scan.annotations == []
+    (text,) = texts(scan, "annotation-unreadable")
+    assert text.startswith(f"{tmp_path / 'all.json'}: image 'a.jpg': ") and told in text
+    skipped = read([item], skip_bad=True)
+    assert skipped.errors == [] and [f.text for f in skipped.skipped] == [text]
+
+
+def test_a_category_that_is_no_class_is_an_error_where_an_object_has_it(read, tmp_path):
+    categories = [{"id": 3, "name": "mask"}, {"id": 9, "name": "unused"}]
+    (finding,) = read([annotation()], categories=categories).errors
+    assert finding.check == "unknown-class" and finding.meant == ("mask", "Mask")
+    assert finding.text == (
+        f"{tmp_path / 'all.json'}: image 'a.jpg': annotation 11: unknown class 'mask' (did you mean 'Mask'?)"
+    )
+    assert read([annotation()], categories=categories, renamed={"mask": "Mask"}).annotations[0].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "x/../../a.jpg", "C:\\a.jpg", "..\\a.jpg"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(read, tmp_path, name):
+    write_image(tmp_path / "a.jpg")
+    scan = read(images=[image(name=name)])
+    assert scan.annotations == [] and "expected a path inside" in texts(scan, "annotation-unreadable")[0]
+
+
+def test_an_image_that_is_listed_twice(read):
+    scan = read(images=[image(), image(2)])
+    assert len(scan.annotations) == 1 and "listed twice" in texts(scan, "ambiguous-name")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "not valid JSON"),
+        (b"\x80\xff", "not valid JSON"),
+        (b"[" * 200_000, "not valid JSON"),
+        (b"[]", "expected COCO's 'images', a list of objects, found None"),
+        (b'{"images": [1], "annotations": [], "categories": []}', "expected COCO's 'images'"),
+        (b'{"images": [], "categories": []}', "expected COCO's 'annotations', a list of objects, found None"),
+        (b'{"images": [{"id": 1}], "annotations": [], "categories": []}', "expected images with 'id' and 'file_name'"),
+        (b'{"images": [{"id": [], "file_name": "a"}], "annotations": [], "categories": []}', "expected images with"),
+        (
+            b'{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [],'
+            b'"categories": []}',
+            "two images have the id 1",
+        ),
+        (
+            b'{"images": [], "annotations": [{"id": 5, "image_id": 3}], "categories": []}',
+            "annotation 1: image_id 3 is none of the images'",
+        ),
+    ],
+)
+def test_a_file_that_is_no_coco_file_is_named(tmp_path, content, told):
+    (tmp_path / "all.json").write_bytes(content)
+    with pytest.raises(DatasetError) as error:
+        read_coco(tmp_path, tmp_path / "all.json", CLASSES, progress=False)
+    assert str(error.value).startswith(f"{tmp_path / 'all.json'}: ") and told in str(error.value)
+
+
+def test_a_folder_stands_for_its_only_json_file(tmp_path):
+    with pytest.raises(DatasetError, match="expected one COCO JSON file, found none"):
+        json_file(tmp_path)
+    (tmp_path / "_annotations.coco.json").touch()
+    assert json_file(tmp_path) == tmp_path / "_annotations.coco.json"
+    (tmp_path / "b.json").touch()
+    with pytest.raises(DatasetError, match=r"found _annotations\.coco\.json, b\.json; name the file itself"):
+        json_file(tmp_path)
