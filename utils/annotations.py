@@ -20,6 +20,8 @@ from utils.yolo import OTHER_TEXTS, is_label, read_yolo
 
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
+MAX_LINES = 100  # errors of a split that a message names
+
 READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
 
 
@@ -99,8 +101,10 @@ def raise_for_errors(scans: Mapping[str, Scan]) -> None:
         return
     lines = [f"the data set has {count} error{'s' if count > 1 else ''}:"]
     for split_name, scan in scans.items():
-        lines += [f"  {split_name}: {line}" for line in told(scan.errors)]
-    lines.append("Mend or remove these files; --skip-bad trains without them. check_dataset.py shows them.")
+        found = told(scan.errors)
+        lines += [f"  {split_name}: {line}" for line in found[:MAX_LINES]]
+        lines += [f"  {split_name}: … and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
+    lines.append("Mend or remove these files; --skip-bad trains without them. check_dataset.py shows them all.")
     raise DatasetError("\n".join(lines))
 
 

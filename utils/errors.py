@@ -30,5 +30,10 @@ class TrainingError(ToolkitError):
 
 def stop(error: Exception) -> NoReturn:
     """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal might obey instead of show, such as the escape codes of a file's name, as \\x1b."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

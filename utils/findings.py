@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.errors import printable
+
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
 
@@ -38,6 +40,9 @@ class Finding:
     other: Path | None = None
     meant: tuple[str, str] | None = None
 
+    def __post_init__(self):
+        object.__setattr__(self, "text", printable(self.text))  # it holds names from files, and goes to terminals
+
     @property
     def severity(self) -> str:
         return CHECKS[self.check].severity
@@ -67,6 +72,21 @@ CHECKS = {
     ),
     "no-images": Check("splits without a usable image", ERROR, "Look at the folders that the YAML names."),
     "no-objects": Check("training splits without an object", ERROR, "Look at the folders that the YAML names."),
+    # This one stops no training, but the score of one is false.
+    "same-in-both": Check(
+        "pictures of both splits", ERROR,
+        "Take them out of one: a picture that was trained on is no test. With SPLIT, --split-groups keeps names "
+        "together, and copies can be removed.",
+    ),
+    "like-in-both": Check(
+        "nearly the same pictures in both splits", WARNING,
+        "Where they show one scene, the score is too good: keep the frames of a video, and all versions of a picture, "
+        "in one split. With SPLIT, --split-groups does it by their names.",
+    ),
+    "same-twice": Check(
+        "pictures that one split has several times", WARNING,
+        "Keep one, with all its objects: what one copy's annotation lacks is taught as background.",
+    ),
     "box-dropped": Check(
         "boxes dropped", WARNING, "Draw them again or delete them: a box without area inside the image teaches nothing."
     ),
@@ -78,6 +98,40 @@ CHECKS = {
         "files whose <size> is not the image's", WARNING,
         "The boxes are used as they stand. If the image was resized after it was labelled, they are wrong.",
     ),
+    "box-twice": Check(
+        "boxes that are there twice", WARNING,
+        "Delete one of each: a detector answers with one box, and the other counts as missed.",
+    ),
+    "box-two-classes": Check(
+        "boxes of two classes", WARNING,
+        "Keep the class that is right, or make one class of the two: at one place, a higher score of one is a lower "
+        "score of the other.",
+    ),
+    "box-covers-image": Check(
+        "boxes around the whole image", WARNING,
+        "Nothing, where it is a close-up. Otherwise draw them around the objects.",
+    ),
+    "box-tiny": Check(
+        "boxes too small to be seen", WARNING,
+        "Delete what a slip of the mouse left. What is an object needs a larger --img-size, or the image cut into "
+        "tiles.",
+    ),
+    "class-only-valid": Check(
+        "classes to validate that are not trained", WARNING,
+        "Add training images that show them, or divide the images anew: --split.",
+    ),
+    "class-unused": Check(
+        "classes without an object", WARNING, "Take them out of CLASSES, or see how the annotations spell them."
+    ),
+    "class-rare": Check(
+        "rare classes", WARNING, "Label more images that show them; until then, --repeat-rare shows these more often."
+    ),
+    "unreached": Check(
+        "boxes that no anchor overlaps by half (IoU 0.5)", WARNING,
+        "Such objects are learned late or never. Train and run at an --img-size that fits them; where they are "
+        "small and none does, cut the images into tiles, for training and with inference.py --slice. Slim ones stay "
+        "hard.",
+    ),
     "unlabelled": Check(
         "images left out, for they have no annotation file", WARNING,
         "Label them, or save an empty annotation for what shows no object: such images are trained on as negatives.",
@@ -88,6 +142,13 @@ CHECKS = {
     "rotated": Check(
         "files whose boxes were turned with the picture", NOTE,
         "Nothing: they were drawn on the unrotated picture, and fit the upright one now.",
+    ),
+    "class-not-validated": Check(
+        "classes that are not validated", NOTE, "Add validation images that show them: AP says nothing of them so far."
+    ),
+    "like-within": Check(
+        "nearly the same pictures in one split", NOTE,
+        "Nothing, where they are frames of a video or copies made on purpose: they teach little that is new.",
     ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
     "unlisted-negative": Check(

@@ -4,7 +4,6 @@ import difflib
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from utils.images import ImageInfo, is_image, probe_image
 from utils.scan import Annotation, Scan
 
 Box = tuple[float, float, float, float]
+
+MAX_UNKNOWN = 5  # classes of a file that are told by name
 
 
 @dataclass(frozen=True)
@@ -164,23 +165,28 @@ def _why_nothing_left(box: Box, image: ImageInfo) -> str:
 
 
 def _check_classes(scan: Scan, pair: Pair, labels: Labels, label_of: dict[str, int], hint: str) -> None:
-    unknown = Counter(item.name for item in labels.objects if item.name not in label_of)
+    unknown: dict[str, list[str]] = {}  # name -> where its objects are
+    for item in labels.objects:
+        if item.name not in label_of:
+            unknown.setdefault(item.name, []).append(item.where)
     spelled = {name.casefold(): name for name in label_of}
-    for name, count in unknown.items():
-        close = difflib.get_close_matches(name.casefold(), spelled, 1)
+    for name, where in list(unknown.items())[:MAX_UNKNOWN]:
+        close = difflib.get_close_matches(name[:200].casefold(), spelled, 1)
         known = ", ".join(list(label_of)[:20]) + ", …" * (len(label_of) > 20)
         why = f"did you mean {spelled[close[0]]!r}?" if close else hint or f"CLASSES has {known}"
-        found = [item for item in labels.objects if item.name == name]
-        also = f" and {count - 1} more" if count > 1 else ""
+        also = f" and {len(where) - 1} more" if len(where) > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
         meant = next((known for known in label_of if plain(known) == plain(name)), None)
         scan.add(
             "unknown-class",
-            f"{pair.path}: {found[0].where.split(' (')[0]}{also}: {subject}",
+            f"{pair.path}: {where[0].split(' (')[0]}{also}: {subject}",
             subject=subject,
             image=pair.image_path,
             meant=(name, meant) if meant else None,
         )
+    if len(unknown) > MAX_UNKNOWN:
+        text = f"{pair.path}: {len(unknown) - MAX_UNKNOWN} further unknown classes"
+        scan.add("unknown-class", text, image=pair.image_path)
 
 
 def plain(class_name: str) -> str:

@@ -1,7 +1,6 @@
 """What reading one split of a data set gives: an `Annotation` per usable image, and everything worth telling."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,15 +116,16 @@ class Scan:
 def told(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
     """A line for each finding, but one for all that have a subject in common: its count and the first few files."""
     lines: list[str] = []
-    of_subject = Counter(finding.subject for finding in findings)
-    done = set()
+    of_subject: dict[str, list[Finding]] = {}
     for finding in findings:
-        if not finding.subject or of_subject[finding.subject] <= files:
+        of_subject.setdefault(finding.subject, []).append(finding)
+    for finding in findings:
+        like = of_subject[finding.subject]
+        if not finding.subject or len(like) <= files:
             lines.append(finding.text)
-        elif finding.subject not in done:
-            done.add(finding.subject)
-            names = [f.image.name if f.image else f.text for f in findings if f.subject == finding.subject]
-            lines.append(f"{finding.subject} in {len(names)} files: {', '.join(names[:files])}, …")
+        elif finding is like[0]:
+            names = [f.image.name if f.image else f.text for f in like[:files]]
+            lines.append(f"{finding.subject} in {len(like)} files: {', '.join(names)}, …")
     return lines
 
 
