@@ -94,13 +94,14 @@ def _read_pair(pair: Pair, label_of: dict[str, int], hint: str) -> Scan:
     scan, labels, image = Scan(), None, None
     try:
         labels = pair.read()
-        _check_classes(scan, pair, labels, label_of, hint)
     except DatasetError as error:
         scan.add("annotation-unreadable", str(error), image=pair.image_path)
     try:
         image = probe_image(pair.image_path)
     except DatasetError as error:
-        scan.add("image-unreadable", str(error))
+        scan.add("image-unreadable", str(error), image=pair.image_path)
+    if labels:
+        _check_classes(scan, pair, labels, image, label_of, hint)
     if scan.findings:
         return scan
     for check, text in labels.notes:
@@ -164,24 +165,27 @@ def _why_nothing_left(box: Box, image: ImageInfo) -> str:
     return f"has nothing inside the {image.width}x{image.height} image"
 
 
-def _check_classes(scan: Scan, pair: Pair, labels: Labels, label_of: dict[str, int], hint: str) -> None:
-    unknown: dict[str, list[str]] = {}  # name -> where its objects are
+def _check_classes(
+    scan: Scan, pair: Pair, labels: Labels, image: ImageInfo | None, label_of: dict[str, int], hint: str
+) -> None:
+    unknown: dict[str, list[LabelledObject]] = {}
     for item in labels.objects:
         if item.name not in label_of:
-            unknown.setdefault(item.name, []).append(item.where)
+            unknown.setdefault(item.name, []).append(item)
     spelled = {name.casefold(): name for name in label_of}
-    for name, where in list(unknown.items())[:MAX_UNKNOWN]:
+    for name, items in list(unknown.items())[:MAX_UNKNOWN]:
         close = difflib.get_close_matches(name[:200].casefold(), spelled, 1)
         known = ", ".join(list(label_of)[:20]) + ", …" * (len(label_of) > 20)
         why = f"did you mean {spelled[close[0]]!r}?" if close else hint or f"CLASSES has {known}"
-        also = f" and {len(where) - 1} more" if len(where) > 1 else ""
+        also = f" and {len(items) - 1} more" if len(items) > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
         meant = next((known for known in label_of if plain(known) == plain(name)), None)
         scan.add(
             "unknown-class",
-            f"{pair.path}: {where[0].split(' (')[0]}{also}: {subject}",
+            f"{pair.path}: {items[0].where.split(' (')[0]}{also}: {subject}",
             subject=subject,
             image=pair.image_path,
+            boxes=tuple(labels.to_pixels(i.box, (image.width, image.height)) for i in items[:20]) if image else (),
             meant=(name, meant) if meant else None,
         )
     if len(unknown) > MAX_UNKNOWN:

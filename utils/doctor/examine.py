@@ -1,0 +1,38 @@
+"""All checks of a data set: what the reader found, and what only shows when everything has been read."""
+
+from collections.abc import Mapping
+
+from utils.config import DatasetConfig
+from utils.doctor.anchors import ANCHORS, best_ious
+from utils.doctor.boxes import box_findings
+from utils.doctor.classes import anchor_findings, class_findings
+from utils.doctor.diagnosis import Diagnosis
+from utils.doctor.leaks import leaks
+from utils.doctor.objects import Objects
+from utils.doctor.statistics import split_statistics
+from utils.scan import Scan
+
+
+def examine(
+    config: DatasetConfig, scans: Mapping[str, Scan], *, model: str, img_size: int | None = None, thorough: bool = True
+) -> Diagnosis:
+    """The diagnosis of a data set that was read by `utils.annotations.scan_splits`.
+
+    Args:
+        model: a key of `utils.doctor.anchors.ANCHORS`, the model that is to be trained.
+        img_size: short side in pixels that it is to see; None takes the model's own.
+        thorough: also compare the pictures within a split, which only yields notes.
+    """
+    img_size = img_size or ANCHORS[model].img_size
+    statistics, found = {}, {split: list(scan.findings) for split, scan in scans.items()}
+    for split, scan in scans.items():
+        objects = Objects.of(scan.annotations)
+        ious = best_ious(objects, model, img_size)
+        statistics[split] = split_statistics(objects, ious, config.class_names, img_size)
+        found[split] += box_findings(objects, config.class_names, img_size)
+        if split == "train":  # what it is not taught well, it is not asked for in vain either
+            found[split] += anchor_findings(objects, ious, config.class_names, model, img_size)
+    for more in (class_findings(statistics), leaks(scans, thorough=thorough)):
+        for split, findings in more.items():
+            found[split] += findings
+    return Diagnosis(config, model, img_size, statistics, found)
