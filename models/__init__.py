@@ -1,6 +1,7 @@
 """Models by name: `list_models()`, `create_model(name, num_classes=...)`, `load_model(checkpoint)`.
 
-A new model is one file in this folder with a `MODELS` table, and a row in `FILES`.
+A new model is one file in this folder with a `MODELS` table, and a row in `FILES`; also a row in
+`utils/doctor/anchors.py` if its anchors are not those that torchvision gives an FPN.
 """
 
 import difflib

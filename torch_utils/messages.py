@@ -9,6 +9,7 @@ import torch
 from torch_utils.optim import count_parameters
 from utils.arguments import NOT_RESUMED
 from utils.errors import ToolkitError
+from utils.findings import CHECKS, NOTE
 from utils.recipes import RECIPES
 from utils.tables import class_table
 from utils.training_flags import training_parser
@@ -24,6 +25,30 @@ def data_report(scans, config, *, max_listed: int | None) -> list[str]:
     if not any(len(a.labels) for a in scans["valid"].annotations):
         lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
     return lines
+
+
+def check_report(diagnosis, scans, *, max_listed: int | None) -> list[str]:
+    """The short form of what `utils.doctor.examine` found beyond `data_report`; nothing where that is nothing.
+
+    Findings of a kind are told where they are at most `max_listed`, else counted; None tells all, and notes, too.
+    """
+    lines = []
+    further = {split: found[len(scans[split].findings) :] for split, found in diagnosis.findings.items()}
+    for check, row in CHECKS.items():
+        texts = [f"{split}: {f.text}" for split, found in further.items() for f in found if f.check == check]
+        if not texts or (row.severity == NOTE and max_listed is not None):
+            continue
+        lines.append(f"  {row.title}: {len(texts)}")
+        if max_listed is None or len(texts) <= max_listed:
+            lines += [f"    {text}" for text in texts]
+    if not lines:
+        return []
+    config = diagnosis.config
+    command = ["python", "check_dataset.py", "--config", str(config.path), "--model", diagnosis.model]
+    command += ["--img-size", str(diagnosis.img_size)]
+    command += ["--split", str(config.split)] if config.split else []
+    command += ["--split-groups", config.split_groups] if config.split_groups else []
+    return ["worth a look before a long training:", *lines, f"  what to do: {shlex.join(command)}"]
 
 
 def run_report(args, model, loader, schedule, group, run_dir: Path) -> list[str]:

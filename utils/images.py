@@ -80,11 +80,10 @@ def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that part of its sides, rounded up, in less time. Nothing else is,
             for of other formats all is decoded first.
     """
-    path = Path(path)
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
-        raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
+        raise DatasetError(f"{path}: {_why_unopened(Path(path), error)}") from error
     try:
         flags = cv2.IMREAD_COLOR_RGB | (SHRUNK[shrink] if data[:3].tobytes() == JPEG_START else 0)
         image = cv2.imdecode(data, flags) if data.size else None
@@ -117,7 +116,8 @@ def read_shrunk(path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int
 def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     """Size and EXIF orientation from the header; with `decode`, proof that `read_image` will get all of the picture.
 
-    A JPEG is decoded at an eighth of its size, which still reads every byte of it; anything else by `read_image`.
+    A JPEG is decoded at an eighth of its size or little more, which still reads every byte of it; anything else by
+    `read_image`.
     Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
     """
     path, look = Path(path), b""
@@ -128,10 +128,9 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
                 raise DatasetError(f"{path}: {width}x{height} is above the limit of 2**30 pixels")
             cheap = isinstance(image, JpegImageFile)
             if decode and cheap:
-                image.draft(None, (1, 1))
+                image.draft(None, (2 * LOOK_SIDE, 2 * LOOK_SIDE))
                 image.load()
-                small = image.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
-                look = _upright(np.asarray(small), orientation).tobytes()
+                look = _upright(_small(np.asarray(image.convert("L"))), orientation).tobytes()
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
     except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
@@ -153,8 +152,11 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
 
 
 def _look(picture: np.ndarray) -> bytes:
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA).tobytes()
+    return _small(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)).tobytes()
+
+
+def _small(grey: np.ndarray) -> np.ndarray:
+    return cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:

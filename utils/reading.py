@@ -77,7 +77,7 @@ def read_pairs(
     scan = Scan()
     # Threads, for Pillow and OpenCV let others run while they decode.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda pair: _read_pair(pair, label_of, hint), pairs)
+        read = pool.map(lambda pair: _read_pair(pair, label_of, class_names[1:], hint), pairs)
         try:
             for part in tqdm(
                 read, total=len(pairs), desc=title, unit="image", dynamic_ncols=True, disable=None if progress else True
@@ -89,8 +89,8 @@ def read_pairs(
     return scan
 
 
-def _read_pair(pair: Pair, label_of: dict[str, int], hint: str) -> Scan:
-    """A Scan of one image: its annotation, or its errors."""
+def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint: str) -> Scan:
+    """A Scan of one image: its annotation, or its errors. `known` are the names to suggest for one that is not."""
     scan, labels, image = Scan(), None, None
     try:
         labels = pair.read()
@@ -101,7 +101,8 @@ def _read_pair(pair: Pair, label_of: dict[str, int], hint: str) -> Scan:
     except DatasetError as error:
         scan.add("image-unreadable", str(error), image=pair.image_path)
     if labels:
-        _check_classes(scan, pair, labels, image, label_of, hint)
+        unknown = [item for item in labels.objects if item.name not in label_of]
+        _tell_unknown(scan, pair, unknown, labels, image, known, hint)
     if scan.findings:
         return scan
     for check, text in labels.notes:
@@ -165,21 +166,26 @@ def _why_nothing_left(box: Box, image: ImageInfo) -> str:
     return f"has nothing inside the {image.width}x{image.height} image"
 
 
-def _check_classes(
-    scan: Scan, pair: Pair, labels: Labels, image: ImageInfo | None, label_of: dict[str, int], hint: str
+def _tell_unknown(
+    scan: Scan,
+    pair: Pair,
+    objects: Sequence[LabelledObject],
+    labels: Labels,
+    image: ImageInfo | None,
+    known: Sequence[str],
+    hint: str,
 ) -> None:
     unknown: dict[str, list[LabelledObject]] = {}
-    for item in labels.objects:
-        if item.name not in label_of:
-            unknown.setdefault(item.name, []).append(item)
-    spelled = {name.casefold(): name for name in label_of}
+    for item in objects:
+        unknown.setdefault(item.name, []).append(item)
+    spelled = {name.casefold(): name for name in known}
+    there_are = hint or f"CLASSES has {', '.join(known[:20])}" + ", …" * (len(known) > 20)
     for name, items in list(unknown.items())[:MAX_UNKNOWN]:
         close = difflib.get_close_matches(name[:200].casefold(), spelled, 1)
-        known = ", ".join(list(label_of)[:20]) + ", …" * (len(label_of) > 20)
-        why = f"did you mean {spelled[close[0]]!r}?" if close else hint or f"CLASSES has {known}"
+        why = f"did you mean {spelled[close[0]]!r}?" if close else there_are
         also = f" and {len(items) - 1} more" if len(items) > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
-        meant = next((known for known in label_of if plain(known) == plain(name)), None)
+        meant = next((class_name for class_name in known if plain(class_name) == plain(name)), None)
         scan.add(
             "unknown-class",
             f"{pair.path}: {items[0].where.split(' (')[0]}{also}: {subject}",

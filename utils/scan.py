@@ -59,7 +59,7 @@ class Annotation:
 class Scan:
     """A split as read: `annotations` in natural order of the image names, and what was found on the way.
 
-    `looks` has for each annotation what its picture looks like, the 32 bytes of `utils.images.ImageInfo.look`. With
+    `looks` has for each annotation what its picture looks like, the bytes of `utils.images.ImageInfo.look`. With
     `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training.
     """
 

@@ -49,6 +49,11 @@ ANCHORS = {
 }
 
 
+def anchors_of(model: str) -> Anchors:
+    """A model's anchors: for one that has no row, those that torchvision gives an FPN."""
+    return ANCHORS.get(model, _FPN)
+
+
 def network_sizes(sizes_wh: np.ndarray, img_size: int) -> np.ndarray:
     """Width and height of images as the network sees them, (M, 2) int64: resized and not yet padded."""
     distinct, index = np.unique(np.asarray(sizes_wh).reshape(-1, 2), axis=0, return_inverse=True)
@@ -74,7 +79,7 @@ def best_ious(objects: Objects, model: str, img_size: int) -> np.ndarray:
         model: a key of `ANCHORS`.
         img_size: short side in pixels that the network resizes to, at most `long_side_limit` for the long one.
     """
-    anchors = ANCHORS[model]
+    anchors = anchors_of(model)
     padded = (-(-network_sizes(objects.sizes_wh, img_size) // PADDED_TO) * PADDED_TO)[objects.image_of]  # (N, 2)
     boxes = network_boxes(objects, img_size)
     best = np.zeros(len(boxes))

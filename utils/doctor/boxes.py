@@ -31,9 +31,8 @@ def box_findings(objects: Objects, class_names: tuple[str, ...], img_size: int) 
         add("box-twice", index, f"is there twice: {told(first)}", first)
     single = np.setdiff1d(np.arange(len(objects.labels)), [index for index, _ in repeats])
     for index, first in same_boxes(objects.boxes[single], objects.image_of[single]):
-        index, first = int(single[index]), int(single[first])
-        if objects.labels[index] != objects.labels[first]:
-            add("box-two-classes", index, f"is the same box as {told(first)}", first)
+        index, first = int(single[index]), int(single[first])  # of different classes, or one would not be here
+        add("box-two-classes", index, f"is the same box as {told(first)}", first)
 
     areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(axis=1)
     covered = areas / objects.sizes_wh.prod(axis=1)[objects.image_of]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from utils.config import DatasetConfig
-from utils.doctor.anchors import ANCHORS, best_ious
+from utils.doctor.anchors import anchors_of, best_ious
 from utils.doctor.boxes import box_findings
 from utils.doctor.classes import anchor_findings, class_findings
 from utils.doctor.diagnosis import Diagnosis
@@ -19,11 +19,11 @@ def examine(
     """The diagnosis of a data set that was read by `utils.annotations.scan_splits`.
 
     Args:
-        model: a key of `utils.doctor.anchors.ANCHORS`, the model that is to be trained.
+        model: the model that is to be trained, for its anchors.
         img_size: short side in pixels that it is to see; None takes the model's own.
         thorough: also compare the pictures within a split, which only yields notes.
     """
-    img_size = img_size or ANCHORS[model].img_size
+    img_size = img_size or anchors_of(model).img_size
     statistics, found = {}, {split: list(scan.findings) for split, scan in scans.items()}
     for split, scan in scans.items():
         objects = Objects.of(scan.annotations)

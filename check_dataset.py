@@ -1,0 +1,100 @@
+"""Find out what is wrong with a data set, before any training.
+
+    python check_dataset.py --config data_configs/ppe.yaml --img-size 640
+
+Reads both splits and tells, in the terminal, as report.json and as report.html with pictures: files that cannot be read
+or do not belong together, boxes and classes that were probably not meant, pictures that are in both splits, objects
+that the model's anchors do not reach; and what to do about each. It never changes the data set: --fix-to DIR writes a
+repaired copy. Exit status: 0; 1 where it found errors; 2 where it could not look; 130 after Ctrl-C.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from utils.check_arguments import check_arguments
+from utils.errors import ToolkitError, stop
+
+if __name__ == "__main__":  # before the imports that take time
+    try:
+        ARGS = check_arguments()
+    except ToolkitError as error:
+        stop(error)
+
+import cv2
+
+from utils.annotations import scan_splits
+from utils.config import load_config
+from utils.doctor.examine import examine
+from utils.doctor.report import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
+from utils.findings import ERROR
+
+REPORTS = ("report.html", "report.json")
+
+
+def main(args) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
+    config = load_config(args.config, split=args.split, split_groups=args.split_groups)
+    replaced = earlier_reports(args.output)
+    scans = scan_splits(config)
+    diagnosis = examine(config, scans, model=args.model, img_size=args.img_size)
+
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for line in terminal_lines(diagnosis, colour=colour, plain=not printable(BARS)):
+        print(line)
+    print()
+    print(count_line(diagnosis, colour=colour))
+    write_reports(diagnosis, args.output)
+    print(f"reports: {args.output / REPORTS[0]}, {REPORTS[1]}" + (" (the earlier ones replaced)" if replaced else ""))
+    if args.fix_to:
+        from utils.doctor.repair import repair
+
+        for line in repair(config, scans, args.fix_to):
+            print(line)
+    return 1 if diagnosis.count(ERROR) else 0
+
+
+def earlier_reports(folder: Path) -> list[Path]:
+    """Reports of an earlier check in `folder`, which may be replaced. Raises ToolkitError where they are not ours."""
+    there = [folder / name for name in REPORTS if (folder / name).exists()]
+    if there:
+        try:
+            written_by = json.loads((folder / REPORTS[1]).read_bytes())["written_by"]
+        except (OSError, ValueError, LookupError, TypeError):
+            written_by = None
+        if written_by != WRITTEN_BY:
+            raise ToolkitError(
+                f"{there[0]} is there already and was not written by a check: give another --output, or move it away"
+            )
+    return there
+
+
+def write_reports(diagnosis, folder: Path) -> None:
+    from utils.doctor.html import write_html
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolkitError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+    write_json(diagnosis, folder / REPORTS[1])  # first: it tells whose the other one is
+    write_html(diagnosis, folder / REPORTS[0])
+
+
+def printable(text: str) -> bool:
+    """Whether the terminal can show `text`."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(ARGS))
+    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
+        stop(error)
+    except KeyboardInterrupt:
+        sys.exit(130)

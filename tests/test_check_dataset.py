@@ -1,0 +1,308 @@
+"""check_dataset.py as its users run it: a process, its exit status, what it prints and what it leaves."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from doctor_sets import boxes_of, copy_pair, write_clean_set, write_labels, write_pair, write_yaml
+from voc_sets import write_voc_set
+
+from models import DEFAULT_MODEL
+from torch_utils.messages import check_report
+from utils.annotations import scan_splits
+from utils.check_arguments import check_arguments
+from utils.config import load_config
+from utils.doctor.anchors import ANCHORS
+from utils.doctor.diagnosis import Diagnosis
+from utils.doctor.examine import examine
+from utils.doctor.report import as_dict, count_line, terminal_lines, write_json
+from utils.findings import Finding
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "check_dataset.py"
+SHARED = ROOT.parent / "shared/data"
+
+
+def run(*words, cwd, **env):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **env}
+    command = [sys.executable, str(SCRIPT), *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_clean_set(tmp_path):
+    yaml = write_clean_set(tmp_path / "set")
+    before = files(tmp_path / "set")
+    done = run("--config", yaml, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{yaml}: Pascal VOC XML"
+    assert lines[1].startswith("for fasterrcnn_resnet50_fpn_v2, --img-size 640: short side 640 px")
+    assert "train: 6 images, 0 of them without objects; 12 objects" in lines
+    assert "  Mask         10        6                  0.0%" in lines
+    assert lines[-2:] == ["nothing to find fault with", "reports: outputs/checks/shapes/report.html, report.json"]
+    assert "\x1b" not in done.stdout and files(tmp_path / "set") == before
+    assert sorted(path.name for path in (tmp_path / "outputs/checks/shapes").iterdir()) == [
+        "report.html",
+        "report.json",
+    ]
+    assert "<html" in (tmp_path / "outputs/checks/shapes/report.html").read_text(encoding="utf-8")
+
+
+def spoilt_set(folder: Path) -> Path:
+    """Faults of several kinds: two errors, and more of one kind than are listed."""
+    yaml = write_clean_set(folder)
+    copy_pair(folder / "train/a4.jpg", folder / "test/b9.jpg")
+    (folder / "train/a0.jpg").write_bytes(b"no picture")
+    write_labels(
+        folder / "train", "a1", [*boxes_of(1), *(("Mask", (20 + 9 * n, 280, 21 + 9 * n, 290)) for n in range(8))]
+    )
+    (folder / "train/lonely.xml").write_text("<annotation/>")
+    write_yaml(folder, classes="[Mask, Gloves, Goggles]")
+    return yaml
+
+
+def test_faults(tmp_path):
+    yaml = spoilt_set(tmp_path)
+    before = files(tmp_path)
+    done = run("--data", yaml, "-o", tmp_path / "out", "--imgsz", "480", cwd=ROOT)
+    assert done.returncode == 1, done.stderr
+    out = done.stdout
+    assert "error  images that cannot be read: 1\n    train: " in out
+    assert "    valid: b9.jpg is the same file as a4.jpg in the training split\n  > Take them out of one" in out
+    assert "warning  boxes too small to be seen: 8\n" in out and "    … and 3 more\n" in out
+    assert out.splitlines()[-2] == "2 errors, 10 warnings, 0 notes"
+    # The gravest come first.
+    heads = [line.split("  ")[0] for line in out.splitlines() if line.startswith(("error  ", "warning  ", "note  "))]
+    assert heads == sorted(heads) and heads.count("error") == 2
+    after = files(tmp_path)
+    assert {name: after[name] for name in before} == before
+
+    report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
+    assert (report["written_by"], report["report"], report["img_size"]) == ("check_dataset.py", 1, 480)
+    assert (report["errors"], report["warnings"], report["notes"]) == (2, 10, 0)
+    assert report["class_names"] == ["Mask", "Gloves", "Goggles"]
+    assert len(report["findings"]) == 12
+    (leak,) = [finding for finding in report["findings"] if finding["check"] == "same-in-both"]
+    assert leak["split"] == "valid" and leak["severity"] == "error"
+    assert (leak["image"], leak["other"]) == (str(tmp_path / "test/b9.jpg"), str(tmp_path / "train/a4.jpg"))
+    assert report["checks"]["same-in-both"]["remedy"].startswith("Take them out")
+    assert report["statistics"]["train"]["unreached_of_class"]["Goggles"] is None  # JSON has no NaN
+    tiny = [finding for finding in report["findings"] if finding["check"] == "box-tiny"]
+    assert tiny[0]["boxes"] == [[20, 280, 21, 290]]
+
+
+def test_its_own_reports_are_replaced_and_nothing_else(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    out = tmp_path / "out"
+    assert run("-c", yaml, "-o", out, cwd=tmp_path).returncode == 0
+    (out / "mine.txt").write_text("mine")
+    done = run("-c", yaml, "-o", out, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.endswith("report.json (the earlier ones replaced)\n")
+    assert (out / "mine.txt").read_text() == "mine"
+    for name, text in (("report.html", "mine"), ("report.json", '{"mine": 1}'), ("report.json", "[]")):
+        shutil.rmtree(out)
+        out.mkdir()
+        (out / name).write_text(text)
+        done = run("-c", yaml, "-o", out, cwd=tmp_path)
+        assert done.returncode == 2 and f"{out / name} is there already" in done.stderr
+        assert files(out) == {name: text.encode()} and not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--config", "none.yaml"), "none.yaml: file not found"),
+        (
+            ("--config", "shapes.yaml", "--model", "fasterrcnn_resnet50_fpn_v3"),
+            "Did you mean 'fasterrcnn_resnet50_fpn_v2'?",
+        ),
+        (("--config", "shapes.yaml", "--img-size", "3"), "expected a number of pixels from 64 on"),
+        (("--config", "shapes.yaml", "--split", "0.5"), "SPLIT divides the training images"),
+        (("--config", "shapes.yaml", "-o", "shapes.yaml"), "the folder shapes.yaml cannot be made"),
+        ((), "--config"),
+    ],
+)
+def test_what_cannot_be_checked_is_an_error_of_status_2(tmp_path, words, message):
+    write_clean_set(tmp_path)
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_repaired_copy(tmp_path):
+    yaml = spoilt_set(tmp_path / "set")
+    before = files(tmp_path / "set")
+    done = run("-c", yaml, "--fix-to", tmp_path / "fixed", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    copy = done.stdout.splitlines()[-1].removeprefix("the repaired copy: ")
+    assert files(tmp_path / "set") == before
+    done = run("-c", copy, cwd=tmp_path)
+    assert done.returncode == 0 and "0 errors" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_default_model_is_that_of_training():
+    args = check_arguments(["--config", "data/my set.yaml", "/"])
+    assert (args.model, args.img_size) == (DEFAULT_MODEL, 640) and args.output == Path("outputs/checks/my set")
+
+
+def test_one_folder_divided(tmp_path):
+    write_voc_set(tmp_path / "train", 20, 0)
+    yaml = tmp_path / "one.yaml"
+    yaml.write_text("TRAIN_DIR_IMAGES: train\nCLASSES: [Mask, Gloves]\n")
+    done = run("-c", yaml, "--split", "0.25", "-m", "fasterrcnn_resnet10_fpn_small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "train: 15 images" in done.stdout and "valid: 5 images" in done.stdout and "--img-size 320:" in done.stdout
+
+
+def test_it_starts_without_torch_and_tells_its_flags(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    code = (
+        "import sys, runpy\nsys.modules.update(torch=None, torchvision=None)\n"
+        f"sys.argv = [{str(SCRIPT)!r}, '-c', {str(yaml)!r}]\nsys.path.insert(0, {str(ROOT)!r})\n"
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    usage = run("--help", cwd=tmp_path).stdout
+    assert all(flag in usage for flag in ("--data", "--imgsz", "--split-groups", "--output", "--fix-to"))
+
+
+def test_colours_on_a_terminal_only_and_not_where_they_are_unwanted(tmp_path):
+    yaml = spoilt_set(tmp_path)
+    for env, coloured in (
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ):
+        leader, follower = pty.openpty()
+        environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | env
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), "-c", str(yaml)], cwd=tmp_path, env=environment, stdout=follower,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(follower)
+        shown = b""
+        try:
+            while block := os.read(leader, 65536):
+                shown += block
+        except OSError:  # Linux ends a terminal that way
+            pass
+        os.close(leader)
+        assert process.wait(60) == 1 and b"2 error" in shown.replace(b"\x1b[31m", b"")
+        assert (b"\x1b[31merror\x1b[0m" in shown) == coloured
+
+
+def test_a_terminal_that_knows_only_ascii(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    write_pair(tmp_path / "train", "größe", 77)
+    write_labels(tmp_path / "train", "größe", [("Mask", (10, 10, 11, 50))])
+    done = run("-c", yaml, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "gr\\xf6\\xdfe.jpg: Mask" in done.stdout and "\\u258" not in done.stdout and "@" in done.stdout
+
+
+def test_names_that_are_no_text(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    name = os.fsdecode(b"b\xff9")
+    try:
+        copy_pair(tmp_path / "train/a4.jpg", tmp_path / "test" / f"{name}.jpg")
+    except OSError:
+        pytest.skip("this file system takes only text for names")
+    done = run("-c", yaml, cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    json.loads((tmp_path / "outputs/checks/shapes/report.json").read_text(encoding="utf-8"))
+
+
+def test_ctrl_c(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    slow = np.random.default_rng(0).integers(0, 256, (2500, 4000, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "slow.png"), slow, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    for number in range(400):  # a minute of work at the least
+        (tmp_path / f"train/s{number}.png").hardlink_to(tmp_path / "slow.png")
+        write_labels(tmp_path / "train", f"s{number}", [], (4000, 2500))
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "-c", str(yaml)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    time.sleep(4)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"Traceback" not in err and out == b""
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_json_of_what_json_has_no_number_for(tmp_path):
+    config = load_config(write_clean_set(tmp_path))
+    diagnosis = Diagnosis(
+        config, "m", 64, {}, {"train": [Finding("box-dropped", "x", boxes=((float("inf"), 0, 1, float("nan")),))]}
+    )
+    write_json(diagnosis, tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text(encoding="utf-8")
+    report = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert report["findings"][0]["boxes"] == [[None, 0, 1, None]]
+    assert as_dict(diagnosis)["warnings"] == 1 and count_line(diagnosis) == "0 errors, 1 warning, 0 notes"
+
+
+def test_many_classes_and_long_names_stay_readable(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    write_yaml(tmp_path, classes="[Mask, Gloves, " + ", ".join(f"{'n' * 60}{n}" for n in range(50)) + "]")
+    config = load_config(yaml)
+    lines = terminal_lines(examine(config, scan_splits(config, progress=False), model=next(iter(ANCHORS))), width=100)
+    table = [line for line in lines if line.startswith("  n") or line.startswith("  …")]
+    assert len(table) == 2 * 29 and all(len(line) < 90 for line in table)
+    assert "    … and 45 more" in lines
+
+
+def test_what_training_says(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    config = load_config(yaml)
+
+    def told(max_listed):
+        scans = scan_splits(config, progress=False)
+        diagnosis = examine(config, scans, model="fasterrcnn_resnet50_fpn", img_size=640, thorough=False)
+        return check_report(diagnosis, scans, max_listed=max_listed)
+
+    assert told(3) == told(None) == []
+    write_labels(
+        tmp_path / "train", "a1", [*boxes_of(1), *(("Mask", (20 + 9 * n, 280, 21 + 9 * n, 290)) for n in range(8))]
+    )
+    write_labels(tmp_path / "train", "a2", [*boxes_of(2), ("Mask", (40, 250, 40, 280))])  # the reader's own finding
+    copy_pair(tmp_path / "train/a4.jpg", tmp_path / "test/b9.jpg")
+    lines = told(3)
+    assert lines[0] == "worth a look before a long training:"
+    assert lines[1:4] == [
+        "  pictures of both splits: 1",
+        "    valid: b9.jpg is the same file as a4.jpg in the training split",
+        "  boxes too small to be seen: 8",
+    ]
+    assert (
+        lines[4]
+        == f"  what to do: python check_dataset.py --config {yaml} --model fasterrcnn_resnet50_fpn --img-size 640"
+    )
+    assert len(lines) == 5 and len(told(None)) == 13
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not there")
+def test_real_data(tmp_path):
+    yaml = tmp_path / "capybara.yaml"
+    folders = f"TRAIN_DIR_IMAGES: {SHARED}/capybara/train\nVALID_DIR_IMAGES: {SHARED}/capybara/test\n"
+    yaml.write_text(f"{folders}CLASSES: [capivara]\n")
+    done = run("-c", yaml, cwd=tmp_path)
+    assert done.returncode == 0 and "0 errors, 0 warnings, 3 notes" in done.stdout, done.stdout + done.stderr
+    yaml.write_text(f"{folders}CLASSES: [Capybara]\n")
+    done = run("-c", yaml, cwd=tmp_path)
+    assert done.returncode == 1 and "unknown class 'capivara' (did you mean 'Capybara'?) in 180 files" in done.stdout
+    report = json.loads((tmp_path / "outputs/checks/capybara/report.json").read_bytes())
+    assert report["errors"] == 202 and not np.isnan(report["statistics"]["train"]["images"])
