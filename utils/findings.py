@@ -60,7 +60,8 @@ CHECKS = {
     ),
     "unknown-class": Check(
         "classes that CLASSES does not have", ERROR,
-        "Spell them alike in CLASSES and in the annotations, case included, or add them to CLASSES.",
+        "Spell them alike in CLASSES and in the annotations, case included; or say in RENAME which class they mean; "
+        "or add them to CLASSES.",
         of_a_file=True,
     ),
     "ambiguous-name": Check(
