@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from voc_files import element, xml
 
+from utils.annotations import scan_splits
 from utils.config import load_config
+from utils.doctor.leaks import leaks
 from utils.errors import ConfigError
-from utils.split import group_names, split
+from utils.looks import like_groups
+from utils.split import group_names, joined_groups, split
 
 
 def labels_of(rng, count, chances):
@@ -67,6 +72,40 @@ def test_names_that_belong_together(names, pattern, groups):
 def test_a_pattern_that_is_no_regular_expression():
     with pytest.raises(ConfigError, match="not a regular expression"):
         group_names([], "(")
+
+
+def test_groups_that_are_linked_are_one():
+    assert joined_groups(["c", "b", "a", "d", "b"], [0, 0, 1, 2, 1]) == ["a", "a", "a", "d", "a"]
+    assert joined_groups(["b", "a"], ["a", "b"]) == ["b", "a"]  # a name is no entry of the others
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twenty scenes, each with a copy of another name: brighter, mirrored, or compressed anew."""
+    (tmp_path / "train").mkdir()
+    rng = np.random.default_rng(3)
+    for number in range(20):
+        scene = Image.fromarray(rng.integers(0, 200, (6, 8, 3), np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
+        copy = [scene.point(lambda v: v * 1.2), ImageOps.mirror(scene), scene][number % 3]
+        for name, picture, quality in ((f"{rng.integers(10**9)}", scene, 95), (f"x{number}", copy, 60)):
+            picture.save(tmp_path / "train" / f"{name}.jpg", quality=quality)
+            (tmp_path / "train" / f"{name}.xml").write_text(xml(element()))
+    (tmp_path / "set.yaml").write_text("TRAIN_DIR_IMAGES: train\nCLASSES: [Mask]\nSPLIT: 0.3\n")
+    return load_config(tmp_path / "set.yaml")
+
+
+def test_pictures_that_look_alike_stay_on_one_side(pictures):
+    scans = scan_splits(pictures, progress=False)
+    assert [len(scan.annotations) for scan in scans.values()] == [28, 12]
+    found = leaks(scans)
+    assert {f.check for split in found.values() for f in split} == {"like-within"}  # and none is in both
+    assert len(found["train"] + found["valid"]) == 13  # those that are not mirrored, which is told of both splits alone
+
+
+def test_pictures_of_a_camera_that_stood_still_are_divided(tmp_path):
+    scene = np.random.default_rng(0).integers(0, 200, (72, 96, 3), np.uint8)
+    looks = [scene[:16, :16, 0].tobytes()] * 30 + [bytes(range(256))] * 2
+    assert like_groups(looks, most=2).tolist() == [*range(30), 30, 30]
 
 
 # --- in the YAML -----------------------------------------------------------------------------------------------------

@@ -13,13 +13,15 @@ import numpy as np
 from utils.coco import read_coco
 from utils.errors import DatasetError
 from utils.images import is_image
+from utils.looks import like_groups
 from utils.scan import Annotation, Scan, told
-from utils.split import group_names, split
+from utils.split import group_names, joined_groups, split
 from utils.voc import read_voc
 from utils.yolo import OTHER_TEXTS, is_label, read_yolo
 
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
+LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
 MAX_LINES = 100  # errors of a split that a message names
 
 READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
@@ -60,8 +62,9 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
 
 def _divided(scan: Scan, config) -> dict[str, Scan]:
     """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
-    groups = group_names([a.image_path for a in scan.annotations], config.split_groups)
-    held_out = split([a.labels for a in scan.annotations], groups, config.split)
+    names = group_names([a.image_path for a in scan.annotations], config.split_groups)
+    alike = like_groups(scan.looks, most=max(2, round(LARGEST_GROUP * len(names))))
+    held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
     scans = {}
     for name, chosen in (("train", ~held_out), ("valid", held_out)):
         ids = np.flatnonzero(chosen).tolist()

@@ -228,7 +228,8 @@ def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
     for key in required:
         if values.get(key) is None:
             found = ", ".join(str(name) for name in values) or "none"
-            faults.append(f"{key}: missing or empty; keys found: {found}")
+            divide = "; or divide the training images: --split 0.15" if key == "VALID_DIR_IMAGES" else ""
+            faults.append(f"{key}: missing or empty; keys found: {found}{divide}")
     for key in values:
         # Only a likely slip is a fault: the file may hold keys for other tools, such as TEST_DIR_IMAGES.
         close = difflib.get_close_matches(str(key).upper(), KNOWN_KEYS, 1, cutoff=0.85)

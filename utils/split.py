@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,25 @@ def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
         path.name if match is None else f"group {match[1 if compiled.groups else 0]}"
         for path, match in zip(paths, matches, strict=True)
     ]
+
+
+def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]:
+    """The groups of images that share a name or an entry of `others`, or are linked by images that do."""
+    first: dict[Hashable, int] = {}
+    parent = list(range(len(names)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
+
+    for index, keys in enumerate(zip(names, others, strict=True)):
+        for kind, key in enumerate(keys):
+            parent[root(index)] = root(first.setdefault((kind, key), index))
+    called: dict[int, str] = {}  # a group by the first of its names, whatever the order of the images
+    for index, name in enumerate(names):
+        called[root(index)] = min(name, called.get(root(index), name))
+    return [called[root(index)] for index in range(len(names))]
 
 
 def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> np.ndarray:

@@ -1,14 +1,6 @@
 """The same picture several times: in both splits, where it makes the score false, or within one.
 
-Pictures are compared by their looks, 16x16 grey pixels each, which the reader takes on the way. Brightness and contrast
-are taken out of them: each becomes a vector of length 1 and mean 0, and two are compared by their product, the
-correlation of the pictures. Two that are equal in all pixels are compared as files.
-
-How close is close? Pictures of 640x480 that were compressed anew, resized, brightened by a third or cut by 2 %
-correlate by 0.94 and more with their originals, those cut by 5 % by 0.90 to 0.98, and those cut by 10 % are not known
-again. Distinct photographs correlate by 0.83 at most, microscope slides by 0.75. But where a camera stands still, or
-all are X-rays, any two do by 0.9. So what counts is how much of what sets a picture apart from the average of the data
-set is not in the other one.
+Pictures are compared by their looks, see `utils.looks`; two that are equal in all pixels, as files.
 """
 
 import hashlib
@@ -19,14 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from utils.findings import Finding
-from utils.images import LOOK_SIDE
+from utils.looks import CHUNK, average_of, least_likeness, look_vectors, mirrored
 from utils.scan import Scan
 
-TOLERANCE = 0.07  # of a picture's distance, squared, from the average of all
-LEAST_TOLERANCE = 0.005  # what compression makes of the looks, where a picture is hardly apart from the average
-STEADY = 50  # pictures that say nothing, counted in the average: that of two pictures would be half of each
-FLAT = 2.0  # grey levels of standard deviation; in less there is nothing to know a picture by
-CHUNK = 2**24  # correlations at a time, 64 MB; 10,000 pictures against 100,000 take seconds
 NAMED = 3  # pictures of a group
 
 
@@ -35,18 +22,13 @@ def leaks(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list
 
     `thorough` also looks for like pictures within a split, which costs the square of their number.
     """
-    looks = {split: _pixels(scan.looks) for split, scan in scans.items()}
     paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
     digests = _digests([*scans["train"].looks, *scans["valid"].looks], [*paths["train"], *paths["valid"]])
     digests = {"train": digests[: len(paths["train"])], "valid": digests[len(paths["train"]) :]}
 
-    vectors = {split: _vectors(pixels) for split, pixels in looks.items()}
-    count = sum(len(of_split) for of_split in vectors.values())
-    average = sum(of_split.sum(axis=0) for of_split in vectors.values()) / (count + STEADY)
-    least = {  # correlation from which on another picture is nearly the same
-        split: 1 - np.maximum(LEAST_TOLERANCE, TOLERANCE * ((of_split - average) ** 2).sum(axis=1))
-        for split, of_split in vectors.items()
-    }
+    vectors = {split: look_vectors(scan.looks) for split, scan in scans.items()}
+    average = average_of(*vectors.values())
+    least = {split: least_likeness(of_split, average) for split, of_split in vectors.items()}
     found = {}
     for split in scans:
         copies = _copies(digests[split])
@@ -58,25 +40,6 @@ def leaks(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list
             found[split] += [_like_within(single[group].tolist(), paths[split]) for group in groups]
     found["valid"] += _across(vectors, least["valid"], digests, paths)
     return found
-
-
-def _pixels(looks: Sequence[bytes]) -> np.ndarray:
-    """(M, 256) uint8; a picture that was not decoded is flat."""
-    size = LOOK_SIDE**2
-    joined = b"".join(look if len(look) == size else bytes(size) for look in looks)
-    return np.frombuffer(joined, np.uint8).reshape(-1, size)
-
-
-def _vectors(pixels: np.ndarray) -> np.ndarray:
-    """(M, 256) float32 of mean 0 and length 1, or all 0 for a flat picture, which correlates with none."""
-    vectors = pixels.astype(np.float32)
-    vectors -= vectors.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(lengths < FLAT * LOOK_SIDE, 0, vectors / np.maximum(lengths, 1))
-
-
-def _mirrored(vectors: np.ndarray) -> np.ndarray:
-    return vectors.reshape(-1, LOOK_SIDE, LOOK_SIDE)[:, :, ::-1].reshape(len(vectors), -1)
 
 
 def _digests(looks: Sequence[bytes], paths: Sequence[Path]) -> list[bytes | None]:
@@ -130,7 +93,7 @@ def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
     for start in range(0, len(valid), rows) if len(train) else ():
         chunk, own = valid[start : start + rows], np.arange(min(rows, len(valid) - start))
         best, likeness = {}, {}
-        for way, compared in (("", chunk), ("the mirror image of ", _mirrored(chunk))):
+        for way, compared in (("", chunk), ("the mirror image of ", mirrored(chunk))):
             product = compared @ train.T
             best[way] = product.argmax(axis=1)
             likeness[way] = product[own, best[way]]
