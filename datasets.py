@@ -1,23 +1,26 @@
 """Annotations on disk to batches in memory."""
 
 import atexit
+import gc
 import multiprocessing
 import signal
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from utils.annotation_table import AnnotationTable
 from utils.annotations import Annotation
 from utils.augment import Made, SampleMaker
-from utils.errors import DatasetError, ToolkitError
-from utils.images import read_image
-from utils.repeats import draw_epoch, epoch_length
+from utils.batch_order import DealtBatches, EpochBatches
+from utils.errors import ToolkitError
+from utils.image_cache import ImageCache
+from utils.images import read_shrunk
 from utils.sample import Sample
-from utils.shares import share_of
 from utils.signals import ignore_signals
 
 # Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there
@@ -32,7 +35,7 @@ class DetectionDataset(Dataset):
 
     | name                 | shape       | dtype   | meaning                                                          |
     |----------------------|-------------|---------|------------------------------------------------------------------|
-    | image                | (3, H, W)   | uint8   | RGB; turned to float on the device                               |
+    | image                | (3, H, W)   | uint8   | RGB, channels last in memory; turned to float on the device      |
     | target["boxes"]      | (N, 4)      | float32 | xyxy in pixels of this image; N may be 0                         |
     | target["labels"]     | (N,)        | int64   | from 1; 0 is the background                                      |
     | target["image_id"]   | ()          | int64   | position in `annotations`                                        |
@@ -40,7 +43,8 @@ class DetectionDataset(Dataset):
     | target["short_side"] |             | int     | to resize this image to, in pixels; only with "multi-scale"      |
 
     For training, an image is shrunk to the size that the model will use, by the model's own interpolation, before it is
-    augmented; it is enlarged only in mixes and by "lsj". For evaluation images are as on disk.
+    augmented; it is enlarged only in mixes and by "lsj". For evaluation images are as on disk. The annotations are
+    packed, so that the memory of loader processes does not grow with the data set.
 
     A training item is asked for by `(epoch, index)`, epochs from 1, and depends on those and `seed` alone. An index
     beyond the number of images is a further copy, augmented differently: `image + copy * number`.
@@ -48,6 +52,10 @@ class DetectionDataset(Dataset):
     Args:
         augment: names from `utils.augmentations.AUGMENTATIONS`, for training; "flip" is always among them.
         mix_until: last epoch with mosaics and other mixes; None for all.
+
+    Attributes:
+        stored_hw: (N, 2) int32, height and width in pixels at which each image is loaded.
+        cache: of the images at that size, by `utils.image_cache`; None to decode them anew each time.
     """
 
     def __init__(
@@ -60,12 +68,14 @@ class DetectionDataset(Dataset):
         mix_until: int | None = None,
         seed: int = 0,
     ):
-        self.annotations = annotations
+        packed = isinstance(annotations, AnnotationTable)
+        self.annotations = annotations if packed else AnnotationTable(annotations)
         self.seed = seed
-        self.make = None
+        self.make, self.stored_hw = None, self.annotations.sizes_hw
+        self.cache: ImageCache | None = None
         if training:
-            counts = [len(annotation.labels) for annotation in annotations]
-            self.make = SampleMaker(augment, counts, img_size, mix_until=mix_until)
+            self.make = SampleMaker(augment, self.annotations.counts, img_size, mix_until=mix_until)
+            self.stored_hw = np.array([self.make.stored_hw(size) for size in self.stored_hw.tolist()], np.int32)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -84,110 +94,121 @@ class DetectionDataset(Dataset):
         if self.make is None:
             made = Made(self.load(image_id), [image_id])
         else:
-            made = self.make(self.load, image_id, np.random.default_rng([self.seed, epoch, index]), epoch)
+            made = self.make(self.load, image_id, self._rng(epoch, index), epoch)
         target = {
-            "boxes": torch.from_numpy(made.sample.boxes),
-            "labels": torch.from_numpy(made.sample.labels),
+            "boxes": _tensor(made.sample.boxes),
+            "labels": _tensor(made.sample.labels),
             "image_id": torch.tensor(image_id),
             "sources": torch.tensor(made.sources),
         }
         if made.short_side is not None:
             target["short_side"] = made.short_side
-        return torch.from_numpy(np.ascontiguousarray(made.sample.image.transpose(2, 0, 1))), target
+        return _tensor(made.sample.image).permute(2, 0, 1), target
+
+    def _rng(self, epoch: int, index: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, index])
+
+    def shape_of(self, key: tuple[int, int]) -> tuple[int, int]:
+        """Height and width that the model will resize the training item of `key` to."""
+        epoch, index = key
+        return self.make.shape_of(self.stored_hw[index % len(self)].tolist(), self._rng(epoch, index), epoch)
 
     def load(self, index: int) -> Sample:
-        """The image as on disk with its boxes. Raises DatasetError where the file is no longer what was scanned."""
-        annotation = self.annotations[index]
-        image = read_image(annotation.image_path)
-        expected = (annotation.height, annotation.width, 3)
-        if image.shape != expected:
-            raise DatasetError(
-                f"{annotation.image_path}: has changed since the start: expected {expected}, found {image.shape}"
-            )
-        return Sample(image, annotation.boxes, annotation.labels)
+        """The image at `stored_hw` with its boxes. Raises DatasetError where the file is not what was scanned."""
+        image = self.cache.load(index, self._read) if self.cache else self._read(index)
+        boxes, labels = self.annotations.objects(index)
+        (height, width), (stored_height, stored_width) = self.annotations.sizes_hw[index].tolist(), image.shape[:2]
+        if (height, width) != (stored_height, stored_width):
+            boxes = (boxes * np.array([stored_width / width, stored_height / height] * 2)).astype(np.float32)
+        return Sample(image, boxes, labels)
+
+    def _read(self, index: int) -> np.ndarray:
+        size_hw, stored_hw = (tuple(sizes[index].tolist()) for sizes in (self.annotations.sizes_hw, self.stored_hw))
+        return read_shrunk(self.annotations.file(index), size_hw, stored_hw)
 
     def names_of(self, target: dict[str, Tensor]) -> list[str]:
         """File names of the images that a target's sample was made from."""
-        return [str(self.annotations[source].image_path) for source in target["sources"].tolist()]
+        return [self.annotations.file(source) for source in target["sources"].tolist()]
 
 
-class EpochBatches(Sampler):
-    """An epoch's batches of shuffled `(epoch, index)` keys; set `.epoch` before iterating, `.start` to leave some out.
+def _tensor(array: np.ndarray) -> Tensor:
+    """Of the same memory, unless that is read-only, the annotations' or the cache's own."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
-    The order depends on seed and epoch alone. Of `size` processes each takes its part of every batch, by `share_of`;
-    where that is none, the batch's first key. The epoch travels in the key because workers that live through all epochs
-    never see a change of their data set.
 
-    Args:
-        length: number of images.
-        repeats: how often each image comes in an epoch on average, (length,) from 1 on, by `utils.repeats`; once each
-            where it is None. Indices of further copies are those of `DetectionDataset`.
+@dataclass
+class Packed:
+    """A batch on its way from a loader process: all pixels in one block, of which both processes have the same memory.
+
+    Every tensor that comes from another process costs a new connection to it; here that is one for a batch. `pixels` is
+    (bytes,) uint8, `sizes_hw` has each image's height and width, `objects` its count; `boxes` and `labels` are those of
+    all images, and `others` what else is in the targets, NumPy arrays and numbers.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        *,
-        rank: int = 0,
-        size: int = 1,
-        repeats: np.ndarray | None = None,
-    ):
-        if repeats is not None and len(repeats) != length:
-            raise ValueError(f"repeats: expected {length}, one for each image, got {len(repeats)}")
-        self.length = length if repeats is None else epoch_length(repeats)
-        self.batch_size, self.seed, self.repeats = batch_size, seed, repeats
-        self.rank, self.size = rank, size
-        self.epoch = 0
-        self.start = 0
+    pixels: Tensor
+    sizes_hw: list[tuple[int, int]]
+    objects: list[int]
+    boxes: Tensor | np.ndarray
+    labels: Tensor | np.ndarray
+    others: list[dict]
 
-    def __len__(self) -> int:
-        """Batches of a whole epoch, whatever `start` is."""
-        return -(-self.length // self.batch_size)
+    def pin_memory(self) -> "Packed":
+        pinned = (torch.as_tensor(value).pin_memory() for value in (self.pixels, self.boxes, self.labels))
+        pixels, boxes, labels = pinned
+        return Packed(pixels, self.sizes_hw, self.objects, boxes, labels, self.others)
 
-    def whole(self, number: int) -> int:
-        """Images in batch `number`, counted from 0, of all processes together."""
-        return min(self.batch_size, self.length - number * self.batch_size)
-
-    def keys(self) -> list[tuple[int, int]]:
-        """The epoch's keys in order, of all processes together."""
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(self.length if self.repeats is None else draw_epoch(self.repeats, rng))
-        return [(self.epoch, index) for index in order.tolist()]
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        keys = self.keys()
-        for number in range(self.start, len(self)):
-            batch = keys[number * self.batch_size :][: self.whole(number)]
-            part = share_of(len(batch), self.rank, self.size)
-            yield batch[part.first : part.first + part.count] or batch[:1]
+    def unpacked(self) -> tuple[tuple, tuple]:
+        """A tuple of images, (3, H, W) views, and a tuple of targets."""
+        pixels = self.pixels.split([3 * height * width for height, width in self.sizes_hw])
+        boxes, labels = (torch.as_tensor(value).split(self.objects) for value in (self.boxes, self.labels))
+        images = tuple(
+            block.view(*size_hw, 3).permute(2, 0, 1) for block, size_hw in zip(pixels, self.sizes_hw, strict=True)
+        )
+        targets = tuple(
+            {"boxes": b, "labels": n}
+            | {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in rest.items()}
+            for b, n, rest in zip(boxes, labels, self.others, strict=True)
+        )
+        return images, targets
 
 
-class DealtBatches(Sampler):
-    """Batches of positions 0 .. length - 1 in order, of which process `rank` of `size` takes every `size`-th.
+def collate(items: Sequence[tuple[Tensor, dict] | ToolkitError]) -> tuple[tuple, tuple] | Packed | ToolkitError:
+    """Items to a batch: a tuple of images, which differ in size, and a tuple of targets; in a loader process, packed.
 
-    The batches are those of a single process, because an image's neighbours decide its padding.
+    An error comes through.
     """
-
-    def __init__(self, length: int, batch_size: int, *, rank: int = 0, size: int = 1):
-        batches = [list(range(start, min(start + batch_size, length))) for start in range(0, length, batch_size)]
-        self.batches = batches[rank::size]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
-
-
-def collate(items: Sequence[tuple[Tensor, dict] | ToolkitError]) -> tuple[tuple, tuple] | ToolkitError:
-    """Items to a batch: a tuple of images, which differ in size, and a tuple of targets. An error comes through."""
     for item in items:
         if isinstance(item, ToolkitError):
             return item
     images, targets = zip(*items, strict=True)
-    return images, targets
+    if get_worker_info() is None:
+        return images, targets
+    storage = torch.UntypedStorage._new_shared(sum(image.numel() for image in images))
+    pixels = torch.empty(0, dtype=torch.uint8).set_(storage)
+    start = 0
+    for image in images:
+        pixels[start : start + image.numel()].view(*image.shape[1:], 3).copy_(image.permute(1, 2, 0))
+        start += image.numel()
+    others = [
+        {k: v.numpy() if isinstance(v, Tensor) else v for k, v in target.items() if k not in ("boxes", "labels")}
+        for target in targets
+    ]
+    boxes, labels = (np.concatenate([target[key].numpy() for target in targets]) for key in ("boxes", "labels"))
+    sizes_hw = [tuple(image.shape[1:]) for image in images]
+    return Packed(pixels, sizes_hw, [len(target["labels"]) for target in targets], boxes, labels, others)
+
+
+class Loader(DataLoader):
+    """Gives batches as `collate` makes them without loader processes."""
+
+    def __iter__(self) -> Iterator:
+        if self.num_workers and self._iterator is None:  # they are forked now
+            # The collector is to leave alone what is there: looking for garbage, it writes to every object, here and in
+            # them, and whoever writes to a page first copies it.
+            gc.collect()
+            gc.freeze()
+        for batch in super().__iter__():
+            yield batch.unpacked() if isinstance(batch, Packed) else batch
 
 
 def build_loader(
@@ -199,15 +220,17 @@ def build_loader(
     rank: int = 0,
     size: int = 1,
     repeats: np.ndarray | None = None,
-) -> DataLoader:
+) -> Loader:
     """Batches of a training set by `EpochBatches`, where `batch_size` is that of all processes together, or of an
     evaluation set by `DealtBatches`. `repeats` is for training, as in `EpochBatches`.
     """
     if dataset.make is not None:
-        batches = EpochBatches(len(dataset), batch_size, dataset.seed, rank=rank, size=size, repeats=repeats)
+        batches = EpochBatches(
+            len(dataset), batch_size, dataset.seed, rank=rank, size=size, repeats=repeats, shape_of=dataset.shape_of
+        )
     else:
         batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size)
-    return DataLoader(
+    return Loader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,

@@ -41,7 +41,7 @@ from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.ema import Ema
 from torch_utils.engine import Progress, Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
-from torch_utils.messages import data_report, end_report, explained, run_report, stop_report, where
+from torch_utils.messages import check_report, data_report, end_report, explained, run_report, stop_report, where
 from torch_utils.optim import Schedule, build_optimizer, default_lr
 from torch_utils.predictor import Predictor
 from torch_utils.resume import Keeper, Standing, check_data, restore, standing_of
@@ -51,7 +51,9 @@ from torch_utils.trials import find_batch_size, find_lr
 from torch_utils.upload import uploaded
 from utils.annotations import raise_for_errors, scan_splits
 from utils.config import load_config
+from utils.doctor.examine import examine
 from utils.fingerprint import fingerprint
+from utils.image_cache import cache_report, open_cache
 from utils.loggers import LOGGERS, attach_log_file, note_in_file, setup_logging
 from utils.plots import plot_label_statistics, plot_training
 from utils.repeats import repeat_factors
@@ -91,7 +93,7 @@ def main(args) -> int:
         model = share_batch_norm(model, group)
     model.to(device, memory_format=torch.channels_last)
     args.lr = args.lr or default_lr(args.optimizer, args.global_batch, per_image=args.lr_per_image, most=args.lr_most)
-    train_loader, valid_loader = build_loaders(args, model, scans, group)
+    train_loader, valid_loader = build_loaders(args, model, scans, group, log)
     trainer = build_trainer(args, model, train_loader, amp_dtype, group)
     predictors = {"val": Predictor(model, device, amp_dtype)}
     if trainer.ema:
@@ -109,7 +111,11 @@ def main(args) -> int:
     if group.writes:
         attach_log_file(log, run_dir / "train.log")
         write_settings(run_dir, args, config)
-        write_text_atomically(run_dir / "data.txt", "\n".join(data_report(scans, config, max_listed=None)) + "\n")
+        diagnosis = examine(config, scans, model=args.model, img_size=model.img_size, thorough=False)
+        for line in check_report(diagnosis, scans, max_listed=3):
+            log.info(line)
+        told = [*data_report(scans, config, max_listed=None), *check_report(diagnosis, scans, max_listed=None)]
+        write_text_atomically(run_dir / "data.txt", "\n".join(told) + "\n")
         for line in run_report(args, model, train_loader, trainer.schedule, group, run_dir):
             log.info(line)
         plot_label_statistics(run_dir / "labels.png", config.class_names, {k: s.annotations for k, s in scans.items()})
@@ -224,7 +230,7 @@ def build_trainer(args, model, loader, amp_dtype, group) -> Trainer:
     )
 
 
-def build_loaders(args, model, scans, group):
+def build_loaders(args, model, scans, group, log):
     """The loaders of training and validation batches."""
     workers = default_workers(group.device) if args.workers is None else args.workers
     annotations = scans["train"].annotations
@@ -236,6 +242,9 @@ def build_loaders(args, model, scans, group):
         augment=args.augment,
         mix_until=args.epochs - args.close_mosaic,
     )
+    if args.cache != "off":
+        train_set.cache = open_cache(args.cache, train_set.annotations, train_set.stored_hw, gather=group.gather)
+        log.info(cache_report(args.cache, train_set.cache))
     valid_set = DetectionDataset(scans["valid"].annotations, img_size=model.img_size, training=False)
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
     common = {"workers": workers, "pin": group.device.type == "cuda", "rank": group.rank, "size": group.size}

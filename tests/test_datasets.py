@@ -77,7 +77,7 @@ MIXES = [("mosaic", "train"), ("mixup",), ("copy-paste",), ("mosaic", "mixup", "
 @pytest.mark.parametrize("augment", [*MIXES, ("lsj",), ("multi-scale", "mosaic")], ids="+".join)
 def test_types_are_what_torchvision_wants(annotations, augment):
     for image, target in sum(epochs_of(annotations, 0, epochs=range(1, 5), augment=augment), []):
-        assert image.dtype == torch.uint8 and image.shape[0] == 3 and image.is_contiguous()
+        assert image.dtype == torch.uint8 and image.shape[0] == 3 and image.permute(1, 2, 0).is_contiguous()
         assert target["boxes"].dtype == torch.float32 and target["boxes"].shape == (len(target["labels"]), 4)
         assert target["labels"].dtype == torch.int64
         x1, y1, x2, y2 = target["boxes"].unbind(1)
@@ -162,6 +162,42 @@ def test_further_copies_of_an_image_are_augmented_differently(annotations):
     for whole in (data, DetectionDataset(annotations, img_size=96, training=False)):
         with pytest.raises(IndexError):
             whole[6]
+
+
+@pytest.mark.parametrize("augment", [*MIXES, (), ("multi-scale", "mosaic"), ("multi-scale", "mixup")], ids="+".join)
+def test_the_shape_that_batches_are_made_by_is_what_the_model_makes(annotations, augment):
+    from models import create_model
+
+    transform = create_model("fasterrcnn_resnet10_fpn_small", 3, img_size=96).train().transform
+    data = DetectionDataset(annotations, img_size=96, training=True, augment=augment)
+    for epoch in range(1, 12):
+        for index in range(12):
+            image, target = data[(epoch, index)]
+            assert data.shape_of((epoch, index)) == transform.resized_hw(tuple(image.shape[1:]), target)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_jpeg_is_made_small_before_it_is_augmented(tmp_path, workers):
+    """Decoded at a quarter, then made as small as it is used; boxes stay on what they are around."""
+    image = np.full((1300, 1700, 3), 114, np.uint8)
+    image[400:900, 300:1101] = 255
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    box = np.float32([[300, 400, 1101, 900]])
+    large = Annotation(tmp_path / "a.jpg", 1700, 1300, box, np.array([1]), np.array([False]))
+    data = DetectionDataset([large], img_size=300, training=True)
+    loader = build_loader(data, batch_size=1, workers=workers)
+    for epoch in range(1, 5):
+        loader.batch_sampler.epoch = epoch
+        (((image,), (target,)),) = loader
+        assert image.shape == (3, 300, 392)
+        ys, xs = (image[0] > 184).nonzero(as_tuple=True)
+        seen = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        assert np.abs(np.array(seen) - target["boxes"][0].numpy()).max() < 1
+
+
+def test_with_jitter_images_are_kept_at_twice_the_models_scale(annotations):
+    data = DetectionDataset(annotations, img_size=96, training=True, augment=["lsj"])
+    assert data.stored_hw.tolist() == [[150, 200], [220, 150], [192, 256], [90, 90], [100, 320], [150, 200]]
 
 
 def test_a_file_that_changed_since_it_was_scanned_is_named(annotations):

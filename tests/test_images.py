@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from utils.errors import DatasetError
-from utils.images import is_image, probe_image, read_image
+from utils.images import is_image, probe_image, read_image, read_shrunk
 
 WIDTH, HEIGHT = 48, 32
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -189,3 +189,48 @@ def test_what_cannot_be_read_is_named_with_what_was_found(tmp_path):
 def test_what_counts_as_an_image():
     assert all(is_image(name) for name in ("a.jpg", "b/a.JPEG", "a.b.Png", "a.TIFF", "a.webp", "a.jfif", "a.pgm"))
     assert not any(is_image(name) for name in ("a.xml", "._a.jpg", ".a.png", ".jpg", "jpg", "a.jpg.txt"))
+
+
+def _smooth(size_hw, mode="RGB"):
+    coarse = np.random.default_rng(1).integers(60, 200, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(cv2.resize(coarse, size_hw[::-1], interpolation=cv2.INTER_CUBIC)).convert(mode)
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_at_part_of_its_size_is_the_same_picture(tmp_path, mode, orientation, shrink):
+    path = tmp_path / "a.jpg"
+    _smooth((330, 470), mode).save(path, exif=exif(orientation), quality=95)
+    whole, part = read_image(path), read_image(path, shrink=shrink)
+    assert part.shape == (-(-whole.shape[0] // shrink), -(-whole.shape[1] // shrink), 3)
+    expected = cv2.resize(whole, part.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(part.astype(int) - expected).mean() < 3  # colours are decoded coarser still
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tif"])
+def test_other_formats_are_read_whole(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    _smooth((64, 48)).save(path)
+    np.testing.assert_array_equal(read_image(path, shrink=4), read_image(path))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("wanted", [(331, 471), (330, 400), (166, 236), (165, 235), (80, 117), (40, 57), (2, 3)])
+def test_a_shrunk_picture_has_the_size_and_the_content_that_is_wanted(tmp_path, suffix, wanted):
+    path = tmp_path / f"a{suffix}"
+    _smooth((331, 471)).save(path)
+    found = read_shrunk(path, (331, 471), wanted)
+    expected = cv2.resize(read_image(path), wanted[::-1], interpolation=cv2.INTER_AREA)
+    assert found.shape == (*wanted, 3)
+    if min(wanted) > 2:
+        assert np.abs(found.astype(int) - expected).mean() < 3
+    if suffix == ".png" or min(wanted) > 166:  # as the model does it
+        np.testing.assert_array_equal(found, cv2.resize(read_image(path), wanted[::-1]))
+
+
+def test_a_picture_of_another_size_than_was_scanned_is_named(tmp_path):
+    path = tmp_path / "a.jpg"
+    _smooth((64, 48)).save(path)
+    with pytest.raises(DatasetError, match=r"a\.jpg: has changed.*\(640, 480, 3\), found \(64, 48, 3\)"):
+        read_shrunk(path, (640, 480), (100, 75))

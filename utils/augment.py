@@ -9,8 +9,8 @@ from utils.augmentations import check_augmentations
 from utils.geometry import model_scale
 from utils.mixing import copy_paste, mixup
 from utils.mosaic import mosaic
-from utils.sample import Sample, resize_sample
-from utils.scale_jitter import scale_jitter, short_sides
+from utils.sample import Sample, resized_hw, stretch
+from utils.scale_jitter import JITTER_RANGE, scale_jitter, short_sides
 from utils.transforms import Augmenter
 
 MIX_SHARE = 0.5  # of the training samples; the others are whole images, which is what the network meets later
@@ -27,10 +27,11 @@ class Mix:
     blend: Callable[[Sequence[Sample], np.random.Generator, int], Sample]
     partners: int
     of_objects: bool = False  # a partner without objects would add nothing
+    square: bool = False  # of the model's short side; otherwise the first image's size at the model's scale
 
 
 MIXES = {
-    "mosaic": Mix(_mosaic_of_any_order, partners=3),
+    "mosaic": Mix(_mosaic_of_any_order, partners=3, square=True),
     "mixup": Mix(mixup, partners=1),
     "copy-paste": Mix(copy_paste, partners=1, of_objects=True),
 }
@@ -73,10 +74,9 @@ class SampleMaker:
         self.images, self.with_objects = np.arange(len(object_counts)), np.flatnonzero(object_counts)
 
     def __call__(self, load: Callable[[int], Sample], index: int, rng: np.random.Generator, epoch: int) -> Made:
-        """The sample of image `index`; `load` gives images as on disk, `rng` decides all else. Epochs count from 1."""
-        short_side = int(rng.choice(self.short_sides)) if self.short_sides else None
+        """The sample of image `index`; `load` gives images at `stored_hw`, `rng` decides the rest. Epochs from 1."""
+        short_side, mix = self._kind(rng, epoch)
         size = short_side or self.img_size
-        mix = self.draw_mix(rng, epoch)
         sources = [index]
         if mix is None:
             sample = load(index)
@@ -85,7 +85,30 @@ class SampleMaker:
             sources += pool[rng.integers(len(pool), size=mix.partners)].tolist()
             sample = mix.blend([load(source) for source in sources], rng, size)
         sample = scale_jitter(sample, rng, size) if self.jitters else _shrunk(sample, size)
-        return Made(self.pixels(sample, int(rng.integers(2**32))), sources, short_side)
+        return Made(self.pixels(sample, rng), sources, short_side)
+
+    def stored_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which an image of `size_hw` on disk is wanted: as large as it will ever be used.
+
+        That is the model's own scale, unless "lsj" enlarges. The short side is exactly the model's, or else the long
+        side its limit, and the scale of what is loaded exactly 1: nothing resizes it once more.
+        """
+        scale = model_scale(size_hw, self.img_size) * (JITTER_RANGE[1] if self.jitters else 1)
+        return _rounded(size_hw, scale) if scale < 1 else tuple(size_hw)
+
+    def shape_of(self, stored_hw: tuple[int, int], rng: np.random.Generator, epoch: int) -> tuple[int, int]:
+        """Height and width that the model will resize a sample to, from its image's and the `rng` that will make it."""
+        short_side, mix = self._kind(rng, epoch)
+        size = short_side or self.img_size
+        if self.jitters or (mix and mix.square):
+            return size, size
+        scale = model_scale(stored_hw, size)
+        return _rounded(stored_hw, scale) if mix is None and scale < 1 else resized_hw(stored_hw, scale)
+
+    def _kind(self, rng: np.random.Generator, epoch: int) -> tuple[int | None, Mix | None]:
+        """What is drawn first: the short side and the mix."""
+        short_side = self.short_sides[rng.integers(len(self.short_sides))] if self.short_sides else None
+        return short_side, self.draw_mix(rng, epoch)
 
     def draw_mix(self, rng: np.random.Generator, epoch: int) -> Mix | None:
         """One of the run's mixes, or None for a whole image."""
@@ -98,4 +121,8 @@ class SampleMaker:
 def _shrunk(sample: Sample, img_size: int) -> Sample:
     """No larger than the model will use it; a mix is that already."""
     scale = model_scale(sample.size_hw, img_size)
-    return resize_sample(sample, scale) if scale < 1 else sample
+    return stretch(sample, _rounded(sample.size_hw, scale)) if scale < 1 else sample
+
+
+def _rounded(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
+    return tuple(max(1, round(side * scale)) for side in size_hw)

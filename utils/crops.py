@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from utils.sample import FILL, Sample, clip_and_drop, resized_hw, stretch
+from utils.sample import Sample, blank, clip_and_drop, resized_hw, stretch
 
 
 def random_crop(
@@ -40,7 +40,7 @@ def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:
     height, width = sample.size_hw
     if (height, width) == size_hw:
         return sample
-    canvas = np.full((*size_hw, 3), FILL, dtype=np.uint8)
+    canvas = blank(size_hw)
     canvas[:height, :width] = sample.image
     return Sample(canvas, sample.boxes, sample.labels)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from utils.crops import random_crop
 from utils.geometry import model_scale
-from utils.sample import FILL, Sample
+from utils.sample import Sample, blank
 
 # Nearer the edge, two of the tiles are slivers in which next to no object keeps enough of itself to count.
 CENTRE_RANGE = (0.2, 0.8)
@@ -31,7 +31,7 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -
         raise ValueError(f"samples: expected 4, got {len(samples)}")
     low, high = (round(share * img_size) for share in CENTRE_RANGE)
     centre_x, centre_y = rng.integers(low, high, size=2, endpoint=True).tolist()
-    canvas = np.full((img_size, img_size, 3), FILL, dtype=np.uint8)
+    canvas = blank((img_size, img_size))
     boxes, labels = [], []
     for i, sample in enumerate(samples):
         right, below = i % 2, i // 2

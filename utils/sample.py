@@ -16,6 +16,11 @@ MIN_SIDE = 2 - 1e-3
 FILL = (114, 114, 114)
 
 
+def blank(size_hw: tuple[int, int]) -> np.ndarray:
+    """A picture, (H, W, 3) uint8, of nothing but FILL."""
+    return np.full((*size_hw, 3), FILL[0], dtype=np.uint8)  # to repeat a triple takes a hundred times as long
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """An image with its objects; transforms return new samples and leave their input alone.
@@ -62,10 +67,12 @@ def clip_and_drop(sample: Sample) -> Sample:
     least, is measured against all of the object. Sides under MIN_SIDE pixels are dropped too, cut or not.
     """
     height, width = sample.size_hw
-    clipped = sample.boxes.clip(0, np.float32([width, height, width, height]))
-    sides, whole_sides = clipped[:, 2:] - clipped[:, :2], sample.boxes[:, 2:] - sample.boxes[:, :2]
-    visible = sides.prod(axis=1) >= MIN_VISIBLE * whole_sides.prod(axis=1)
-    return Sample(sample.image, clipped, sample.labels).keep(visible & (sides >= MIN_SIDE).all(axis=1))
+    clipped = np.minimum(np.maximum(sample.boxes, 0), np.float32([width, height, width, height]))
+    (widths, heights), (whole_widths, whole_heights) = (
+        (boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) for boxes in (clipped, sample.boxes)
+    )
+    visible = widths * heights >= MIN_VISIBLE * (whole_widths * whole_heights)
+    return Sample(sample.image, clipped, sample.labels).keep(visible & (widths >= MIN_SIDE) & (heights >= MIN_SIDE))
 
 
 def resized_hw(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:

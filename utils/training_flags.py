@@ -98,6 +98,8 @@ def _add_data(add) -> None:
 def _add_running(add) -> None:
     add("-d", "--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("-j", "--workers", type=count, help="loader processes; default: up to 8 with a GPU, 0 without")
+    add("--cache", choices=("off", "ram", "disk"), default="off",
+        help="keep decoded images in memory, or in a file under outputs/cache")  # fmt: skip
     add("--amp", choices=("auto", "bf16", "fp16", "off"), default="auto", help="mixed precision")
     add("--compile", action="store_true", help="torch.compile backbone and box head: minutes to start, then faster")
     add("--seed", type=seed, default=0)
