@@ -1,12 +1,14 @@
-"""Augmentation of single images.
+"""Augmentation of single images; the only module that knows albumentations.
 
-Adding an augmentation is one function and one line in a preset. All are written in OpenCV calls on uint8, each of which
-goes over the image once: general libraries for the same take three times as long, most of it in float arithmetic and in
-checking their arguments.
+Adding an augmentation is a transform and its line in a preset. What most samples go through, and noise, is written in
+OpenCV calls on uint8, each of which goes over the image once: the library takes three times as long for the same, most
+of it in float arithmetic and in checking its arguments.
 """
 
 import functools
 import math
+import os
+import random
 from collections.abc import Callable
 
 import cv2
@@ -15,6 +17,9 @@ import numpy as np
 from utils.crops import cut
 from utils.errors import ConfigError
 from utils.sample import Sample, blank, clip_and_drop, stretch
+
+# Without it, importing albumentations asks the package index for its newest version.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue, ITU-R BT.601: what cv2 calls grey
 ZOOM = 1.6
@@ -91,24 +96,37 @@ def _hue(angle: float) -> np.ndarray:
     return math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) * axis
 
 
-@of_pixels
-def gamma(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    table = 255 * (np.arange(256) / 255) ** rng.uniform(0.75, 1.3)
-    return cv2.LUT(image, table.round().astype(np.uint8))
+class Albumentations:
+    """A transform of pixels alone from the library of that name, decided by the generator that it is called with.
+
+    It is built at its first call, for importing the library takes a second. One thread at a time: it holds the random
+    state of its call.
+
+    Args:
+        name: of the transform.
+        build: takes the library, returns the transform.
+    """
+
+    def __init__(self, name: str, build: Callable):
+        self.__name__, self.build, self.made = name, build, None
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if self.made is None:
+            import albumentations
+
+            self.made = self.build(albumentations)
+        # Not set_random_seed: it hands every part a generator of its own with one and the same seed.
+        self.made.set_random_state(rng, random.Random(int(rng.integers(2**63))))
+        return Sample(self.made(image=sample.image)["image"], sample.boxes, sample.labels)
 
 
-@of_pixels
-def blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Out of focus, or moved while the picture was taken."""
-    if rng.random() < 0.5:
-        side = int(rng.choice([3, 5]))
-        return cv2.blur(image, (side, side))
-    middle = int(rng.integers(1, 3, endpoint=True))
-    angle = rng.uniform(0, math.pi)
-    x, y = round(middle * math.cos(angle)), round(middle * math.sin(angle))
-    kernel = np.zeros((2 * middle + 1, 2 * middle + 1), np.float32)
-    cv2.line(kernel, (middle - x, middle - y), (middle + x, middle + y), 1)
-    return cv2.filter2D(image, -1, kernel / kernel.sum())
+gamma = Albumentations("gamma", lambda A: A.RandomGamma(gamma_limit=(75, 130), p=1))
+# Out of focus, or moved while the picture was taken.
+blur = Albumentations(
+    "blur", lambda A: A.OneOf([A.Blur(blur_limit=(3, 5), p=1), A.MotionBlur(blur_limit=(3, 7), p=1)], p=1)
+)
+# What compression leaves of a picture.
+jpeg = Albumentations("jpeg", lambda A: A.ImageCompression(quality_range=(50, 95), p=1))
 
 
 @of_pixels
@@ -123,13 +141,6 @@ def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     drawn = cv2.addWeighted(first, 0.5, second, 0.5, 0)
     weight = 255 * rng.uniform(0.01, 0.04) / math.sqrt((256**2 - 1) / 24)
     return cv2.addWeighted(image, 1, drawn, weight, -127.5 * weight)
-
-
-@of_pixels
-def jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What compression leaves of a picture."""
-    quality = int(rng.integers(50, 95, endpoint=True))
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR_BGR)
 
 
 FLIP = (0.5, flip)
@@ -157,7 +168,10 @@ class Augmenter:
     def __init__(self, preset: str):
         if preset not in PRESETS:
             raise ConfigError(f"augmentation preset: expected one of {', '.join(sorted(PRESETS))}; got {preset!r}")
-        self.transforms = PRESETS[preset]
+        self.preset, self.transforms = preset, PRESETS[preset]
+
+    def __reduce__(self) -> tuple:
+        return Augmenter, (self.preset,)  # whatever the library's transforms hold stays in its process
 
     def __call__(self, sample: Sample, seed: int | np.random.SeedSequence | np.random.Generator) -> Sample:
         """A new sample: boxes cut at the image's border, dropped by the rule of `utils.sample.clip_and_drop`.
