@@ -108,10 +108,19 @@ class DetectionDataset(Dataset):
     def _rng(self, epoch: int, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, index])
 
-    def shape_of(self, key: tuple[int, int]) -> tuple[int, int]:
-        """Height and width that the model will resize the training item of `key` to."""
+    def shape_of(self, key: tuple[int, int], *, whole: bool = False) -> tuple[int, int]:
+        """Height and width that the model will resize the training item of `key` to; with `whole`, were it no mix."""
         epoch, index = key
-        return self.make.shape_of(self.stored_hw[index % len(self)].tolist(), self._rng(epoch, index), epoch)
+        stored_hw = self.stored_hw[index % len(self)].tolist()
+        return self.make.shape_of(stored_hw, self._rng(epoch, index), epoch, whole=whole)
+
+    def order_of(self, key: tuple[int, int]) -> tuple[int, int]:
+        """The shape by which batches are put together.
+
+        Mosaics do not go by their own, which would make batches of mosaics alone and batches without: where batch norms
+        learn, that cost 0.02 to 0.03 AP on the drawn sample.
+        """
+        return self.shape_of(key, whole=True)
 
     def load(self, index: int) -> Sample:
         """The image at `stored_hw` with its boxes. Raises DatasetError where the file is not what was scanned."""
@@ -226,7 +235,7 @@ def build_loader(
     """
     if dataset.make is not None:
         batches = EpochBatches(
-            len(dataset), batch_size, dataset.seed, rank=rank, size=size, repeats=repeats, shape_of=dataset.shape_of
+            len(dataset), batch_size, dataset.seed, rank=rank, size=size, repeats=repeats, shape_of=dataset.order_of
         )
     else:
         batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size)
