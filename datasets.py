@@ -118,7 +118,7 @@ class DetectionDataset(Dataset):
         """The shape by which batches are put together.
 
         Mosaics do not go by their own, which would make batches of mosaics alone and batches without: where batch norms
-        learn, that cost 0.02 to 0.03 AP on the drawn sample.
+        learn, that cost 0.015 and 0.024 AP on the drawn sample (16 epochs, two seeds).
         """
         return self.shape_of(key, whole=True)
 
