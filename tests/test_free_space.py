@@ -15,10 +15,13 @@ def test_free_memory_is_within_the_machines():
 
 
 def test_free_memory_falls_by_what_is_taken():
-    before = free_memory()
-    taken = bytearray(b"x") * 400_000_000
-    assert before - free_memory() > 150_000_000  # others take and give at the same time
-    del taken
+    falls = []
+    for _ in range(5):  # others take and give at the same time
+        before = free_memory()
+        taken = bytearray(b"x") * 400_000_000
+        falls.append(before - free_memory())
+        del taken
+    assert any(200_000_000 < fall < 800_000_000 for fall in falls), falls
 
 
 def test_the_disk_of_a_folder_that_is_yet_to_be_made(tmp_path):

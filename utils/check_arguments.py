@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command_line import Formatter, add_split_flags, image_size, words
+from utils.command_line import Parser, add_split_flags, image_size, words
 from utils.doctor.anchors import ANCHORS
 from utils.errors import ConfigError
 
@@ -17,9 +17,7 @@ def check_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     Raises ConfigError, with the known names, for an unknown model.
     """
-    parser = argparse.ArgumentParser(
-        description="Find out what is wrong with a data set, before training.", formatter_class=Formatter
-    )
+    parser = Parser(description="Find out what is wrong with a data set, before training.")
     add = parser.add_argument
     add("-c", "--config", "--data", type=Path, required=True, help="data set YAML, such as data_configs/ppe.yaml")
     add("-m", "--model", default="fasterrcnn_resnet50_fpn_v2", help="the model to be trained, for its anchors")
