@@ -40,13 +40,13 @@ def main(args) -> int:
     replaced = earlier_reports(args.output)
     scans = scan_splits(config)
     diagnosis = examine(config, scans, model=args.model, img_size=args.img_size)
+    write_reports(diagnosis, args.output)  # before the text, whose reader may go away
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for line in terminal_lines(diagnosis, colour=colour, plain=not printable(BARS)):
         print(line)
     print()
     print(count_line(diagnosis, colour=colour))
-    write_reports(diagnosis, args.output)
     print(f"reports: {args.output / REPORTS[0]}, {REPORTS[1]}" + (" (the earlier ones replaced)" if replaced else ""))
     if args.fix_to:
         from utils.doctor.repair import repair

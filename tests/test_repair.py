@@ -39,6 +39,7 @@ def folder(tmp_path):
         "empty": xml(element("Mask", (20, 20, 60, 60)), element("Mask", (70, 30, 70, 60))),
         "twice": xml(element("Mask", (20, 20, 60, 60)), element("Mask", (20, 20, 60, 61))),
         "other class": xml(element("Mask", (20, 20, 60, 60)), element("Gloves", (20, 20, 60, 60))),
+        "bare": xml(element("Mask", (60, 20, 20, 60))),
         "turned": xml(element("Mask", (20, 30, 60, 80)), size=(160, 120)),
         "stranger": xml(element("Hat", (20, 20, 60, 60))),
         "broken": "<annotation>",
@@ -89,6 +90,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
         "train: left out: picture 1.jpg is the same file as copy.jpg in the train split",
         "train: left out: unlabelled.jpg",
         "train: left out: orphan.xml",
+        "train: left out: bare.jpg has no box of any area",
     ):
         assert expected in lines
     for part in ("stranger.xml: object 1: unknown class 'Hat'", "broken.xml: not well-formed", "unreadable.jpg: "):
@@ -99,7 +101,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     scans = scan_splits(mended, progress=False)
     assert [finding for scan in scans.values() for finding in scan.findings] == []
     of = {a.image_path.stem: a for a in scans["train"].annotations}
-    assert len(scans["valid"].annotations) == 4 and not of.keys() & {"leak", "stranger", "broken", "unreadable"}
+    assert len(scans["valid"].annotations) == 4 and not of.keys() & {"leak", "stranger", "broken", "unreadable", "bare"}
     assert of["case"].labels.tolist() == [1, 2] and of["clipped"].boxes.tolist() == [[0, 20, 60, 60]]
     assert of["empty"].boxes.tolist() == of["twice"].boxes.tolist() == [[20, 20, 60, 60]]
     assert of["other class"].labels.tolist() == [1, 2]  # which is right, only a person can tell

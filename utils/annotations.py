@@ -12,6 +12,7 @@ import numpy as np
 
 from utils.coco import read_coco
 from utils.errors import DatasetError
+from utils.findings import CHECKS
 from utils.images import is_image
 from utils.looks import like_groups
 from utils.scan import Annotation, Scan, told
@@ -107,7 +108,8 @@ def raise_for_errors(scans: Mapping[str, Scan]) -> None:
         found = told(scan.errors)
         lines += [f"  {split_name}: {line}" for line in found[:MAX_LINES]]
         lines += [f"  {split_name}: … and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
-    lines.append("Mend or remove these files; --skip-bad trains without them. check_dataset.py shows them all.")
+    if any(CHECKS[error.check].of_a_file for scan in scans.values() for error in scan.errors):
+        lines.append("Mend or remove these files, or leave them out with --skip-bad; check_dataset.py shows them all.")
     raise DatasetError("\n".join(lines))
 
 

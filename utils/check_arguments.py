@@ -31,5 +31,7 @@ def check_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(f"unknown model {args.model!r}.{hint} Known models: {', '.join(ANCHORS)}")
     args.img_size = args.img_size or ANCHORS[args.model].img_size
-    args.output = args.output or CHECKS_ROOT / args.config.stem
+    carried = args.config.stem in ("dataset", "data")  # beside its data: the folder has the name
+    name = args.config.absolute().parent.name if carried else args.config.stem
+    args.output = args.output or CHECKS_ROOT / (name or args.config.stem)
     return args

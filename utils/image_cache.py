@@ -124,7 +124,8 @@ def _in_memory(table: AnnotationTable, sizes_hw: np.ndarray, root: Path):
     free = free_memory()
     if free is not None and total > MEMORY_SHARE * free:
         raise ConfigError(
-            f"--cache ram needs {in_units(total)} for {len(sizes_hw)} images, and {in_units(free)} of memory are free: "
+            f"--cache ram needs {in_units(total)} for {len(sizes_hw)} images, and "
+            f"{in_units(int(MEMORY_SHARE * free))} may be taken of {in_units(free)} free memory: "
             "take --cache disk, a smaller --img-size, or no --cache"
         )
     if hasattr(os, "memfd_create"):  # not /dev/shm, which containers make small

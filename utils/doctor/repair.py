@@ -28,8 +28,8 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     """Write the data set to `out_dir`, in its own format, and return lines that tell what is different in it.
 
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
-    the image's border, and left out where nothing is left or where the image has the same one already. Files that
-    cannot be read or paired are left out; so are further copies of an image in its split, if their boxes are equal,
+    the image's border, and left out where nothing is left or where the image has the same one already. Images that so
+    lose all their boxes are left out, for they show objects. Files that cannot be read or paired are left out; so are further copies of an image in its split, if their boxes are equal,
     and training images that the validation split has, too. All else is as it was, byte for byte in the images. The
     lines stand in `repairs.txt`, too.
 
@@ -46,7 +46,9 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
             f"{split}: mended: {line}" for check in MENDED for line in told(scan.of(check), files=len(scan.findings))
         ]
         lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in told(scan.of(check))]
-    annotations = {split: [_single(a, split, lines) for a in scan.annotations] for split, scan in scans.items()}
+    annotations = {
+        split: [_single(a, split, lines) for a in _with_objects(scan, split, lines)] for split, scan in scans.items()
+    }
     annotations = _without_copies(annotations, lines, progress)
     if empty := [split for split, kept in annotations.items() if not kept]:
         raise DatasetError(f"{config.path}: nothing is left of the {' and the '.join(empty)} split: no copy is written")
@@ -55,6 +57,14 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     )
     write_text_atomically(path.parent / REPORT, "".join(f"{line}\n" for line in lines))
     return [*lines, f"the repaired copy: {path}"]
+
+
+def _with_objects(scan: Scan, split: str, lines: list[str]) -> list[Annotation]:
+    """Without images that lost all their objects to `box-dropped`: they show some, and are no negatives."""
+    lost = {finding.image for finding in scan.of("box-dropped")}
+    bare = [a for a in scan.annotations if a.image_path in lost and not len(a.labels)]
+    lines += [f"{split}: left out: {a.image_path.name} has no box of any area" for a in bare]
+    return [a for a in scan.annotations if not (a.image_path in lost and not len(a.labels))]
 
 
 def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
