@@ -29,9 +29,9 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
 
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
     the image's border, and left out where nothing is left or where the image has the same one already. Images that so
-    lose all their boxes are left out, for they show objects. Files that cannot be read or paired are left out; so are further copies of an image in its split, if their boxes are equal,
-    and training images that the validation split has, too. All else is as it was, byte for byte in the images. The
-    lines stand in `repairs.txt`, too.
+    lose all their boxes are left out, for they show objects. Files that cannot be read or paired are left out; so are
+    further copies of an image in its split, if their boxes are equal, and training images that the validation split
+    has, too. All else is as it was, byte for byte in the images. The lines stand in `repairs.txt`, too.
 
     Raises:
         ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left.
