@@ -1,4 +1,4 @@
-"""Fine-tune a Faster R-CNN on a data set in Pascal VOC XML.
+"""Fine-tune a Faster R-CNN on images annotated in Pascal VOC XML, COCO JSON or YOLO text.
 
     python train.py --model fasterrcnn_resnet50_fpn_v2 --config data_configs/ppe.yaml --epochs 50 \
         --project-name fasterrcnn_resnet50_fpn_v2_ppe --use-train-aug --no-mosaic
@@ -247,9 +247,11 @@ def build_loaders(args, model, scans, group, log):
         log.info(cache_report(args.cache, train_set.cache))
     valid_set = DetectionDataset(scans["valid"].annotations, img_size=model.img_size, training=False)
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
+    # Less padding; but where batch norms learn, batches of like pictures cost accuracy.
+    by_shape = not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
     common = {"workers": workers, "pin": group.device.type == "cuda", "rank": group.rank, "size": group.size}
     return (
-        build_loader(train_set, batch_size=args.global_batch, repeats=repeats, **common),
+        build_loader(train_set, batch_size=args.global_batch, repeats=repeats, by_shape=by_shape, **common),
         build_loader(valid_set, batch_size=VALID_BATCH, **common),
     )
 

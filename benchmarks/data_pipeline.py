@@ -159,7 +159,7 @@ def _padding_of(title: str, annotations, img_size: int) -> None:
         dataset = DetectionDataset(annotations, img_size=img_size, training=True, augment=names)
         sampler = build_loader(dataset, batch_size=BATCH, workers=0).batch_sampler
         shares = []
-        for shape_of in (None, dataset.order_of):
+        for shape_of in (None, dataset.shape_of):
             sampler.epoch, sampler.shape_of = 1, shape_of
             started = time.perf_counter()
             batches = list(sampler)

@@ -64,7 +64,7 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
 def _divided(scan: Scan, config) -> dict[str, Scan]:
     """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
     names = group_names([a.image_path for a in scan.annotations], config.split_groups)
-    alike = like_groups(scan.looks, most=max(2, round(LARGEST_GROUP * len(names))))
+    alike = like_groups(scan.looks, most=max(10, round(LARGEST_GROUP * len(names))))
     held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
     scans = {}
     for name, chosen in (("train", ~held_out), ("valid", held_out)):

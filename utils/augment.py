@@ -96,15 +96,10 @@ class SampleMaker:
         scale = model_scale(size_hw, self.img_size) * (JITTER_RANGE[1] if self.jitters else 1)
         return _rounded(size_hw, scale) if scale < 1 else tuple(size_hw)
 
-    def shape_of(
-        self, stored_hw: tuple[int, int], rng: np.random.Generator, epoch: int, *, whole: bool = False
-    ) -> tuple[int, int]:
-        """Height and width that the model will resize a sample to, from its image's and the `rng` that will make it.
-
-        `whole` takes every sample for a whole image, mixed or not.
-        """
+    def shape_of(self, stored_hw: tuple[int, int], rng: np.random.Generator, epoch: int) -> tuple[int, int]:
+        """Height and width that the model will resize a sample to, from its image's and the `rng` that will make it."""
         short_side, mix = self._kind(rng, epoch)
-        size, mix = short_side or self.img_size, None if whole else mix
+        size = short_side or self.img_size
         if self.jitters or (mix and mix.square):
             return size, size
         scale = model_scale(stored_hw, size)

@@ -28,7 +28,7 @@ class EpochBatches:
         length: number of images.
         repeats: how often each image comes in an epoch on average, (length,) from 1 on, by `utils.repeats`; once each
             where it is None. Indices of further copies are those of `DetectionDataset`.
-        shape_of: height and width by which the sample that a key stands for is put in order.
+        shape_of: height and width of the sample that a key stands for.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -183,6 +184,7 @@ def _shown(value) -> str:
 def _inside(folder: Path, name: str) -> Path | None:
     """The file that a COCO file names, None where the name leads out of the folder."""
     relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+    drive = re.match("[A-Za-z]:", name)
+    if not relative.parts or relative.is_absolute() or ".." in relative.parts or drive or len(relative.name) > 255:
         return None
     return folder / relative

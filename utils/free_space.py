@@ -13,6 +13,8 @@ def free_memory() -> int | None:
     try:
         available = re.search(r"MemAvailable: +([0-9]+) kB", Path("/proc/meminfo").read_text())
     except OSError:
+        available = None
+    if available is None:
         if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
             return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return None

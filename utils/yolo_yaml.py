@@ -51,5 +51,6 @@ def _names(names, faults: list[str]) -> list:
     if isinstance(names, dict):
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             faults.append(f"names: expected the numbers 0 to {len(names) - 1}, found {', '.join(map(str, names))}")
-        names = [names[key] for key in sorted(names, key=str if any(isinstance(k, str) for k in names) else None)]
+            return [names[key] for key in sorted(names, key=str)]
+        names = [names[key] for key in sorted(names, key=int)]
     return names

@@ -47,7 +47,7 @@ def box_findings(objects: Objects, class_names: tuple[str, ...], img_size: int) 
     return found
 
 
-def same_boxes(boxes: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
+def same_boxes(boxes: np.ndarray, groups: np.ndarray, *, least: float = SAME_BOX) -> list[tuple[int, int]]:
     """Boxes that repeat another of their group: (index, that of the other), each index once, in rising order.
 
     Boxes with an IoU of t differ at their left sides by at most 1 - t of the left one's width. So each box, in the
@@ -56,11 +56,12 @@ def same_boxes(boxes: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
     Args:
         boxes: (N, 4) xyxy with an area.
         groups: (N,) int; only boxes of the same group are compared.
+        least: IoU.
     """
     order = np.lexsort((boxes[:, 0], groups))
     boxes, groups = boxes[order], groups[order]
     low, high = boxes[:, :2], boxes[:, 2:]
-    areas, reach = (high - low).prod(axis=1), low[:, 0] + (1 - SAME_BOX) * (high - low)[:, 0]
+    areas, reach = (high - low).prod(axis=1), low[:, 0] + (1 - least) * (high - low)[:, 0]
     partner = np.full(len(boxes), -1)
     active, step = np.arange(len(boxes)), 1
     while len(active := active[active < len(boxes) - step]):
@@ -69,7 +70,7 @@ def same_boxes(boxes: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
         active, other = active[near], other[near]
         shared = np.clip(np.minimum(high[active], high[other]) - np.maximum(low[active], low[other]), 0, None)
         overlap = shared.prod(axis=1)
-        same = overlap >= SAME_BOX * (areas[active] + areas[other] - overlap)
+        same = overlap >= least * (areas[active] + areas[other] - overlap)
         fresh = same & (partner[other] < 0)
         partner[other[fresh]] = active[fresh]
         # A box that repeats another need not be compared any further: a pile of a thousand is told a thousand times,

@@ -18,6 +18,7 @@ from utils.runs import write_text_atomically
 from utils.scan import Annotation, Scan, told
 
 REPORT = "repairs.txt"
+EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
 
 # What reading alone has mended in the annotations that are written, and what they leave out.
 MENDED = ("box-dropped", "box-clipped", "rotated", "crowd")
@@ -30,8 +31,8 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
     the image's border, and left out where nothing is left or where the image has the same one already. Images that so
     lose all their boxes are left out, for they show objects. Files that cannot be read or paired are left out; so are
-    further copies of an image in its split, if their boxes are equal, and training images that the validation split
-    has, too. All else is as it was, byte for byte in the images. The lines stand in `repairs.txt`, too.
+    further copies of an image, if their boxes are equal: in its split, and in the training split of what validation
+    has. The images are copied byte for byte. The lines stand in `repairs.txt`, too.
 
     Raises:
         ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left.
@@ -69,7 +70,7 @@ def _with_objects(scan: Scan, split: str, lines: list[str]) -> list[Annotation]:
 
 def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
     """Without boxes that are there twice."""
-    again = [index for index, _ in same_boxes(annotation.boxes, annotation.labels)]
+    again = [index for index, _ in same_boxes(annotation.boxes, annotation.labels, least=EQUAL_BOX)]
     if not again:
         return annotation
     lines.append(f"{split}: mended: {annotation.image_path.name}: {len(again)} boxes that were there twice")
@@ -97,7 +98,7 @@ def _without_copies(
                 digest = hashlib.blake2b(annotation.image_path.read_bytes()).digest()
                 there = first.setdefault(digest, (split, annotation))
                 bar.update()
-                if there[1] is annotation or (there[0] == split and not _alike(there[1], annotation)):
+                if there[1] is annotation or not _alike(there[1], annotation):
                     kept[split].append(annotation)
                 else:
                     name, other = annotation.image_path.name, there[1].image_path.name
