@@ -46,6 +46,7 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
         lines += [
             f"{split}: mended: {line}" for check in MENDED for line in told(scan.of(check), files=len(scan.findings))
         ]
+        lines += [f"{split}: not mended: {line}" for line in told(scan.of("size-mismatch"))]
         lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in told(scan.of(check))]
     annotations = {
         split: [_single(a, split, lines) for a in _with_objects(scan, split, lines)] for split, scan in scans.items()
