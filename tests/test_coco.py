@@ -78,6 +78,15 @@ def test_only_what_a_list_names_counts(read, tmp_path):
     assert texts(scan, "listed-missing") == [f"c: listed, but {tmp_path / 'all.json'} has no such image"]
 
 
+def test_a_stem_of_two_folders_in_a_list_names_neither_image(read, tmp_path):
+    for folder in ("s1", "s2"):
+        write_image(tmp_path / "images" / folder / "a.jpg")
+    images = [image(1, "s1/a.jpg"), image(2, "s2/a.jpg")]
+    assert [a.image_path.parent.name for a in read(images=images, stems=["s1/a.jpg"]).annotations] == ["s1"]
+    scan = read(images=images, stems=["a.jpg"])
+    assert scan.annotations == [] and len(scan.of("listed-missing")) == 1
+
+
 @pytest.mark.parametrize(
     ("item", "told"),
     [

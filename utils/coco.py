@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,6 +51,9 @@ def read_coco(
     entries = sorted(read_coco_file(json_path), key=lambda entry: natural_key(entry.file_name))
     if stems is not None:
         stem_of = {entry.file_name: PurePosixPath(entry.file_name).stem for entry in entries}
+        times = Counter(stem_of.values())
+        # A stem that several folders have names none of their images: a list must say which.
+        stem_of = {name: stem if times[stem] == 1 else name for name, stem in stem_of.items()}
         known = set(stem_of.values()) | stem_of.keys()
         wanted = listed_stems(scan, stems, known, f"{json_path} has no such image")
         entries = [e for e in entries if e.file_name in wanted or stem_of[e.file_name] in wanted]
