@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := outputs/training/ppe_sample
+TEST_PROCESSES ?= auto
 SOURCES := $(wildcard *.py models/*.py torch_utils/*.py utils/*.py)
 
 .PHONY: train test setup lint
@@ -21,7 +22,7 @@ data/ppe_sample/made_by_make_sample.json: | .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 setup: .venv/.installed
 

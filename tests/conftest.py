@@ -1,0 +1,11 @@
+"""What every test shares: one thread per process, so that tests run side by side (`pytest -n`) without slowing each other.
+
+Two processes with two busy-waiting OpenMP threads each take several times as long on two cores as with one thread
+each. The environment is inherited by the processes that tests start, and stands before torch is imported.
+"""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
