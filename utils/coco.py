@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from utils.errors import DatasetError
 from utils.images import is_image
-from utils.reading import Box, LabelledObject, Labels, Pair, files_by_stem, listed_stems, read_pairs
+from utils.pairing import files_by_stem, listed_stems
+from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 
 MAX_JSON_BYTES = 4 * 2**30

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from utils.images import is_image
-from utils.reading import Box, LabelledObject, Labels, Pair, files_by_stem, listed_stems, read_pairs
+from utils.pairing import files_by_stem, listed_stems
+from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 from utils.voc_xml import VocFile, VocObject, called, read_voc_file
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.images import is_image
-from utils.reading import Box, LabelledObject, Labels, Pair, files_by_stem, listed_stems, read_pairs
+from utils.pairing import files_by_stem, listed_stems
+from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 
 MAX_TEXT_BYTES = 16 * 2**20
