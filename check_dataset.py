@@ -24,6 +24,7 @@ if __name__ == "__main__":  # before the imports that take time
 
 import cv2
 
+from models.registry import model_row
 from utils.annotations import scan_splits
 from utils.config import load_config
 from utils.doctor.examine import examine
@@ -36,10 +37,12 @@ REPORTS = ("report.html", "report.json")
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
+    model = model_row(args.model)
     config = load_config(args.config, split=args.split, split_groups=args.split_groups)
     replaced = earlier_reports(args.output)
     scans = scan_splits(config)
-    diagnosis = examine(config, scans, model=args.model, img_size=args.img_size)
+    img_size = args.img_size or model.img_size
+    diagnosis = examine(config, scans, model=args.model, anchors=model.anchors, img_size=img_size)
     write_reports(diagnosis, args.output)  # before the text, whose reader may go away
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

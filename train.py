@@ -26,6 +26,7 @@ from itertools import islice
 import torch
 
 from datasets import DetectionDataset, build_loader
+from models.registry import anchors_of
 from models.start import resume_model, start_model
 from torch_utils.artifacts import (
     Best,
@@ -111,7 +112,8 @@ def main(args) -> int:
     if group.writes:
         attach_log_file(log, run_dir / "train.log")
         write_settings(run_dir, args, config)
-        diagnosis = examine(config, scans, model=args.model, img_size=model.img_size, thorough=False)
+        anchors = anchors_of(args.model)
+        diagnosis = examine(config, scans, model=args.model, anchors=anchors, img_size=model.img_size, thorough=False)
         for line in check_report(diagnosis, scans, max_listed=3):
             log.info(line)
         told = [*data_report(scans, config, max_listed=None), *check_report(diagnosis, scans, max_listed=None)]

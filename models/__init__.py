@@ -1,43 +1,14 @@
 """Models by name: `list_models()`, `create_model(name, num_classes=...)`, `load_model(checkpoint)`.
 
-A new model is one file in this folder with a `MODELS` table, and a row in `FILES`; also a row in
-`utils/doctor/anchors.py` if its anchors are not those that torchvision gives an FPN.
+A new model is one file in this folder with a `MODELS` table, and a row in `models.registry`.
 """
 
-import difflib
-from importlib import import_module
 from pathlib import Path
 
+from models.registry import DEFAULT_MODEL, list_models, model_spec
 from utils.errors import ConfigError
 
-DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
-
-# --model value -> the file that builds it, imported only when it is asked for.
-FILES = {
-    "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2",
-    "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn",
-    "fasterrcnn_mobilenet_v3_large_fpn": "fasterrcnn_mobilenet_v3_large_fpn",
-    "fasterrcnn_mobilenet_v3_large_320_fpn": "fasterrcnn_mobilenet_v3_large_320_fpn",
-    "fasterrcnn_resnet18_fpn": "fasterrcnn_resnet_fpn",
-    "fasterrcnn_resnet34_fpn": "fasterrcnn_resnet_fpn",
-    "fasterrcnn_resnet101_fpn": "fasterrcnn_resnet_fpn",
-    "fasterrcnn_resnet152_fpn": "fasterrcnn_resnet_fpn",
-    "fasterrcnn_resnet10_fpn_small": "fasterrcnn_resnet_fpn",
-}
-
-
-def list_models() -> list[str]:
-    """The values `--model` takes."""
-    return list(FILES)
-
-
-def model_spec(name: str):
-    """The `ModelSpec` of a model. Raises ConfigError, with the known names, for an unknown one."""
-    if name not in FILES:
-        close = difflib.get_close_matches(name, FILES, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"unknown model {name!r}.{hint} Known models: {', '.join(FILES)}")
-    return import_module(f"models.{FILES[name]}").MODELS[name]
+__all__ = ["DEFAULT_MODEL", "create_model", "list_models", "load_model", "model_spec"]
 
 
 def create_model(

@@ -77,5 +77,4 @@ MODELS["fasterrcnn_resnet10_fpn_small"] = ModelSpec(
     coco=None,
     imagenet=None,
     stages=RESNET_STAGES,
-    img_size=320,
 )

@@ -18,7 +18,7 @@ class ModelSpec:
     stages: children of `model.backbone.body`, from the image upwards; what `--freeze-layers` counts.
     frozen_bn: True where trained weights come with fixed batch statistics (torchvision's `FrozenBatchNorm2d`).
     coco_bn_eps: epsilon of those frozen layers in the published COCO weights, where it is not the usual 1e-5.
-    img_size: short side in pixels that the model is made for; the default of `--img-size`.
+    img_size: short side in pixels that the model is made for; from its row in `models.registry`.
     """
 
     build: Callable[..., FasterRCNN]

@@ -16,12 +16,11 @@ import pytest
 from doctor_sets import boxes_of, copy_pair, write_clean_set, write_labels, write_pair, write_yaml
 from voc_sets import write_voc_set
 
-from models import DEFAULT_MODEL
+from models.registry import DEFAULT_MODEL, anchors_of
 from torch_utils.messages import check_report
 from utils.annotations import scan_splits
 from utils.check_arguments import check_arguments
 from utils.config import load_config
-from utils.doctor.anchors import ANCHORS
 from utils.doctor.diagnosis import Diagnosis
 from utils.doctor.examine import examine
 from utils.doctor.report import as_dict, count_line, terminal_lines, write_json
@@ -154,7 +153,7 @@ def test_a_repaired_copy(tmp_path):
 
 def test_the_default_model_is_that_of_training():
     args = check_arguments(["--config", "data/my set.yaml", "/"])
-    assert (args.model, args.img_size) == (DEFAULT_MODEL, 640) and args.output == Path("outputs/checks/my set")
+    assert (args.model, args.img_size) == (DEFAULT_MODEL, None) and args.output == Path("outputs/checks/my set")
 
 
 def test_one_folder_divided(tmp_path):
@@ -246,7 +245,12 @@ def test_ctrl_c(tmp_path):
 def test_json_of_what_json_has_no_number_for(tmp_path):
     config = load_config(write_clean_set(tmp_path))
     diagnosis = Diagnosis(
-        config, "m", 64, {}, {"train": [Finding("box-dropped", "x", boxes=((float("inf"), 0, 1, float("nan")),))]}
+        config,
+        "m",
+        anchors_of(DEFAULT_MODEL),
+        64,
+        {},
+        {"train": [Finding("box-dropped", "x", boxes=((float("inf"), 0, 1, float("nan")),))]},
     )
     write_json(diagnosis, tmp_path / "r.json")
     text = (tmp_path / "r.json").read_text(encoding="utf-8")
@@ -259,7 +263,8 @@ def test_many_classes_and_long_names_stay_readable(tmp_path):
     yaml = write_clean_set(tmp_path)
     write_yaml(tmp_path, classes="[Mask, Gloves, " + ", ".join(f"{'n' * 60}{n}" for n in range(50)) + "]")
     config = load_config(yaml)
-    lines = terminal_lines(examine(config, scan_splits(config, progress=False), model=next(iter(ANCHORS))), width=100)
+    model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
+    lines = terminal_lines(examine(config, scan_splits(config, progress=False), **model), width=100)
     table = [line for line in lines if line.startswith("  n") or line.startswith("  …")]
     assert len(table) == 2 * 29 and all(len(line) < 90 for line in table)
     assert "    … and 45 more" in lines
@@ -271,7 +276,8 @@ def test_what_training_says(tmp_path):
 
     def told(max_listed):
         scans = scan_splits(config, progress=False)
-        diagnosis = examine(config, scans, model="fasterrcnn_resnet50_fpn", img_size=640, thorough=False)
+        model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
+        diagnosis = examine(config, scans, **model, thorough=False)
         return check_report(diagnosis, scans, max_listed=max_listed)
 
     assert told(3) == told(None) == []
@@ -287,10 +293,7 @@ def test_what_training_says(tmp_path):
         "    valid: b9.jpg is the same file as a4.jpg in the training split",
         "  boxes too small to be seen: 8",
     ]
-    assert (
-        lines[4]
-        == f"  what to do: python check_dataset.py --config {yaml} --model fasterrcnn_resnet50_fpn --img-size 640"
-    )
+    assert lines[4] == f"  what to do: python check_dataset.py --config {yaml} --model {DEFAULT_MODEL} --img-size 640"
     assert len(lines) == 5 and len(told(None)) == 13
 
 

@@ -21,6 +21,7 @@ from doctor_sets import (
 )
 from PIL import Image
 
+from models.registry import model_row
 from utils.annotations import raise_for_errors, scan_splits
 from utils.config import load_config
 from utils.doctor.boxes import SAME_BOX, same_boxes
@@ -33,7 +34,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 
 def diagnose(yaml: Path, **more):
     config = load_config(yaml)
-    return examine(config, scan_splits(config, progress=False), model=more.pop("model", MODEL), **more)
+    model = more.pop("model", MODEL)
+    more = {"img_size": model_row(model).img_size} | more
+    return examine(config, scan_splits(config, progress=False), model=model, anchors=model_row(model).anchors, **more)
 
 
 def found_in(diagnosis):

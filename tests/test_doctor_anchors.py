@@ -8,8 +8,9 @@ import torch
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from models import create_model, list_models, model_spec
-from utils.doctor.anchors import ANCHORS, RATIOS, best_ious, network_boxes, network_sizes
+from models import create_model
+from models.registry import MODELS, anchors_of
+from utils.doctor.anchors import RATIOS, best_ious, network_boxes, network_sizes
 from utils.doctor.objects import Objects
 from utils.scan import Annotation
 
@@ -46,7 +47,7 @@ def test_the_best_anchor_is_the_best_of_all(name):
     for img_size in (None, 256, 417):
         model = create_model(name, 2, img_size=img_size).eval()
         objects = random_objects(seed=img_size or 0)
-        ious = best_ious(objects, name, model.img_size)
+        ious = best_ious(objects, anchors_of(name), model.img_size)
         for index, annotation in enumerate(objects.annotations):
             target = {"boxes": torch.from_numpy(annotation.boxes), "labels": torch.from_numpy(annotation.labels)}
             images, targets = model.transform([torch.zeros(3, annotation.height, annotation.width)], [target])
@@ -62,13 +63,10 @@ def test_the_best_anchor_is_the_best_of_all(name):
 
 
 def test_every_model_has_its_row():
-    assert list(ANCHORS) == list_models()
-    for name, anchors in ANCHORS.items():
-        spec = model_spec(name)
+    for name, row in MODELS.items():
         generator = create_model(name, 2).rpn.anchor_generator
-        assert anchors.img_size == spec.img_size
-        assert generator.sizes == anchors.sizes and set(generator.aspect_ratios) == {RATIOS}
+        assert generator.sizes == row.anchors.sizes and set(generator.aspect_ratios) == {RATIOS}
 
 
 def test_no_boxes():
-    assert best_ious(Objects.of([]), DISTINCT[0], 640).shape == (0,)
+    assert best_ious(Objects.of([]), anchors_of(DISTINCT[0]), 640).shape == (0,)

@@ -15,6 +15,7 @@ from html_pages import Page, extent, near
 from voc_files import element, write_image, xml
 from voc_sets import write_config, write_voc_set
 
+from models.registry import anchors_of
 from utils.annotations import scan_splits
 from utils.config import load_config
 from utils.doctor.diagnosis import Diagnosis
@@ -62,7 +63,7 @@ def shapes(tmp_path_factory) -> Diagnosis:
 
 def examined(config_path: Path) -> Diagnosis:
     config = load_config(config_path)
-    return examine(config, scan_splits(config, progress=False), model=MODEL)
+    return examine(config, scan_splits(config, progress=False), model=MODEL, anchors=anchors_of(MODEL), img_size=640)
 
 
 def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
@@ -134,7 +135,7 @@ def test_a_data_set_without_faults(shapes, tmp_path):
 
 
 def test_a_data_set_of_which_nothing_is_known(shapes, tmp_path):
-    page = written(Diagnosis(shapes.config, MODEL, 640), tmp_path)
+    page = written(Diagnosis(shapes.config, MODEL, anchors_of(MODEL), 640), tmp_path)
     assert "Nothing wrong found." in page.text and not page.all("table") and not page.all("img")
 
 

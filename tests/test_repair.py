@@ -11,6 +11,7 @@ from PIL import Image
 from voc_files import element, xml
 from voc_sets import write_config, write_voc_set
 
+from models.registry import DEFAULT_MODEL, anchors_of
 from utils.annotations import scan_splits
 from utils.config import load_config
 from utils.doctor.examine import examine
@@ -108,7 +109,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     assert (of["turned"].width, of["turned"].height) == (120, 160)
     assert of["turned"].boxes.tolist() == [[40, 20, 90, 60]]
     assert {"copy", "differing", "picture 3"} <= of.keys() and "picture 1" not in of
-    found = examine(mended, scans, model="fasterrcnn_resnet50_fpn_v2").by_check()
+    found = examine(mended, scans, model=DEFAULT_MODEL, anchors=anchors_of(DEFAULT_MODEL), img_size=640).by_check()
     assert not found.keys() & {"same-in-both", "box-twice", "unknown-class", "unlabelled", "orphaned"}
 
 

@@ -24,34 +24,10 @@ class Anchors:
 
     strides: pixels between the centres, for each feature map.
     sizes: for each feature map the sides of its anchors, square roots of their areas.
-    img_size: the short side that the model is made for.
     """
 
     strides: tuple[int, ...]
     sizes: tuple[tuple[int, ...], ...]
-    img_size: int = 640
-
-
-_FPN = Anchors((4, 8, 16, 32, 64), ((32,), (64,), (128,), (256,), (512,)))
-_MOBILENET = ((32, 32, 64), ((32, 64, 128, 256, 512),) * 3)
-
-# For each --model; a test holds them against the models themselves, which cannot be built without torch.
-ANCHORS = {
-    "fasterrcnn_resnet50_fpn_v2": _FPN,
-    "fasterrcnn_resnet50_fpn": _FPN,
-    "fasterrcnn_mobilenet_v3_large_fpn": Anchors(*_MOBILENET),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": Anchors(*_MOBILENET, img_size=320),
-    "fasterrcnn_resnet18_fpn": _FPN,
-    "fasterrcnn_resnet34_fpn": _FPN,
-    "fasterrcnn_resnet101_fpn": _FPN,
-    "fasterrcnn_resnet152_fpn": _FPN,
-    "fasterrcnn_resnet10_fpn_small": Anchors(_FPN.strides, ((16,), (32,), (64,), (128,), (256,)), img_size=320),
-}
-
-
-def anchors_of(model: str) -> Anchors:
-    """A model's anchors: for one that has no row, those that torchvision gives an FPN."""
-    return ANCHORS.get(model, _FPN)
 
 
 def network_sizes(sizes_wh: np.ndarray, img_size: int) -> np.ndarray:
@@ -67,8 +43,8 @@ def network_boxes(objects: Objects, img_size: int) -> np.ndarray:
     return objects.boxes * np.tile(factors, 2)[objects.image_of]
 
 
-def best_ious(objects: Objects, model: str, img_size: int) -> np.ndarray:
-    """For each box the highest IoU that any anchor of `model` has with it, (N,) float64.
+def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
+    """For each box the highest IoU that any of a model's anchors has with it, (N,) float64.
 
     Anchors of one shape differ in their centres alone, and what two intervals share only shrinks as their centres move
     apart. So the nearest centre is the best one, in x and in y by themselves, and no other needs to be looked at.
@@ -76,10 +52,9 @@ def best_ious(objects: Objects, model: str, img_size: int) -> np.ndarray:
     An image is taken by itself: beside a larger one in a batch it is padded further, which adds anchors outside.
 
     Args:
-        model: a key of `ANCHORS`.
+        anchors: the model's.
         img_size: short side in pixels that the network resizes to, at most `long_side_limit` for the long one.
     """
-    anchors = anchors_of(model)
     padded = (-(-network_sizes(objects.sizes_wh, img_size) // PADDED_TO) * PADDED_TO)[objects.image_of]  # (N, 2)
     boxes = network_boxes(objects, img_size)
     best = np.zeros(len(boxes))

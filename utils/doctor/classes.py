@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from utils.doctor.anchors import REACHED, TRIED_SIZES, best_ious, network_boxes
+from utils.doctor.anchors import REACHED, TRIED_SIZES, Anchors, best_ious, network_boxes
 from utils.doctor.diagnosis import SplitStatistics
 from utils.doctor.objects import Objects
 from utils.findings import Finding
@@ -55,7 +55,7 @@ def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[
 
 
 def anchor_findings(
-    objects: Objects, ious: np.ndarray, class_names: tuple[str, ...], model: str, img_size: int
+    objects: Objects, ious: np.ndarray, class_names: tuple[str, ...], anchors: Anchors, img_size: int
 ) -> list[Finding]:
     """Shares of boxes that no anchor reaches: of all, or else of single classes."""
     groups = [("boxes", np.ones(len(ious), bool))]
@@ -70,7 +70,7 @@ def anchor_findings(
             continue
         for size in TRIED_SIZES:
             if size not in tried:
-                tried[size] = best_ious(objects, model, size) < REACHED
+                tried[size] = best_ious(objects, anchors, size) < REACHED
         shares = {size: float(tried[size][of_group].mean()) for size in TRIED_SIZES}
         share = f"{missed.sum() / of_group.sum():.0%} of the {called} ({missed.sum()} of {of_group.sum()})"
         measure = f"half of them measure {np.median(sides[missed]):.0f} px or less there"

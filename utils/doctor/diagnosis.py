@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from utils.config import DatasetConfig
+from utils.doctor.anchors import Anchors
 from utils.findings import CHECKS, SEVERITIES, Finding
 
 
@@ -51,6 +52,7 @@ class Diagnosis:
 
     config: DatasetConfig
     model: str
+    anchors: Anchors
     img_size: int
     statistics: dict[str, SplitStatistics] = field(default_factory=dict)
     findings: dict[str, list[Finding]] = field(default_factory=dict)

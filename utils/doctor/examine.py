@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from utils.config import DatasetConfig
-from utils.doctor.anchors import anchors_of, best_ious
+from utils.doctor.anchors import Anchors, best_ious
 from utils.doctor.boxes import box_findings
 from utils.doctor.classes import anchor_findings, class_findings
 from utils.doctor.diagnosis import Diagnosis
@@ -14,25 +14,31 @@ from utils.scan import Scan
 
 
 def examine(
-    config: DatasetConfig, scans: Mapping[str, Scan], *, model: str, img_size: int | None = None, thorough: bool = True
+    config: DatasetConfig,
+    scans: Mapping[str, Scan],
+    *,
+    model: str,
+    anchors: Anchors,
+    img_size: int,
+    thorough: bool = True,
 ) -> Diagnosis:
     """The diagnosis of a data set that was read by `utils.annotations.scan_splits`.
 
     Args:
-        model: the model that is to be trained, for its anchors.
-        img_size: short side in pixels that it is to see; None takes the model's own.
+        model: the model that is to be trained, for the words of the report.
+        anchors: that model's.
+        img_size: short side in pixels that it is to see.
         thorough: also compare the pictures within a split, which only yields notes.
     """
-    img_size = img_size or anchors_of(model).img_size
     statistics, found = {}, {split: list(scan.findings) for split, scan in scans.items()}
     for split, scan in scans.items():
         objects = Objects.of(scan.annotations)
-        ious = best_ious(objects, model, img_size)
+        ious = best_ious(objects, anchors, img_size)
         statistics[split] = split_statistics(objects, ious, config.class_names, img_size)
         found[split] += box_findings(objects, config.class_names, img_size)
         if split == "train":  # what it is not taught well, it is not asked for in vain either
-            found[split] += anchor_findings(objects, ious, config.class_names, model, img_size)
+            found[split] += anchor_findings(objects, ious, config.class_names, anchors, img_size)
     for more in (class_findings(statistics), leaks(scans, thorough=thorough)):
         for split, findings in more.items():
             found[split] += findings
-    return Diagnosis(config, model, img_size, statistics, found)
+    return Diagnosis(config, model, anchors, img_size, statistics, found)

@@ -2,7 +2,7 @@
 
 import math
 
-from utils.doctor.anchors import RATIOS, REACHED, anchors_of
+from utils.doctor.anchors import RATIOS, REACHED
 from utils.doctor.diagnosis import Diagnosis, Histogram, SplitStatistics
 from utils.doctor.html_charts import histogram_svg, median, split_class
 from utils.doctor.html_text import counted, plain, share, table
@@ -104,7 +104,7 @@ def _bars(counts: list[int], scale: _Scale) -> str:
 
 def _charts(diagnosis: Diagnosis) -> list[str]:
     splits, size = diagnosis.statistics, diagnosis.img_size
-    anchor_sides = sorted({side for of_map in anchors_of(diagnosis.model).sizes for side in of_map})
+    anchor_sides = sorted({side for of_map in diagnosis.anchors.sizes for side in of_map})
     sides = {split: s.box_sides for split, s in splits.items()}
     aspects = {split: s.box_aspects for split, s in splits.items()}
     ious = {split: s.anchor_ious for split, s in splits.items()}
