@@ -7,6 +7,7 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.models.detection.rpn import RPNHead, concat_box_prediction_layers
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align
 
+from models import create_model
 from torch_utils.lean import LeanFrozenBatchNorm2d
 from torch_utils.lean_boxes import box_iou, match
 from torch_utils.roi_align import LeanRoIAlign, bag_roi_align
@@ -84,11 +85,12 @@ def test_levels_are_torchvisions(sides, used):
     start = torch.rand(60, 2) * 300
     boxes = torch.cat((start, start + torch.empty(60, 2).uniform_(*sides)), dim=1)
     mine, theirs = (kind(["0", "1", "2", "3"], 7, 2) for kind in (LeanRoIAlign, MultiScaleRoIAlign))
+    mine.set_scales(create_model("fasterrcnn_resnet10_fpn_small", 2).backbone)
     expected = theirs(features, [boxes[:20], boxes[20:]], [size, size])
     assert theirs.map_levels([boxes]).unique().tolist() == used
     image = torch.zeros(60, 1)
     image[20:] = 1
-    pooled = mine.pool(features, torch.cat((image, boxes), dim=1), [size, size])
+    pooled = mine.pool(features, torch.cat((image, boxes), dim=1))
     torch.testing.assert_close(pooled, expected, atol=1e-5, rtol=1e-5)
     levels = [features[str(i)] for i in range(4)]
     gradients = [torch.autograd.grad(p.square().sum(), levels) for p in (pooled, expected)]

@@ -58,6 +58,24 @@ def test_micro_batches_add_up_to_the_whole_batch(micro_batch):
     assert_close(parts, whole)
 
 
+@pytest.mark.parametrize("order", ((0, 1), (1, 0)))
+def test_padding_changes_no_scale_of_a_model_that_has_seen_nothing(order):
+    """Images of 3:2 lying and standing, one at a time: the padded map is 1.5 times as high as the first image's."""
+    (images, targets), model = one_batch(size=2), frozen_model()
+    images = [images[0].repeat(1, 1, 2)[:, :, :96], images[0].repeat(1, 1, 2)[:, :, :96].transpose(1, 2)]
+    for target in targets:
+        target["boxes"], target["labels"] = torch.tensor([[8.0, 8, 40, 60]]), torch.tensor([1])
+    batch = [images[i].contiguous() for i in order], [targets[i] for i in order]
+    whole_losses, whole = gradients_of(model, *batch, micro_batch=2)
+    cold = frozen_model()
+    losses, parts = gradients_of(cold, *batch, micro_batch=1)
+    assert cold.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    assert {k: float(v) for k, v in losses.items()} == pytest.approx(
+        {k: float(v) for k, v in whole_losses.items()}, rel=1e-5
+    )
+    assert_close(parts, whole)
+
+
 class OneOfThree(Group):
     """Weights as among three processes, without their sum; all have images of one size."""
 

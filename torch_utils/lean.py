@@ -40,6 +40,7 @@ def make_lean(model: FasterRCNN) -> FasterRCNN:
         (model.roi_heads.box_roi_pool, LeanRoIAlign),
     ):
         part.__class__ = lean
+    model.roi_heads.box_roi_pool.set_scales(model.backbone)
     return model
 
 

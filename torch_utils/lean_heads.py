@@ -8,7 +8,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 
 from torch_utils.lean_boxes import large_enough, match
 
-MIN_SIZE = 1e-3  # pixels; torchvision's RPN drops smaller proposals, ours passes them on
+MIN_SIZE = 1e-3  # pixels; torchvision's RPN drops smaller proposals, ours passes boxes without a side in their place
 
 
 class LeanRoIHeads(RoIHeads):
@@ -19,7 +19,7 @@ class LeanRoIHeads(RoIHeads):
         if not self.training:
             return super().forward(features, proposals, image_shapes, targets)
         rois, labels, offsets = self._sample(proposals, targets)
-        pooled = self.box_roi_pool.pool(features, rois, image_shapes)
+        pooled = self.box_roi_pool.pool(features, rois)
         logits, deltas = self.box_predictor(self.box_head(pooled))
         deltas = deltas.view(len(labels), -1, 4)
         deltas = deltas.gather(1, labels[:, None, None].expand(-1, 1, 4))[:, 0]  # those of its own class

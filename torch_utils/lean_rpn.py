@@ -14,7 +14,8 @@ from torch_utils.rpn_head import head_at
 class LeanRPN(RegionProposalNetwork):
     """In training, waits for a GPU once per image: in NMS. In evaluation mode it is torchvision's.
 
-    Proposals that are too small stay in their list, last, for the box head to leave out.
+    What torchvision drops, for its size, its score or a NaN, stays in the list, last, as boxes without a side, which
+    the box head leaves out.
     """
 
     def forward(self, images, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None):
@@ -63,31 +64,33 @@ class LeanRPN(RegionProposalNetwork):
         scores = torch.sigmoid(objectness.gather(1, best))
         boxes = decode(self.box_coder, deltas.gather(1, best[..., None].expand(-1, -1, 4)), anchors[best])
         counts = [min(self.pre_nms_top_n(), size) for size in level_sizes]
+        levels = torch.cat([scores.new_full((count,), level) for level, count in enumerate(counts)])
         proposals = []
         for image_boxes, image_scores, size in zip(boxes, scores, image_sizes, strict=True):
             image_boxes = box_ops.clip_boxes_to_image(image_boxes, size)
             valid = large_enough(image_boxes, self.min_size) & (image_scores >= self.score_thresh)
-            # Below every score: they come last, and so suppress nothing that counts.
-            keep = _nms(image_boxes, torch.where(valid, image_scores, -1), valid, counts, self.nms_thresh)
-            proposals.append(image_boxes[keep[: self.post_nms_top_n()]])
+            keep = nms(image_boxes, image_scores, valid, levels, self.nms_thresh)[: self.post_nms_top_n()]
+            proposals.append(torch.where(valid[keep, None], image_boxes[keep], 0))
         return proposals
 
 
-def _nms(boxes: Tensor, scores: Tensor, valid: Tensor, level_sizes: list[int], threshold: float) -> Tensor:
-    """torchvision's `batched_nms` over levels that follow each other: indices by falling score.
+def nms(boxes: Tensor, scores: Tensor, valid: Tensor, levels: Tensor, threshold: float) -> Tensor:
+    """torchvision's `batched_nms` over `levels`, as each box has one: indices by falling score.
 
-    Its two ways round differently, so here, too, many boxes on a CPU take one call per level. (It counts valid boxes
-    only; asking for their number would be a wait.)
+    On a GPU those that are not valid come last, so that nothing waits for their number; on a CPU they do not come.
     """
-    if boxes.device.type == "cpu" and len(boxes) > 1000:
-        keep, start = [], 0
-        for size in level_sizes:
-            level = slice(start, start + size)
-            keep.append(box_ops.nms(boxes[level], scores[level], threshold) + start)
-            start += size
-        keep = torch.cat(keep)
-        keep = keep[valid[keep]]  # sorting is not stable: ties fall as in torchvision only among the same numbers
-        return keep[scores[keep].sort(descending=True)[1]]
-    levels = torch.cat([boxes.new_full((size,), level) for level, size in enumerate(level_sizes)])
-    far_apart = torch.where(valid[:, None], boxes, 0).max() + 1
-    return box_ops.nms(boxes + (levels * far_apart)[:, None], scores, threshold)
+    if boxes.device.type == "cpu":
+        chosen = valid.nonzero()[:, 0]
+        return chosen[box_ops.batched_nms(boxes[chosen], scores[chosen], levels[chosen], threshold)]
+    return masked_nms(boxes, scores, valid, levels, threshold)
+
+
+def masked_nms(boxes: Tensor, scores: Tensor, valid: Tensor, levels: Tensor, threshold: float) -> Tensor:
+    """`batched_nms` without a size that depends on the data; boxes that are not valid come last.
+
+    (From 25,000 boxes on, torchvision takes another way on a GPU; there are never so many.)
+    """
+    boxes = torch.where(valid[:, None], boxes, 0)
+    far_apart = boxes.max() + 1
+    # Below every score: they suppress nothing that counts.
+    return box_ops.nms(boxes + (levels * far_apart)[:, None], torch.where(valid, scores, -1), threshold)

@@ -6,21 +6,34 @@ sum of rows of the (pixels, channels) table that a channels_last feature map is,
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.poolers import _filter_input, _setup_scales
+
+PROBE = 256  # pixels, a multiple of every stride
 
 
 class LeanRoIAlign(MultiScaleRoIAlign):
     """`pool` is `forward` for boxes that come as one tensor, with one wait for a GPU and none on a CPU."""
 
-    def pool(self, x: dict[str, Tensor], rois: Tensor, image_shapes: list[tuple[int, int]]) -> Tensor:
+    def set_scales(self, backbone: nn.Module) -> None:
+        """Set the levels' scales to one over the backbone's strides, from an image of a known size.
+
+        torchvision infers them once, from the first batch that comes, as the map's height over that of the largest
+        image without its padding: a batch that is padded a lot would make them twice what they are, for good.
+        """
+        tensors = (*backbone.named_parameters(), *backbone.named_buffers())
+        shapes_alone = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+        image = torch.empty(1, 3, PROBE, PROBE, device="meta")
+        with torch.no_grad():
+            features = torch.func.functional_call(backbone, shapes_alone, (image,))
+        self.scales, self.map_levels = _setup_scales(
+            _filter_input(features, self.featmap_names), [(PROBE, PROBE)], self.canonical_scale, self.canonical_level
+        )
+
+    def pool(self, x: dict[str, Tensor], rois: Tensor) -> Tensor:
         """rois (K, 5): image index and box xyxy in the network's pixels. Returns (K, C, *output_size)."""
         features = _filter_input(x, self.featmap_names)
-        if self.scales is None or self.map_levels is None:
-            self.scales, self.map_levels = _setup_scales(
-                features, image_shapes, self.canonical_scale, self.canonical_level
-            )
         levels = self.map_levels([rois[:, 1:]])
         if rois.device.type == "cpu" and self.sampling_ratio > 0:
             return bag_roi_align(features, rois, levels, self.scales, self.output_size, self.sampling_ratio)
