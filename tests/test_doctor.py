@@ -179,6 +179,11 @@ def crowd(folder):
     write_yaml(folder, extra="TRAIN_DIR_LABELS: train.json\nVALID_DIR_LABELS: test.json\n")
 
 
+def ignored(folder):
+    write_labels(folder / "train", "a1", [*boxes_of(1), ("Hat", (20, 200, 90, 280)), ("Hat", (200, 200, 290, 280))])
+    write_yaml(folder, extra="IGNORE: [Hat]\n")
+
+
 def yolo_without_a_file(folder):
     for path in [*folder.glob("train/*.xml"), *folder.glob("test/*.xml")]:
         seed = int(path.stem[1:]) + (0 if path.stem[0] == "a" else 99)
@@ -223,6 +228,7 @@ FAULTS = [
     (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),
     (crowd, "crowd", NOTE, "train", r"a0\.jpg"),
+    (ignored, "ignored", NOTE, "train", r"^Hat: 2 objects on 1 image, which stays$"),
     (yolo_without_a_file, "unlisted-negative", NOTE, "train", r"a4\.jpg"),
 ]  # fmt: skip
 

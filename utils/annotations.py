@@ -1,10 +1,12 @@
 """Reading the splits of a data set in whatever format its configuration names.
 
 A further format is one `read_x` and its `READERS` row: it takes
-`(images_dir, labels_path, class_names, *, stems, renamed, one_based, skip_bad, progress)` and returns a `Scan`.
+`(images_dir, labels_path, class_names, *, stems, renamed, ignored, one_based, skip_bad, progress)` and returns a
+`Scan`.
 """
 
 import codecs
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
         scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
     for name, scan in scans.items():
         _check_whole(scan, config, name)
+        _tell_ignored(scan)
     return scans
 
 
@@ -55,6 +58,7 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
         config.class_names,
         stems=read_split_list(list_path) if list_path else None,
         renamed=config.renamed,
+        ignored=config.ignored,
         one_based=config.one_based,
         skip_bad=skip_bad,
         progress=progress,
@@ -69,7 +73,9 @@ def _divided(scan: Scan, config) -> dict[str, Scan]:
     scans = {}
     for name, chosen in (("train", ~held_out), ("valid", held_out)):
         ids = np.flatnonzero(chosen).tolist()
-        scans[name] = Scan([scan.annotations[i] for i in ids], [], [scan.looks[i] for i in ids], scan.skip_bad)
+        of_ids = [scan.annotations[i] for i in ids]
+        ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
+        scans[name] = Scan(of_ids, [], [scan.looks[i] for i in ids], scan.skip_bad, ignored)
     valid = {a.image_path for a in scans["valid"].annotations}
     for finding in scan.findings:
         scans["valid" if finding.image in valid else "train"].findings.append(finding)
@@ -96,6 +102,16 @@ def _check_whole(scan: Scan, config, name: str) -> None:
             "no-objects",
             f"{labels_dir}: not one object to train on: {len(scan.annotations)} images, all without objects; {found}",
         )
+
+
+def _tell_ignored(scan: Scan) -> None:
+    """One finding for each ignored class that the split shows."""
+    objects = sum(scan.ignored.values(), Counter())
+    for name, count in objects.items():
+        images = [path for path, gone in scan.ignored.items() if gone[name]]
+        where = "1 image, which stays" if len(images) == 1 else f"{len(images)} images, which stay"
+        scan.add("ignored", f"{name}: {count} object{'s' * (count > 1)} on {where}", image=images[0])
+    scan.ignored.clear()
 
 
 def raise_for_errors(scans: Mapping[str, Scan]) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +35,7 @@ def read_coco(
     *,
     stems: Iterable[str] | None = None,
     renamed: Mapping[str, str] | None = None,
+    ignored: Collection[str] = (),
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -75,7 +76,7 @@ def read_coco(
         for path in (path for paths in files_by_stem(images_dir, is_image).values() for path in paths):
             if path.name not in seen:
                 scan.add("unlabelled", path.name, image=path)
-    how = {"renamed": renamed or {}, "progress": progress}
+    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
     scan.skip_bad = skip_bad
     return scan

@@ -1,24 +1,23 @@
 """The data set's YAML file, read into a `DatasetConfig`; every fault of the file is reported at once."""
 
 import difflib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from utils.annotations import READERS, detect_format
+from utils.config_classes import read_classes
 from utils.config_paths import find_path
 from utils.errors import ConfigError
 from utils.scan import BACKGROUND
 from utils.split import group_names
+from utils.yaml_files import read_yaml
 from utils.yolo_yaml import is_yolo_yaml, translated
 
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
     "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
-    "RENAME", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
+    "RENAME", "IGNORE", "YOLO_NAMES", "KPT_SHAPE", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
 )  # fmt: skip
 KNOWN_KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
@@ -31,7 +30,9 @@ LAYOUT = """\
 class DatasetConfig:
     """Where a data set lies and what its classes are. `class_names[0]` is the background.
 
-    A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes. With
+    A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
+    of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
+    `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. With
     `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for validation,
     and the paths of the two splits are the same.
     """
@@ -51,6 +52,9 @@ class DatasetConfig:
     split: float | None = None
     split_groups: str | None = None
     renamed: dict[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    numbered: tuple[str, ...] = ()
+    kpt_shape: tuple[int, int] | None = None
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
@@ -79,6 +83,9 @@ class DatasetConfig:
             "SAVE_VALID_PREDICTION_IMAGES": self.save_valid_predictions,
             **({"SPLIT": self.split} if self.split else {}),
             **({"RENAME": self.renamed} if self.renamed else {}),
+            **({"IGNORE": list(self.ignored)} if self.ignored else {}),
+            **({"YOLO_NAMES": list(self.numbered)} if self.numbered else {}),
+            **({"KPT_SHAPE": list(self.kpt_shape)} if self.kpt_shape else {}),
             **{key: str(value) for key, value in optional.items() if value is not None},
         }
 
@@ -91,16 +98,15 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     faults of the file: keys, class names, NC, folders and list files.
     """
     path = Path(path)
-    values, faults = _read_yaml(path), []
+    values, faults = read_yaml(path, REQUIRED_KEYS), []
     if is_yolo_yaml(values):
         values = translated(values, path, faults)
     given = {"SPLIT": split, "SPLIT_GROUPS": split_groups}
     values |= {key: value for key, value in given.items() if value is not None}
     split, split_groups = _split(values, faults)
     faults += _key_faults(values, REQUIRED_KEYS if split is None else ("TRAIN_DIR_IMAGES", "CLASSES"))
-    class_names = _class_names(values, faults)
-    _check_nc(values, class_names, faults)
-    renamed = _renamed(values, class_names, faults)
+    classes = read_classes(values, faults)
+    kpt_shape = _kpt_shape(values, faults)
     source = values.get("SOURCE")
     if source is not None and not isinstance(source, str):
         faults.append(f"SOURCE: expected text, found {source!r}")
@@ -121,7 +127,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         train_labels_dir=labels["TRAIN"],
         valid_images_dir=images["VALID"],
         valid_labels_dir=labels["VALID"],
-        class_names=class_names,
+        class_names=classes.names,
         train_list=lists["TRAIN"],
         valid_list=lists["VALID"],
         annotation_format=annotation_format,
@@ -130,7 +136,10 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         source=source,
         split=split,
         split_groups=split_groups,
-        renamed=renamed,
+        renamed=classes.renamed,
+        ignored=classes.ignored,
+        numbered=classes.numbered,
+        kpt_shape=kpt_shape,
     )
 
 
@@ -193,34 +202,12 @@ def load_class_names(path: Path | str) -> tuple[str, ...]:
     """The classes of a data set YAML, background first, without asking whether its folders exist."""
     path = Path(path)
     faults: list[str] = []
-    values = _read_yaml(path)
+    values = read_yaml(path, REQUIRED_KEYS)
     values = translated(values, path, faults) if is_yolo_yaml(values) else values
-    class_names = _class_names(values, faults)
+    class_names = read_classes(values, faults).names
     if faults:
         raise ConfigError(f"{path}:\n  " + "\n  ".join(faults))
     return class_names
-
-
-def _read_yaml(path: Path) -> dict:
-    if not path.is_file():
-        folders = dict.fromkeys((Path("data_configs"), path.parent))
-        names = sorted(str(file) for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml"))
-        kind = "is a folder, not a YAML file" if path.is_dir() else "file not found"
-        raise ConfigError(f"{path}: {kind}; there are: {', '.join(names) or 'no YAML files'}")
-    try:
-        values = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text; a date such as 2024-13-45; deep nesting
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        found = "an empty file" if values is None else f"a {type(values).__name__}"
-        raise ConfigError(f"{path}: expected KEY: value lines ({', '.join(REQUIRED_KEYS)}), found {found}")
-    return values
 
 
 def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
@@ -238,56 +225,21 @@ def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
     return faults
 
 
-def _class_names(values: dict, faults: list[str]) -> tuple[str, ...]:
-    """The classes with the background first; () where CLASSES itself is at fault."""
-    classes = values.get("CLASSES")
-    if classes is None:
-        return ()
-    if not isinstance(classes, list):
-        faults.append(f"CLASSES: expected a list such as [Mask, Gloves], found {classes!r}")
-        return ()
-    for index, name in enumerate(classes, 1):
-        if not isinstance(name, str):
-            faults.append(
-                f"CLASSES: item {index} is the {type(name).__name__} {name!r}, not text: quote it as it is written "
-                "in the annotations"
-            )
-        elif not name.strip():
-            faults.append(f"CLASSES: item {index} is empty")
-    names = [str(name).strip() for name in classes]
-    faults += [f"CLASSES: {name!r} is listed {count} times" for name, count in Counter(names).items() if count > 1]
-    if BACKGROUND in names[1:]:
-        faults.append(f"CLASSES: {BACKGROUND} comes first or not at all, found as item {names.index(BACKGROUND) + 1}")
-    names = [BACKGROUND, *(name for name in names if name != BACKGROUND)]
-    if len(names) == 1:
-        faults.append("CLASSES: expected at least one class beside the background")
-    return tuple(names)
-
-
-def _renamed(values: dict, class_names: tuple[str, ...], faults: list[str]) -> dict[str, str]:
-    renamed = values.get("RENAME") or {}
-    if not isinstance(renamed, dict) or not all(isinstance(text, str) for pair in renamed.items() for text in pair):
-        faults.append(f"RENAME: expected names and classes, such as {{mask: Mask}}, found {renamed!r}")
-        return {}
-    known = class_names[1:]
-    if class_names:
-        faults += [f"RENAME: {new!r} is none of CLASSES" for new in renamed.values() if new not in known]
-        faults += [f"RENAME: {old!r} is itself one of CLASSES" for old in renamed if old in known]
-    return {old.strip(): new for old, new in renamed.items()}
-
-
-def _check_nc(values: dict, class_names: tuple[str, ...], faults: list[str]) -> None:
-    declared, count = values.get("NC"), len(class_names)
-    if declared is None or not count:
-        return
-    if isinstance(declared, bool) or declared not in (count, count - 1):
-        faults.append(
-            f"NC: {declared!r}, but CLASSES has {count - 1} classes, {count} with the background; leave it out"
-        )
-
-
 def _flag(values: dict, key: str, default: bool, faults: list[str]) -> bool:
     value = values.get(key, default)
     if not isinstance(value, bool):
         faults.append(f"{key}: expected True or False, found {value!r}")
     return value
+
+
+def _kpt_shape(values: dict, faults: list[str]) -> tuple[int, int] | None:
+    shape = values.get("KPT_SHAPE")
+    if shape is None:
+        return None
+    whole = isinstance(shape, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in shape)
+    if not whole or len(shape) != 2 or (shape != [0, 0] and (shape[0] < 1 or shape[1] not in (2, 3))):
+        faults.append(
+            f"KPT_SHAPE: expected [keypoints, numbers of each: 2 or 3], or [0, 0] for polygons, found {shape!r}"
+        )
+        return None
+    return tuple(shape)

@@ -61,7 +61,7 @@ CHECKS = {
     "unknown-class": Check(
         "classes that CLASSES does not have", ERROR,
         "Spell them alike in CLASSES and in the annotations, case included; or say in RENAME which class they mean; "
-        "or add them to CLASSES.",
+        "or add them to CLASSES; or leave their objects out: IGNORE.",
         of_a_file=True,
     ),
     "ambiguous-name": Check(
@@ -152,6 +152,10 @@ CHECKS = {
         "Nothing, where they are frames of a video or copies made on purpose: they teach little that is new.",
     ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
+    "ignored": Check(
+        "classes that IGNORE leaves out", NOTE,
+        "Nothing. Their objects are background to the model, on images that stay.",
+    ),
     "unlisted-negative": Check(
         "images without a label file, taken as without objects", NOTE,
         "Nothing, if they show no object: that is how YOLO marks them.",

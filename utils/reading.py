@@ -1,11 +1,10 @@
 """What every annotation format has in common: pairs of image and annotation to `Annotation`s, with every fault told."""
 
-import difflib
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,26 @@ from tqdm import tqdm
 from utils.errors import DatasetError
 from utils.images import ImageInfo, probe_image
 from utils.scan import Annotation, Scan
+from utils.suggestions import plain, suggestion
 
 Box = tuple[float, float, float, float]
 
 MAX_UNKNOWN = 5  # classes of a file that are told by name
+IGNORED = 0  # the label of a class whose objects are left out
 
 
 @dataclass(frozen=True)
 class LabelledObject:
-    """`where` names the object in messages, such as "object 3 (Mask)"; `name` is its class, known or not."""
+    """`where` names the object in messages, such as "object 3 (Mask)"; `name` is its class, known or not.
+
+    `named` is False where the file has a number that no name is known of, and `name` only tells of it.
+    """
 
     where: str
     name: str
     box: Box
     difficult: bool = False
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,20 +68,23 @@ def read_pairs(
     class_names: Sequence[str],
     *,
     renamed: Mapping[str, str],
+    ignored: Iterable[str] = (),
     title: str,
     progress: bool = True,
     hint: str = "",
 ) -> Scan:
     """Read all pairs, in parallel; the Scan has them in their order.
 
-    `renamed` are names in the files that mean one of `class_names`; `hint` ends the message on an unknown class.
+    `renamed` are names in the files that mean one of `class_names` or of `ignored`, the classes whose objects are left
+    out; `hint` ends the message on an unknown class.
     """
-    label_of = {name: label for label, name in enumerate(class_names) if label}
+    label_of = {name: label for label, name in enumerate(class_names) if label} | dict.fromkeys(ignored, IGNORED)
     label_of |= {name: label_of[known] for name, known in renamed.items()}
+    known = [*class_names[1:], *ignored]
     scan = Scan()
     # Threads, for Pillow and OpenCV let others run while they decode.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda pair: _read_pair(pair, label_of, class_names[1:], hint), pairs)
+        read = pool.map(lambda pair: _read_pair(pair, label_of, known, hint), pairs)
         try:
             for part in tqdm(
                 read, total=len(pairs), desc=title, unit="image", dynamic_ncols=True, disable=None if progress else True
@@ -100,6 +108,7 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
     except DatasetError as error:
         scan.add("image-unreadable", str(error), image=pair.image_path)
     if labels:
+        labels, gone = _without_ignored(labels, label_of)
         unknown = [item for item in labels.objects if item.name not in label_of]
         _tell_unknown(scan, pair, unknown, labels, image, known, hint)
     if scan.findings:
@@ -133,6 +142,8 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
             scan.add("box-clipped", f"{where} reaches out of the {image.width}x{image.height} image", **about)
         boxes.append(clipped)
         kept.append(item)
+    if gone:
+        scan.ignored[pair.image_path] = gone
     scan.looks.append(image.look)
     scan.annotations.append(
         Annotation(
@@ -145,6 +156,13 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
         )
     )
     return scan
+
+
+def _without_ignored(labels: Labels, label_of: Mapping[str, int]) -> tuple[Labels, Counter]:
+    """The labels without objects of ignored classes, and how many of each class these are."""
+    kept = tuple(item for item in labels.objects if label_of.get(item.name) != IGNORED)
+    gone = Counter(item.name for item in labels.objects if label_of.get(item.name) == IGNORED)
+    return (replace(labels, objects=kept), gone) if gone else (labels, gone)
 
 
 def _turn(box: Box, image: ImageInfo) -> Box:
@@ -177,27 +195,21 @@ def _tell_unknown(
     unknown: dict[str, list[LabelledObject]] = {}
     for item in objects:
         unknown.setdefault(item.name, []).append(item)
-    spelled = {name.casefold(): name for name in known}
     there_are = hint or f"CLASSES has {', '.join(known[:20])}" + ", …" * (len(known) > 20)
     for name, items in list(unknown.items())[:MAX_UNKNOWN]:
-        close = difflib.get_close_matches(name[:200].casefold(), spelled, 1)
-        why = f"did you mean {spelled[close[0]]!r}?" if close else there_are
+        close = suggestion(name, known) if items[0].named else None
+        why = f"did you mean {close!r}?" if close else there_are
         also = f" and {len(items) - 1} more" if len(items) > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
-        meant = next((class_name for class_name in known if plain(class_name) == plain(name)), None)
+        meant = [n for n in known if items[0].named and plain(n) == plain(name)]
         scan.add(
             "unknown-class",
             f"{pair.path}: {items[0].where.split(' (')[0]}{also}: {subject}",
             subject=subject,
             image=pair.image_path,
             boxes=tuple(labels.to_pixels(i.box, (image.width, image.height)) for i in items[:20]) if image else (),
-            meant=(name, meant) if meant else None,
+            meant=(name, meant[0]) if len(meant) == 1 else None,
         )
     if len(unknown) > MAX_UNKNOWN:
         text = f"{pair.path}: {len(unknown) - MAX_UNKNOWN} further unknown classes"
         scan.add("unknown-class", text, image=pair.image_path)
-
-
-def plain(class_name: str) -> str:
-    """A class name without what people write now so, now so: case, spaces, hyphens, underscores."""
-    return re.sub(r"[\s_-]+", "", class_name).casefold()

@@ -1,6 +1,7 @@
 """What reading one split of a data set gives: an `Annotation` per usable image, and everything worth telling."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,19 +61,22 @@ class Scan:
     """A split as read: `annotations` in natural order of the image names, and what was found on the way.
 
     `looks` has for each annotation what its picture looks like, the bytes of `utils.images.ImageInfo.look`. With
-    `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training.
+    `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
+    counts by image and name the objects of ignored classes, which are left out.
     """
 
     annotations: Sequence[Annotation] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     looks: list[bytes] = field(default_factory=list)
     skip_bad: bool = False
+    ignored: dict[Path, Counter] = field(default_factory=dict)
 
     def extend(self, other: "Scan") -> None:
         """Append the annotations and findings of another part of the split."""
         self.annotations += other.annotations
         self.findings += other.findings
         self.looks += other.looks
+        self.ignored |= other.ignored
 
     def add(self, check: str, text: str, **more) -> None:
         """Append a `Finding`."""

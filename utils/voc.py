@@ -1,6 +1,6 @@
 """A split in Pascal VOC XML, the files beside their images or in a folder of their own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from utils.images import is_image
@@ -19,6 +19,7 @@ def read_voc(
     *,
     stems: Iterable[str] | None = None,
     renamed: Mapping[str, str] | None = None,
+    ignored: Collection[str] = (),
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -27,10 +28,10 @@ def read_voc(
 
     `class_names[0]` is the background. `stems` are the lines of a split list: a stem, perhaps with the image's
     extension, perhaps with VOC's second column; only what is listed counts then. `renamed` are names in
-    the files that mean one of the classes. `one_based` is the original VOC
-    devkit's convention, pixels counted from 1 and xmax, ymax inclusive. Boxes are clipped to the image, and dropped
-    where nothing is left. Faults of single files are findings of the Scan. Raises DatasetError only for a folder that
-    cannot be listed.
+    the files that mean one of the classes; objects of `ignored` classes are left out, and counted. `one_based` is the
+    original VOC devkit's convention, pixels counted from 1 and xmax, ymax inclusive. Boxes are clipped to the image,
+    and dropped where nothing is left. Faults of single files are findings of the Scan. Raises DatasetError only for a
+    folder that cannot be listed.
     """
     if class_names[:1] != (BACKGROUND,):
         raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
@@ -55,7 +56,7 @@ def read_voc(
             scan.add("ambiguous-name", f"{several[0]}: expected one file of this stem, found {names}")
         else:
             pairs.append(_pair(found[0][0], found[1][0], one_based=one_based))
-    how = {"renamed": renamed or {}, "progress": progress}
+    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
     scan.skip_bad = skip_bad
     return scan

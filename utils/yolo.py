@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from utils.errors import DatasetError
@@ -25,6 +25,7 @@ def read_yolo(
     *,
     stems: Iterable[str] | None = None,
     renamed: Mapping[str, str] | None = None,
+    ignored: Collection[str] = (),
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
@@ -56,7 +57,7 @@ def read_yolo(
         else:
             pairs.append(Pair(found[0][0], labels_dir / f"{key}.txt", f"{key}.txt", _negative(found[0][0])))
     hint = f"CLASSES has 0 to {len(class_names) - 2}"
-    how = {"renamed": renamed or {}, "progress": progress}
+    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
     scan.skip_bad = skip_bad
     return scan

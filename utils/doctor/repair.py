@@ -22,7 +22,7 @@ EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of i
 
 # What reading alone has mended in the annotations that are written, and what they leave out.
 MENDED = ("box-dropped", "box-clipped", "rotated", "crowd")
-LEFT_OUT = (*(name for name, check in CHECKS.items() if check.of_a_file), "unlabelled", "orphaned")
+LEFT_OUT = (*(name for name, check in CHECKS.items() if check.of_a_file), "unlabelled", "orphaned", "ignored")
 
 
 def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, progress: bool = True) -> list[str]:

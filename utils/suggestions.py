@@ -1,0 +1,61 @@
+"""Which known name a misspelt one probably means, and which it surely does not."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+LONGEST = 200  # characters of a name that are compared
+
+# Words and parts of words that turn a name into its opposite: "NO-Hardhat", "unmasked", "maskless".
+_NEGATIONS = frozenset("no not non none never without wo lacks lacking missing absent off free less anti un".split())
+_BEFORE = ("without", "none", "non", "not", "no", "un", "in", "im", "dis", "anti", "wo")
+_BEHIND = ("missing", "absent", "without", "none", "less", "free", "not", "off", "no")
+_OPPOSITES = (("with", "without"), ("on", "off"), ("left", "right"), ("open", "closed"), ("male", "female"))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`, None where none is: a slip of spelling, not another meaning.
+
+    Names that differ by a negation, a number or two words of opposite meaning are never suggested for each other.
+    """
+    name = name[:LONGEST]
+    spelled = {candidate.casefold(): candidate for candidate in known if not _opposed(name, candidate)}
+    close = difflib.get_close_matches(name.casefold(), spelled, 1)
+    return spelled[close[0]] if close else None
+
+
+def plain(class_name: str) -> str:
+    """A class name without what people write now so, now so: case, spaces, hyphens, underscores."""
+    return re.sub(r"[\s_-]+", "", class_name).casefold()
+
+
+def _opposed(one: str, other: str) -> bool:
+    if plain(one) == plain(other):
+        return False
+    words = [_words(one), _words(other)]
+    if words[0] & _NEGATIONS != words[1] & _NEGATIONS or re.findall(r"\d+", one) != re.findall(r"\d+", other):
+        return True
+    if any(a in words[i] and b in words[1 - i] for a, b in _OPPOSITES for i in (0, 1)):
+        return True
+    return _negates(plain(one), plain(other)) or _negates(plain(other), plain(one))
+
+
+def _words(name: str) -> set[str]:
+    """In lower case; "NoHelmet" is two, and so is "w/o mask"."""
+    name = re.sub(r"\bw/o\b", "without ", unicodedata.normalize("NFC", name), flags=re.IGNORECASE)
+    name = re.sub(r"n['’]t\b", " not", name)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return set(re.findall(r"[^\W\d_]+", name.casefold()))
+
+
+def _negates(longer: str, shorter: str) -> bool:
+    """Whether a name is another one with a negation before or behind it, perhaps misspelt: "nohelmt", "maskless"."""
+    rest = [longer[len(part) :] for part in _BEFORE if longer.startswith(part)]
+    rest += [longer[: -len(part)] for part in _BEHIND if longer.endswith(part)]
+    there = [text for text in rest if len(text) > 2]
+    return any(_like(text, shorter) > _like(longer, shorter) for text in there)
+
+
+def _like(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
