@@ -1,77 +1,107 @@
-"""Histograms as SVG inside an HTML page: colours come from the page's style, so they suit light and dark."""
+"""Lays out histograms for SVG inside an HTML page, whose style has the colours for light and dark."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from utils.doctor.diagnosis import Histogram
-from utils.doctor.html_text import plain, share
+from utils.doctor.html_text import share
 
 WIDTH, HEIGHT = 440, 236
 LEFT, TOP, RIGHT, BOTTOM = 44, 24, 12, 40  # around the plot
 
 
-def histogram_svg(
+@dataclass(frozen=True)
+class Chart:
+    """Where everything of a histogram is drawn, in units of its viewBox; the template has the markup.
+
+    grid: (y, text). areas: (style, SVG path) of each split. labels: (x of the tick, x of the text, text). marks: x of
+    each dashed line. tips: (x, width, text) of what is shown where the pointer rests.
+    """
+
+    title: str
+    unit: str
+    caption: str
+    label: str
+    grid: list[tuple[float, str]]
+    areas: list[tuple[str, str]]
+    labels: list[tuple[float, float, str]]
+    marks: list[float]
+    mark_label: str
+    marks_at: float
+    tips: list[tuple[float, float, str]]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    base: int = HEIGHT - BOTTOM
+
+    @property
+    def middle(self) -> float:
+        """The middle of the plot's width."""
+        return (self.left + self.right) / 2
+
+
+def histogram(
     title: str,
     unit: str,
     histograms: dict[str, Histogram],
+    caption: str,
     *,
     log: bool = False,
     whole: bool = False,
     marks: Sequence[float] = (),
     mark_label: str = "",
     span: tuple[float, float] | None = None,
-) -> str:
-    """One outline for each split, as the share of its values in each bin; "" where there are no values at all.
+) -> Chart | None:
+    """Lay out one outline for each split, as the share of its values in each bin; None where there are no values.
 
     Args:
         unit: what stands below the axis.
         log: bins are spaced by their logarithm.
         whole: bins are whole numbers, so a number stands below the middle of its bin.
-        marks: values with a dashed line, told by `mark_label`.
+        marks: values with a dashed line, named by `mark_label`.
         span: first and last value of the axis; by default, as far as there are values and marks.
     """
     histograms = {split: _finite(h, log=log) for split, h in histograms.items() if sum(h.counts)}
     if not histograms:
-        return ""
+        return None
     low, high = span or _span(histograms, marks)
     along: Callable[[float], float] = math.log if log else float
     plot_width, plot_height, base = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, HEIGHT - BOTTOM
 
     def x(value: float) -> float:
         value = min(max(value, low), high)
-        return LEFT + plot_width * (along(value) - along(low)) / (along(high) - along(low))
+        return round(LEFT + plot_width * (along(value) - along(low)) / (along(high) - along(low)), 1)
 
     shares = {split: [count / sum(h.counts) for count in h.counts] for split, h in histograms.items()}
     steps, top = _ticks(max(max(values) for values in shares.values()))
 
     def y(value: float) -> float:
-        return base - plot_height * value / top
+        return round(base - plot_height * value / top, 1)
 
-    parts = []
-    for step in steps:
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(step):.1f}" y2="{y(step):.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(step) + 4:.1f}" text-anchor="end">{share(step)}</text>')
-    for number, (split, histogram) in enumerate(histograms.items()):
-        path = f"M{x(histogram.edges[0]):.1f} {base}"
-        for edge, after, value in zip(histogram.edges[:-1], histogram.edges[1:], shares[split], strict=True):
-            path += f"V{y(value):.1f}H{x(after):.1f}" if after > low and edge < high else ""
-        parts.append(f'<path class="area {split_class(number)}" d="{path}V{base}Z"/>')
-    for value, label, place in _x_labels(histograms, low, high, log=log, whole=whole):
-        parts.append(f'<text x="{x(place):.1f}" y="{base + 16}" text-anchor="middle">{label}</text>')
-        parts.append(f'<line class="tick" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{base}" y2="{base + 4}"/>')
-    for mark in marks:
-        parts.append(f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{TOP}" y2="{base}"/>')
-    if marks:
-        middle = x(math.sqrt(marks[0] * marks[-1]) if log else (marks[0] + marks[-1]) / 2)
-        parts.append(
-            f'<text class="mark-label" x="{middle:.1f}" y="14" text-anchor="middle">{plain(mark_label)}</text>'
-        )
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>')
-    parts.append(f'<text x="{LEFT + plot_width / 2}" y="{HEIGHT - 5}" text-anchor="middle">{plain(unit)}</text>')
-    parts += _tips(histograms, shares, x, low, high, whole=whole)
-    told = "; ".join(f"{split}: half of the values below {_round(median(h))}" for split, h in histograms.items())
-    label = plain(f"{title}, {unit}. {told}")
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">\n' + "\n".join(parts) + "\n</svg>"
+    areas = []
+    for number, (split, h) in enumerate(histograms.items()):
+        path = f"M{x(h.edges[0])} {base}"
+        for edge, after, value in zip(h.edges[:-1], h.edges[1:], shares[split], strict=True):
+            path += f"V{y(value)}H{x(after)}" if after > low and edge < high else ""
+        areas.append((split_class(number), f"{path}V{base}Z"))
+    ends = (marks[0], marks[-1]) if marks else (low, high)
+    halves = "; ".join(f"{split}: half of the values below {_round(median(h))}" for split, h in histograms.items())
+    return Chart(
+        title,
+        unit,
+        caption,
+        f"{title}, {unit}. {halves}",
+        grid=[(y(step), share(step)) for step in steps],
+        areas=areas,
+        labels=[(x(v), x(place), text) for v, text, place in _x_labels(histograms, low, high, log=log, whole=whole)],
+        marks=[x(mark) for mark in marks],
+        mark_label=mark_label,
+        marks_at=x(math.sqrt(ends[0] * ends[1]) if log else (ends[0] + ends[1]) / 2),
+        tips=_tips(histograms, shares, x, low, high, whole=whole),
+    )
 
 
 def split_class(number: int) -> str:
@@ -136,8 +166,8 @@ def _x_labels(histograms, low: float, high: float, *, log: bool, whole: bool) ->
     return [(i * step, f"{i * step:g}", i * step) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _tips(histograms, shares, x, low: float, high: float, *, whole: bool) -> list[str]:
-    """What each bin holds, shown where the pointer rests on it."""
+def _tips(histograms, shares, x, low: float, high: float, *, whole: bool) -> list[tuple[float, float, str]]:
+    """What each bin holds."""
     bins: dict[tuple[float, float], list[str]] = {}
     for split, h in histograms.items():
         for edge, after, count, part in zip(h.edges[:-1], h.edges[1:], h.counts, shares[split], strict=True):
@@ -146,8 +176,7 @@ def _tips(histograms, shares, x, low: float, high: float, *, whole: bool) -> lis
     tips = []
     for (edge, after), lines in bins.items():
         name = f"{edge:g}" if whole and after - edge <= 1 else f"{_round(edge)} to {_round(after)}"
-        place = f'x="{x(edge):.1f}" width="{x(after) - x(edge):.1f}" y="{TOP}" height="{HEIGHT - TOP - BOTTOM}"'
-        tips.append(f'<rect class="tip" {place}><title>{plain(name + ": " + ", ".join(lines))}</title></rect>')
+        tips.append((x(edge), round(x(after) - x(edge), 1), f"{name}: {', '.join(lines)}"))
     return tips
 
 

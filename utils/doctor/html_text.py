@@ -1,24 +1,39 @@
-"""Texts and numbers for an HTML page, whatever people call their files and classes."""
+"""Renders the templates of the report, and makes texts and numbers fit for a page, whatever people call their files."""
 
-import html
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 # Control characters, marks that turn the direction of writing, and the lone surrogates by which Python has the bytes of
 # a file name that is no UTF-8: no page can hold them, or they change how the rest of it reads.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
-def plain(text: object) -> str:
-    """Text for the page, in an attribute or not: nothing in it is markup, and what cannot be seen is spelled out."""
-    return html.escape(_UNSEEN.sub(_spelled, str(text)), quote=True)
+def render(template: str, **values: object) -> str:
+    """Render a template of this folder; every value is escaped, and what cannot be seen in it is spelled out."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["flagged"] = flagged
+    return environment.get_template(template).render(**values)
 
 
-def flagged(text: str) -> str:
-    """`plain`, with the flags of commands, such as --img-size, set as code."""
-    return re.sub(r"(?<!\S)--[a-z][a-z-]*", r'<code class="flag">\g<0></code>', plain(text))
+def flagged(text: str) -> Markup:
+    """Set the flags of commands, such as --img-size, as code; the rest of the text is escaped."""
+    return Markup(re.sub(r"(?<!\S)--[a-z][a-z-]*", r'<code class="flag">\g<0></code>', str(escape(_visible(text)))))
+
+
+def _visible(value: object) -> object:
+    """Spell out what cannot be seen, unless the value is markup already."""
+    return value if isinstance(value, Markup) else _UNSEEN.sub(_spelled, str(value))
 
 
 def _spelled(match: re.Match) -> str:
@@ -29,17 +44,17 @@ def _spelled(match: re.Match) -> str:
 
 
 def short_path(path: Path) -> str:
-    """The last folder and the name: enough to tell `train/a.jpg` from `test/a.jpg`."""
+    """Return the last folder and the name: enough to tell `train/a.jpg` from `test/a.jpg`."""
     return "/".join(path.parts[-2:])
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """`1 image`, `1,200 images`."""
+    """Return a count with its noun: `1 image`, `1,200 images`."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def share(value: float) -> str:
-    """`12 %`, `0.4 %`, `–` for NaN."""
+    """Return a fraction in percent: `12 %`, `0.4 %`, `–` for NaN."""
     if math.isnan(value):
         return "–"
     percent = 100 * value
@@ -47,16 +62,3 @@ def share(value: float) -> str:
         return "< 0.1 %"
     exact = f"{percent:.1f}" if percent < 10 and round(percent, 1) % 1 else f"{percent:.0f}"
     return f"{'> 99' if exact == '100' and value < 1 else exact} %"
-
-
-def table(caption: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], *, kind: str = "") -> str:
-    """A table with a column's and a row's head each; all texts are HTML already."""
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in heads)
-    body = "\n".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for name, cells in rows
-    )
-    title = f"<caption>{caption}</caption>" if caption else ""
-    return (
-        f'<div class="scroll" tabindex="0"><table class="{kind}">{title}\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
