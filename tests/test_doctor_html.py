@@ -17,13 +17,13 @@ from voc_sets import write_config, write_voc_set
 
 from models.registry import anchors_of
 from utils.annotations import scan_splits
+from utils.colors import class_color
 from utils.config import load_config
 from utils.doctor.diagnosis import Diagnosis
 from utils.doctor.examine import examine
 from utils.doctor.html import MOST_CARDS, MOST_TEXTS, STYLE, write_html
 from utils.doctor.html_text import share
 from utils.doctor.pictures import COLOURS, SIDE
-from utils.draw import class_color
 from utils.findings import CHECKS, SEVERITIES, Finding
 
 FIRST, SECOND = (class_color(label) for label in COLOURS)

@@ -8,10 +8,10 @@ import pytest
 from html_pages import Page, extent, near
 from voc_files import write_image
 
+from utils.colors import class_color
 from utils.doctor.diagnosis import Histogram
 from utils.doctor.html_charts import histogram_svg, median
 from utils.doctor.pictures import COLOURS, SIDE, Wanted, make_pictures, show_boxes
-from utils.draw import class_color
 from utils.images import read_image
 
 FIRST = class_color(COLOURS[0])

@@ -5,7 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.draw import class_color, contrast_color, draw_boxes, font_path, image_grid
+from utils.colors import class_color, contrast_color
+from utils.draw import draw_boxes, image_grid
+from utils.text import font_path
 
 NAMES = ["__background__", "Mask", "Goggles", "Каска"]
 
@@ -181,3 +183,20 @@ def test_grid_errors():
         image_grid([blank()], titles=["a", "b"])
     with pytest.raises(ValueError, match="uint8"):
         image_grid([blank().astype(np.float32)])
+
+
+def test_a_legend_stands_above_the_grid():
+    images, legend = [blank(60, 60)] * 3, [("Mask", (255, 0, 0)), ("x" * 900, (0, 255, 0)), ("\ud800$", (0, 0, 255))]
+    plain = image_grid(images, cell_hw=(200, 200))
+    sheet = image_grid(images, cell_hw=(200, 200), legend=legend)
+    added = sheet.shape[0] - plain.shape[0]
+    assert added > 0 and (sheet[added:] == plain).all()
+    tops = [np.nonzero((sheet[:added] == color).all(axis=2).any(axis=1))[0][0] for _, color in legend]
+    assert tops == sorted(tops) and len(set(tops)) == 3  # the long name fills a row of its own
+    many = image_grid(images, cell_hw=(200, 200), legend=[(str(n), (n, 0, 99)) for n in range(1, 200)])
+    assert many.shape[0] - plain.shape[0] < 300
+
+
+def test_titles_that_are_no_unicode_and_endless_ones_are_drawn():
+    sheet = image_grid([blank()] * 2, titles=["gr\udcfcn.jpg", "y" * 10**6], cell_hw=(100, 100))
+    assert (sheet != image_grid([blank()] * 2, titles=["", ""], cell_hw=(100, 100))).any()

@@ -7,10 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from utils import plots
 from utils.errors import ToolkitError
+from utils.figures import new_figure
 from utils.loggers import JsonlLogger
 from utils.plots import plot_label_statistics, plot_training, read_metrics
+from utils.trial_plots import plot_batch_sizes, plot_lr_trial
 
 COMPONENTS = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
 ALL = {"train_loss_iter.png", "train_loss_epoch.png", "map.png", "lr.png", *(f"{name}.png" for name in COMPONENTS)}
@@ -89,7 +93,7 @@ def test_undefined_and_not_finite_values_leave_the_rest_drawable(tmp_path):
     logger.close()
     assert {path.name for path in plot_training(tmp_path)} >= {"map.png", "train_loss_iter.png"}
     image = check_png(tmp_path / "map.png")
-    assert not has_color(image, (0x2F, 0x6D, 0xB3)) and not has_color(image, (0x3A, 0x9A, 0x5B))
+    assert not has_color(image, (0x2F, 0x6D, 0xB3)) and not has_color(image, (0x00, 0xA0, 0x8C))
 
 
 def test_a_run_without_validation_or_epochs_gets_what_it_has_data_for(tmp_path):
@@ -150,3 +154,62 @@ def test_the_users_matplotlib_backend_is_not_touched(tmp_path):
     env = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     done = subprocess.run([sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout == "None\n", done.stderr
+
+
+ODD_NAMES = [r"$\frac{", "$5 note", "a_b^{c", "%d %s", "{0}", "two\nlines", "_under", "x" * 5000]
+ODD_NAMES += ["\ud800\x1b[31m", "قبعة", "🪖帽"]  # a surrogate and a colour of the terminal; right to left; pictures
+
+
+@pytest.mark.filterwarnings("ignore:no installed font")
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_of_any_kind_are_drawn_as_they_are(tmp_path, name):
+    write_run(tmp_path, 2, 3)
+    before = {path: path.read_bytes() for path in plot_training(tmp_path, "plain")}
+    assert all(path.read_bytes() != before[path] for path in plot_training(tmp_path, name))
+    for names in (["", name], ["", "plain"]):
+        plot_label_statistics(tmp_path / f"{names[1] == name}.png", names, {"train": some_annotations(9, 1)})
+    drawn, plain = (check_png(tmp_path / f"{own}.png") for own in (True, False))
+    assert drawn.shape == plain.shape and (drawn != plain).any()
+
+
+def test_a_dollar_begins_no_formula(tmp_path):
+    for name in ("a", "b"):  # in a formula both would be one sign, a slanted x
+        plot_label_statistics(tmp_path / f"{name}.png", ["", {"a": "$x$", "b": "$ x $"}[name]], {"train": []})
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_axes_of_powers_are_written_without_formulas(tmp_path):
+    @dataclass
+    class Trial:
+        batch: int
+        rate: float
+        memory: int
+
+    rates = np.geomspace(1e-5, 1, 40)
+    check_png(plot_lr_trial(tmp_path / "lr.png", rates, 1 + rates, 1 + rates, 0.01))
+    check_png(plot_batch_sizes(tmp_path / "batch.png", [Trial(n, 9 + n, n << 30) for n in (1, 2, 4)], 8 << 30, 4))
+
+
+def test_a_legend_covers_no_curve(tmp_path):
+    write_run(tmp_path, 6, 30, **{"val/loss": 3.0, "ema/map_50": 0.9, "ema/map_50_95": 0.02})
+    steps, epochs = read_metrics(tmp_path / "metrics.jsonl")
+    figures = [
+        plots._by_step(steps, epochs, "train/loss", "Loss", "loss"),
+        plots._loss_by_epoch(epochs, "loss"),
+        plots._map(epochs),
+    ]
+    splits = {"train": some_annotations(60, 2), "val": some_annotations(9, 2)}
+    for draw in (plots._objects_per_image, plots._coco_sizes):
+        figure, ax = new_figure("", "", "")
+        draw(ax, splits)
+        figures.append(figure)
+    for figure in figures:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        legends = [legend for legend in (*figure.legends, figure.axes[0].get_legend()) if legend]
+        assert len(legends) == 1
+        inside = figure.axes[0].get_window_extent(canvas.get_renderer())
+        assert not inside.overlaps(legends[0].get_window_extent(canvas.get_renderer()))
+        assert not [text for text in figure.axes[0].texts if text.get_window_extent().overlaps(inside)] or len(
+            figure.axes[0].patches
+        )  # nothing but bars has words on it

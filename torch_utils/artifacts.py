@@ -13,8 +13,7 @@ from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.engine import Trainer
 from torch_utils.views import network_view
 from utils.config import DatasetConfig
-from utils.draw import draw_boxes
-from utils.previews import write_sheet, write_validation_sheets
+from utils.previews import Drawing, write_sheet, write_validation_sheets
 from utils.runs import write_text_atomically
 from utils.window import display_problem, show_pictures
 
@@ -125,12 +124,11 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
     model.train()
     for number in range(0, len(keys), 9):
         images, targets = zip(*(data[key] for key in keys[number : number + 9]), strict=True)
-        pictures = [
-            draw_boxes(image, boxes, labels, class_names)
-            for image, boxes, labels in network_view(model, images, targets)
-        ]
         names = [_caption(data.names_of(target)) for target in targets]
-        sheets.append(write_sheet(run_dir / f"train_batch_{number // 9}.jpg", pictures, names))
+        drawings = [
+            Drawing(name, *view) for name, view in zip(names, network_view(model, images, targets), strict=True)
+        ]
+        sheets.append(write_sheet(run_dir / f"train_batch_{number // 9}.jpg", drawings, class_names))
     if show:
         problem = display_problem()
         if problem:

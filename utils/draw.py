@@ -1,45 +1,19 @@
 """Boxes with name tags on a picture, and contact sheets. Every image is RGB uint8 (H, W, 3)."""
 
-import colorsys
 import math
-import warnings
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-Color = tuple[int, int, int]  # RGB, 0 to 255
-
-BACKGROUND_COLOR: Color = (128, 128, 128)
-BLACK: Color = (0, 0, 0)
-WHITE: Color = (255, 255, 255)
+from utils.colors import Color, class_color, contrast_color
+from utils.text import blend, elide, paint_text, text_mask
 
 MOST_HIDDEN = 0.1  # share of a picture that tags may cover before they are made smaller,
 LEAST_TEXT = 9  # but not below this many pixels
-
-# Each colour is the one farthest, in CIELAB, from those before it and from grey; the nearest two are 35 apart.
-PALETTE = [
-    *("ff632e", "1e90ff", "32cd32", "fd02b2", "1008ff", "ffda14", "08fde6", "06590a"),
-    *("931d42", "ffb2fe", "6c25ab", "c9e191", "936a0b", "16c8f9", "e208ff", "fd9d91"),
-    *("5a427d", "ff165e", "11957c", "bef21e", "7d9b01", "8c2801", "f89900", "00fca2"),
-]
-
-
-@cache
-def class_color(label: int) -> Color:
-    """The RGB colour of a class, the same in every run; label 0, the background, is grey."""
-    if label < 0:
-        raise ValueError(f"expected a label from 0, got {label}")
-    if label == 0:
-        return BACKGROUND_COLOR
-    if label <= len(PALETTE):
-        return tuple(bytes.fromhex(PALETTE[label - 1]))
-    # The golden ratio spreads hues evenly however many are drawn; the other two steps part neighbours in hue.
-    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, (1.0, 0.75, 0.5)[label % 3], (1.0, 0.7)[label % 2])
-    return round(red * 255), round(green * 255), round(blue * 255)
+CROWDED = 0.05  # share that the smallest tags may cover in a contact sheet, where they are hard to read
+MOST_IN_LEGEND = 60  # classes
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
@@ -81,7 +55,8 @@ def draw_boxes(
     height, width = canvas.shape[:2]
     texts = _tag_texts(labels, class_names, scores, track_ids)
     text_size, scale = _text_size(texts, (height, width))
-    line = max(1, round(line_width((height, width)) * scale))
+    # Without tags the colours alone say what is what.
+    line = max(1, round(line_width((height, width)) * (scale if show_labels else max(scale, 0.75))))
     rim = max(1, round(line / 3))
     reach = line // 2 + rim
     inset = min(reach, (min(height, width) - 1) // 2)  # so that the line of a box at the border is seen whole
@@ -104,10 +79,19 @@ def draw_boxes(
     return canvas
 
 
+def is_crowded(
+    labels: np.ndarray, class_names: Sequence[str], size_hw: tuple[int, int], *, scores: np.ndarray | None = None
+) -> bool:
+    """Whether the tags of `draw_boxes`, however small, would be too many in a small picture of (height, width)."""
+    characters = sum(map(len, _tag_texts(labels, class_names, scores, None)))
+    return characters * LEAST_TEXT**2 > CROWDED * size_hw[0] * size_hw[1]
+
+
 def image_grid(
     images: Sequence[np.ndarray],
     *,
     titles: Sequence[str] | None = None,
+    legend: Sequence[tuple[str, Color]] = (),
     columns: int = 3,
     cell_hw: tuple[int, int] = (480, 480),
     background: Color = (32, 32, 32),
@@ -117,6 +101,7 @@ def image_grid(
     Args:
         images: RGB uint8 (H, W, 3), of any sizes, at least one.
         titles: as many as images; one that is too long ends in an ellipsis.
+        legend: what each colour stands for, in rows above the images.
         columns: at most so many cells in a row.
         cell_hw: height and width of a cell in pixels, without title.
 
@@ -132,7 +117,7 @@ def image_grid(
     cell_height, cell_width = cell_hw
     gap = max(2, min(cell_hw) // 60)
     text_size = max(8, min(cell_hw) // 28)
-    title_height = 0 if titles is None else _text_mask("", text_size).shape[0]
+    title_height = 0 if titles is None else text_mask("", text_size).shape[0]
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     pitch_y, pitch_x = cell_height + title_height + gap, cell_width + gap
@@ -145,82 +130,31 @@ def image_grid(
         y, x = top + title_height + (cell_height - height) // 2, left + (cell_width - width) // 2
         sheet[y : y + height, x : x + width] = resized
         if titles is not None:
-            mask = _text_mask(_elide(str(titles[i]), text_size, cell_width), text_size)[:, :cell_width]
-            x = min(x, left + cell_width - mask.shape[1])
-            title = _blend(mask, contrast_color(background), background)
-            sheet[y - title_height : y, x : x + mask.shape[1]] = title
-    return sheet
+            title = elide(str(titles[i]), text_size, cell_width)
+            x = max(left, min(x, left + cell_width - text_mask(title, text_size).shape[1]))
+            cell = sheet[y - title_height : y, x : left + cell_width]
+            paint_text(cell, title, text_size, (0, 0), contrast_color(background), background)
+    return np.concatenate([_legend(legend, sheet.shape[1], text_size, gap, background), sheet]) if legend else sheet
 
 
-def contrast_color(color: Color) -> Color:
-    """Black or white, whichever has the higher contrast ratio with `color` (WCAG 2, relative luminance)."""
-    linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in color]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return BLACK if luminance > 0.179 else WHITE
-
-
-@lru_cache(maxsize=256)
-def font_path(text: str) -> Path:
-    """A font file that has every character of `text`: matplotlib's DejaVu Sans, or else one of the system's.
-
-    Where none has them all, it warns once, and DejaVu Sans shows boxes for those it lacks.
-    """
-    # Imported when the first text is drawn: the font list costs start-up time that plain ASCII never needs.
-    import matplotlib
-
-    default = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    if text.isascii() or _covers(default, text):
-        return default
-    from matplotlib import font_manager
-
-    for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.weight != 400)):
-        if "Last Resort" not in entry.name and _covers(Path(entry.fname), text):
-            return Path(entry.fname)
-    warnings.warn(
-        f"no installed font has every character of {text!r}; it will be drawn with gaps. "
-        "A font such as Noto Sans CJK mends that.",
-        stacklevel=2,
-    )
-    return default
-
-
-def _covers(path: Path, text: str) -> bool:
-    from matplotlib.ft2font import FT2Font
-
-    try:
-        font = FT2Font(str(path))
-    except (OSError, RuntimeError):  # a broken font file of the system's
-        return False
-    return font.scalable and all(font.get_char_index(ord(character)) for character in text if character.isprintable())
-
-
-@lru_cache(maxsize=32)
-def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(path), size)
-
-
-@lru_cache(maxsize=512)
-def _text_mask(text: str, size: int) -> np.ndarray:
-    """Coverage of `text` in one line with a margin, uint8 (h, w); h depends on the size alone."""
-    text = " ".join(text.split())
-    font = _font(font_path(text), size)
-    margin_x, margin_y = max(2, round(size * 0.3)), max(1, round(size * 0.12))
-    height = math.ceil(size * 1.17) + 2 * margin_y
-    baseline = margin_y + round(size * 0.93)
-    image = Image.new("L", (math.ceil(font.getlength(text)) + 2 * margin_x, height))
-    ImageDraw.Draw(image).text((margin_x, baseline), text, fill=255, font=font, anchor="ls")
-    return np.asarray(image)
-
-
-def _blend(mask: np.ndarray, ink: Color, paper: Color) -> np.ndarray:
-    alpha = mask[..., None].astype(np.float32) / 255
-    return np.rint(alpha * ink + (1 - alpha) * paper).astype(np.uint8)
-
-
-def _elide(text: str, size: int, width: int) -> str:
-    while len(text) > 1 and _text_mask(text, size).shape[1] > width:
-        text = text[:-2].rstrip() + "…"
-    return text
+def _legend(
+    entries: Sequence[tuple[str, Color]], width: int, text_size: int, gap: int, background: Color
+) -> np.ndarray:
+    """Rows of a colour and its name each, RGB uint8 (H, width, 3)."""
+    if len(entries) > MOST_IN_LEGEND:
+        entries = [*entries[:MOST_IN_LEGEND], (f"and {len(entries) - MOST_IN_LEGEND} more", background)]
+    ink, height = contrast_color(background), text_mask("", text_size).shape[0]
+    rows, x = [np.full((height + gap, width, 3), background, np.uint8)], gap
+    for name, color in entries:
+        name = elide(name, text_size, width - height - 3 * gap)
+        needed = height + gap + text_mask(name, text_size).shape[1] + 3 * gap
+        if x > gap and x + needed > width:
+            rows.append(np.full_like(rows[0], background))
+            x = gap
+        rows[-1][gap + 2 : gap + height - 2, x + 2 : x + height - 2] = color
+        paint_text(rows[-1], name, text_size, (x + height, gap), ink, background)
+        x += needed
+    return np.concatenate(rows)
 
 
 def _tag_texts(labels, class_names, scores, track_ids) -> list[str]:
@@ -240,10 +174,10 @@ def _text_size(texts: Sequence[str], size_hw: tuple[int, int]) -> tuple[int, flo
 @lru_cache(maxsize=512)
 def _tag(text: str, size: int, color: Color, rim: int, max_width: int) -> np.ndarray:
     """The tag as RGB uint8 (h, w, 3); text too wide for the image is set smaller, down to 7 pixels."""
-    mask = _text_mask(text, size)
+    mask = text_mask(text, size)
     if mask.shape[1] > max_width and size > 7:
-        mask = _text_mask(text, max(7, size * max_width // mask.shape[1]))
-    tag = _blend(mask, contrast_color(color), color)
+        mask = text_mask(text, max(7, size * max_width // mask.shape[1]))
+    tag = blend(mask, contrast_color(color), color)
     # The border parts it from a neighbour of the same class.
     tag[:rim] = tag[-rim:] = tag[:, :rim] = tag[:, -rim:] = contrast_color(color)
     return tag

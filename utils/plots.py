@@ -1,8 +1,4 @@
-"""PNGs made from `metrics.jsonl` alone, and a data set's label statistics.
-
-Drawn with matplotlib's `Figure` and the Agg canvas, never with pyplot, so neither a display nor the backend that a user
-has chosen is touched.
-"""
+"""PNGs made from `metrics.jsonl` alone, and a data set's label statistics."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,15 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from utils.draw import font_path
+from utils.colors import BLUE, GREEN, ORANGE, PURPLE, RED
+from utils.figures import (
+    DPI,
+    GREY,
+    INK,
+    legend_above,
+    legend_below,
+    new_figure,
+    plain_text,
+    save,
+    style,
+    write_beside_heading,
+)
 from utils.loggers import METRICS_FILE, read_metrics
-from utils.runs import atomic_path
+from utils.text import font_path, one_line
 
 if TYPE_CHECKING:
     from utils.annotations import Annotation
@@ -27,13 +34,11 @@ if TYPE_CHECKING:
 Record = dict[str, float]
 Splits = dict[str, list["Annotation"]]
 
-BLUE, ORANGE, GREEN, PURPLE, RED = "#2f6db3", "#e0702c", "#3a9a5b", "#8a5cb0", "#c03a3a"
-INK, GREY, PALE = "#333a42", "#8a939e", "#e4e7eb"
-DPI = 110
 COCO_AREAS = (32**2, 96**2)  # in pixels: small below the first, large from the second
 MAX_CLASSES = 120
 
 
+@plain_text
 def plot_training(run_dir: Path, title: str = "") -> list[Path]:
     """Draw every curve that `run_dir/metrics.jsonl` has data for, and return the PNGs written, each replaced whole.
 
@@ -60,8 +65,8 @@ def plot_training(run_dir: Path, title: str = "") -> list[Path]:
         plots[f"{name}.png"] = _by_step(steps, epochs, key, unit[0].upper() + unit[1:], unit)
     written = {run_dir / name: figure for name, figure in plots.items() if figure is not None}
     for path, figure in written.items():
-        figure.text(0.97, 0.945, title, ha="right", color=GREY, fontproperties=FontProperties(fname=font_path(title)))
-        _save(figure, path)
+        write_beside_heading(figure, title)
+        save(figure, path)
     return list(written)
 
 
@@ -69,7 +74,7 @@ def _by_step(steps: list[Record], epochs: list[Record], key: str, title: str, un
     x, y = _series(steps or epochs, "step", key)
     if not len(x):
         return None
-    figure, ax = _figure(title, "iteration", unit)
+    figure, ax = new_figure(title, "iteration", unit)
     tops = [y.max()]
     if key != "lr" and len(x) > 20:
         smooth = _smoothed(y)
@@ -82,7 +87,7 @@ def _by_step(steps: list[Record], epochs: list[Record], key: str, title: str, un
         val_x, val_y = _series(epochs, "step", key.replace("train/", "val/"))
         _curve(ax, val_x, val_y, ORANGE, "validation")
         tops.extend(val_y)
-        ax.legend(loc="upper right", frameon=False)
+        legend_above(figure)
     ax.set_ylim(0, 1.08 * max(tops) or 1)
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     _mark_epochs(ax, epochs)
@@ -104,21 +109,21 @@ def _mark_epochs(ax: Axes, epochs: list[Record]) -> None:
 
 
 def _loss_by_epoch(epochs: list[Record], unit: str) -> Figure | None:
-    figure, ax = _figure("Loss per epoch", "epoch", unit)
+    figure, ax = new_figure("Loss per epoch", "epoch", unit)
     for name, key, color in (("training", "train/loss", BLUE), ("validation", "val/loss", ORANGE)):
         _curve(ax, *_series(epochs, "epoch", key), color, name)
     if not ax.lines:
         return None
     ax.set_ylim(0, 1.08 * max(line.get_ydata().max() for line in ax.lines) or 1)
     _epoch_axis(ax, epochs)
-    ax.legend(loc="upper right", frameon=False)
+    legend_above(figure)
     return figure
 
 
 def _map(epochs: list[Record]) -> Figure | None:
     if not any("val/map_50_95" in record for record in epochs):
         return None
-    figure, ax = _figure("Average precision on the validation images", "epoch", "average precision")
+    figure, ax = new_figure("Average precision on the validation images", "epoch", "average precision")
     curves = [("", "val", GREEN, BLUE), (" of averaged weights", "ema", PURPLE, ORANGE)]
     found = {}  # prefix -> AP over the epochs
     for words, prefix, half_color, color in curves:
@@ -132,15 +137,11 @@ def _map(epochs: list[Record]) -> Figure | None:
     if len(x):
         best = int(y.argmax())
         half = next(r.get(f"{prefix}/map_50", -1) for r in epochs if r["epoch"] == x[best])
-        text = f"best: epoch {x[best]:.0f}\nAP@[.50:.95] {y[best]:.3f}" + (f"\nAP@.50 {half:.3f}" if half >= 0 else "")
+        text = f"best: epoch {x[best]:.0f}, {y[best]:.3f}" + (f" (AP@.50 {half:.3f})" if half >= 0 else "")
         ax.axvline(x[best], color=RED, lw=1, ls=":", zorder=0)
-        ax.scatter(x[best], y[best], s=220, color=RED, marker="*", edgecolor="white", zorder=5)
-        left = best > len(x) // 2
-        ax.annotate(text, (x[best], 0.03), xycoords=("data", "axes fraction"), xytext=(-8 if left else 8, 0),
-                    textcoords="offset points", ha="right" if left else "left", color=INK,
-                    bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 2})  # fmt: skip
+        ax.plot(x[best], y[best], color=RED, ls="", marker="*", ms=15, mec="white", zorder=5, label=text)
     if ax.lines:
-        ax.legend(loc="upper left", frameon=False)
+        legend_above(figure)
     else:
         ax.text(0.5, 0.5, "undefined: no objects in the validation images", transform=ax.transAxes, ha="center")
     # From 0 to 1 a weak start would be a flat line at the bottom.
@@ -174,30 +175,7 @@ def _epoch_axis(ax: Axes, epochs: list[Record]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _figure(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 5), dpi=DPI)
-    ax = figure.add_axes((0.1, 0.11, 0.87, 0.76))
-    figure.text(0.03, 0.945, title, fontsize=14, weight="bold", color=INK)
-    _style(ax, x_label, y_label)
-    return figure, ax
-
-
-def _style(ax: Axes, x_label: str, y_label: str, title: str = "") -> None:
-    ax.set_title(title, loc="left", fontsize=11, weight="bold", color=INK)
-    ax.set_xlabel(x_label, color=INK)
-    ax.set_ylabel(y_label, color=INK)
-    ax.grid(True, color=PALE, lw=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(color=GREY, labelcolor=INK)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(GREY)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as partial:
-        FigureCanvasAgg(figure).print_png(partial)
-
-
+@plain_text
 def plot_label_statistics(path: Path, class_names: Sequence[str], splits: Splits) -> None:
     """Draw what is labelled to the PNG `path`: objects per class and per image, and the sizes of the boxes.
 
@@ -213,27 +191,27 @@ def plot_label_statistics(path: Path, class_names: Sequence[str], splits: Splits
     chosen = np.sort(np.argsort(-total, kind="stable")[:MAX_CLASSES]) + 1
     parts = np.array_split(chosen, 1 if len(chosen) <= 24 else 2 if len(chosen) <= 50 else 3)
     bars_height = 0.4 + len(parts[0]) * (0.12 + 0.16 * len(splits))  # in inches, as is all below but widths
-    height = bars_height + 5.2
+    height = bars_height + 5.6
     figure = Figure(figsize=(13, height), dpi=DPI)
     note = "" if len(chosen) == len(total) else f" ({len(chosen)} most frequent of {len(total)} classes)"
     figure.text(0.02, 1 - 0.35 / height, f"Objects per class{note}", fontsize=14, weight="bold", color=INK)
     for i, part in enumerate(parts):
-        names = [n if len(n) <= 28 else f"{n[:27]}…" for n in (class_names[c] for c in part)]
+        names = [n if len(n) <= 28 else f"{n[:27]}…" for n in (one_line(class_names[c]) for c in part)]
         names_width = 0.015 + 0.0065 * max(map(len, names))
         left, width = 0.01 + i * 0.97 / len(parts) + names_width, 0.97 / len(parts) - names_width - 0.02
-        ax = figure.add_axes((left, 4.75 / height, width, (bars_height - 0.15) / height))
+        ax = figure.add_axes((left, 5.15 / height, width, (bars_height - 0.15) / height))
         _class_bars(ax, names, {split: count[part] for split, count in counts.items()})
         ax.set_xlim(0, 1.15 * max(1, max(count[1:].max() for count in counts.values())))
     figure.legend(*ax.get_legend_handles_labels(), loc="upper right", ncols=len(splits), frameon=False)
-    axes = [figure.add_axes((0.06 + i * 0.33, 0.6 / height, 0.26, 3.2 / height)) for i in range(3)]
+    axes = [figure.add_axes((0.06 + i * 0.33, 1.0 / height, 0.26, 3.2 / height)) for i in range(3)]
     _objects_per_image(axes[0], splits)
     _box_sizes(axes[1], splits)
     _coco_sizes(axes[2], splits)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _class_bars(ax: Axes, names: list[str], counts: dict[str, np.ndarray]) -> None:
-    _style(ax, "", "")
+    style(ax, "", "")
     for (split, count), offset, thickness, color in _side_by_side(counts):
         bars = ax.barh(np.arange(len(names)) + offset, count, thickness, color=color, label=split)
         for text, n in zip(ax.bar_label(bars, fmt="%d", padding=3, fontsize=8), count, strict=True):
@@ -247,7 +225,7 @@ def _class_bars(ax: Axes, names: list[str], counts: dict[str, np.ndarray]) -> No
 
 
 def _objects_per_image(ax: Axes, splits: Splits) -> None:
-    _style(ax, "objects in an image", "share of the split's images", "Objects per image")
+    style(ax, "objects in an image", "share of the split's images", "Objects per image")
     counts = {split: np.array([len(a.labels) for a in annotations], int) for split, annotations in splits.items()}
     most = max((count.max() for count in counts.values() if len(count)), default=0)
     wide = max(1, math.ceil(most / 25))
@@ -260,25 +238,25 @@ def _objects_per_image(ax: Axes, splits: Splits) -> None:
     names = [f"{a}" if b - a == 1 else f"{a}–{b - 1}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
     ax.set_xticks(range(0, len(names), every), names[::every])
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.margins(y=0.12 + 0.08 * len(counts))
-    ax.legend(loc="upper right", fontsize=8, frameon=False)
+    legend_below(ax)
 
 
 def _box_sizes(ax: Axes, splits: Splits) -> None:
-    _style(ax, "box width / image width", "box height / image height", "Box sizes in their images")
+    style(ax, "box width / image width", "box height / image height", "Box sizes in their images")
     images = [a for annotations in splits.values() for a in annotations if len(a.boxes)]
     shares = [(a.boxes[:, 2:] - a.boxes[:, :2]) / (a.width, a.height) for a in images]
     width, height = np.clip(np.concatenate([*shares, np.zeros((0, 2))]), 0, 1).T
     bins = 25 if len(width) < 1000 else 50
     if len(width):
         *_, mesh = ax.hist2d(width, height, bins, range=((0, 1), (0, 1)), norm=LogNorm(), cmap="viridis_r", cmin=1)
-        ax.figure.colorbar(mesh, ax=ax, label="objects", pad=0.02)
+        bar = ax.figure.colorbar(mesh, ax=ax, label="objects", pad=0.02, format=LogFormatter())
+        bar.ax.yaxis.set_minor_formatter(LogFormatter())
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 
 
 def _coco_sizes(ax: Axes, splits: Splits) -> None:
-    _style(ax, "share of the split's objects", "", "Sizes after COCO (area in pixels)")
+    style(ax, "share of the split's objects", "", "Sizes after COCO (area in pixels)")
     for row, annotations in enumerate(splits.values()):
         areas = [(a.boxes[:, 2:] - a.boxes[:, :2]).prod(axis=1) for a in annotations]
         sizes = np.bincount(np.digitize(np.concatenate([*areas, []]), COCO_AREAS), minlength=3)
@@ -289,11 +267,11 @@ def _coco_sizes(ax: Axes, splits: Splits) -> None:
             text = f"{share[size]:.0%}\n{sizes[size]}" if share[size] > 0.05 else ""
             ax.text(left + share[size] / 2, row, text, ha="center", va="center", color="white", fontsize=9)
     ax.set_yticks(range(len(splits)), splits)
-    ax.set_ylim(len(splits) - 0.4, -0.9)
+    ax.set_ylim(len(splits) - 0.4, -0.6)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(False, axis="y")
-    ax.legend(loc="upper center", ncols=3, fontsize=8, frameon=False)
+    legend_below(ax, columns=3)
 
 
 def _side_by_side(counts: dict[str, np.ndarray]) -> Iterator[tuple[tuple[str, np.ndarray], float, float, str]]:

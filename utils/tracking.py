@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from utils.colors import class_color, contrast_color
 from utils.detections import Detections
-from utils.draw import class_color, contrast_color, draw_boxes, line_width
+from utils.draw import draw_boxes, line_width
 from utils.errors import ToolkitError
 
 LOST_SECONDS = 1.0  # an object that was out of sight for so long comes back with a new number

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils.draw import BLACK, WHITE, class_color
+from utils.colors import BLACK, WHITE, class_color
 from utils.errors import DatasetError
 from utils.images import read_image
 
@@ -25,7 +25,7 @@ MAX_ASPECT = 3  # a panorama is shown in part
 MARGIN = 0.3  # of the image's long side: how far out of it boxes are followed
 SMALL, TINY = 44, 14  # pixels in the picture: a box below the first is enlarged, below the second pointed at
 LEAST_SEEN = 32.0  # pixels of the image that are enlarged, across
-COLOURS = 4, 2  # labels of `class_color`: pink for a finding's first box, blue for its second
+COLOURS = 8, 2  # labels of `class_color`: pink for a finding's first box, blue for its second
 
 
 @dataclass(frozen=True)
