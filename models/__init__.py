@@ -55,19 +55,20 @@ def create_model(
     return model
 
 
-def load_model(checkpoint, *, img_size: int | None = None, device: str = "cpu"):
+def load_model(checkpoint, *, model_name: str | None = None, img_size: int | None = None, device: str = "cpu"):
     """The model in a checkpoint, in evaluation mode on `device`.
 
     Args:
         checkpoint: a path, or a `torch_utils.checkpoint.Checkpoint`.
+        model_name: where the file names none, or another one than is wanted.
         img_size: short side in pixels, where it is to differ from the one that the checkpoint was trained at.
     """
     from models import build, weights
     from torch_utils.checkpoint import Checkpoint, load_checkpoint
 
     if not isinstance(checkpoint, Checkpoint):
-        checkpoint = load_checkpoint(checkpoint)
-    spec = model_spec(checkpoint.require_model_name())
+        checkpoint = load_checkpoint(checkpoint, model_name=model_name)
+    spec = model_spec(model_name or checkpoint.require_model_name())
     model = build.build_model(spec, checkpoint.num_classes, img_size or checkpoint.img_size)
     weights.load_whole(model, spec, checkpoint)
     return model.eval().to(device)

@@ -28,8 +28,9 @@ def load_predictor(
 ) -> tuple[Predictor, tuple[str, ...]]:
     """A ready predictor and its class names, background first.
 
-    Model, classes and image size come from the checkpoint; `model_name` and `config` fill in what an older file lacks,
-    `img_size` (short side in pixels) overrides it. Without `weights`: torchvision's published COCO detector.
+    Model, classes and image size come from the checkpoint; `config` fills in what an older file lacks, `model_name` and
+    `img_size` (short side in pixels) override it. Without `weights`: torchvision's published COCO detector. Raises
+    ConfigError where `config` names other classes than the checkpoint.
     """
     if weights is None:
         name = model_name or DEFAULT_MODEL
@@ -53,6 +54,11 @@ def load_predictor(
                 f"of {checkpoint.num_classes - 1} classes"
             )
         model = load_model(checkpoint, img_size=img_size)
+    if config and (given := load_class_names(config)) != class_names:
+        raise ConfigError(
+            f"{config} has the classes {', '.join(given[1:])}; {weights or name} has {', '.join(class_names[1:])}: "
+            "leave --config out, which is for a checkpoint that names no classes"
+        )
     model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
     if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
         model.to(memory_format=torch.channels_last)

@@ -14,8 +14,11 @@ from torchvision.models.detection import FasterRCNN
 
 from models.build import freeze_batch_norm
 from models.spec import ModelSpec
-from torch_utils.checkpoint import Checkpoint, load_checkpoint
+from torch_utils.checkpoint import Checkpoint, load_checkpoint, training_arguments_of
+from torch_utils.state_dict import check_values
+from torch_utils.weights_file import check_records
 from utils.errors import CheckpointError, ConfigError
+from utils.loggers import note
 
 CLASS_LAYERS = "roi_heads.box_predictor."
 StateDict = Mapping[str, Tensor]
@@ -45,7 +48,7 @@ def load_imagenet(model: FasterRCNN, spec: ModelSpec, name: str) -> None:
 
 
 def load_backbone_file(model: FasterRCNN, path: Path) -> None:
-    """A torchvision-style classifier's state dict, from a file, into the backbone."""
+    """A torchvision-style classifier's state dict, or a detector's, from a file, into the backbone."""
     _load_backbone(model, load_checkpoint(path).state_dict, source=str(path))
 
 
@@ -57,7 +60,9 @@ def fetch(weights: WeightsEnum) -> StateDict:
     file_name = weights.url.rsplit("/", 1)[-1]
     place = Path(torch.hub.get_dir(), "checkpoints", file_name)
     try:
-        return weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
+        if place.is_file():  # torch.hub compares a file with its hash only while downloading it
+            check_records(place)
+        state = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     # No network, HTTP status, full disk; a broken transfer; a wrong hash; a file in the cache that is something else.
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(
@@ -65,6 +70,8 @@ def fetch(weights: WeightsEnum) -> StateDict:
             f"  Either download {weights.url} elsewhere and put it at {place},\n"
             "  or train without it: --pretrained none (slower to learn), or start from --weights CHECKPOINT."
         ) from error
+    check_values(state, place)
+    return state
 
 
 def _usual(spec: ModelSpec, state: StateDict) -> StateDict:
@@ -88,9 +95,32 @@ def load_whole(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint) -> No
     state = checkpoint.state_dict
     frozen = frozen_norms(model, state)
     freeze_batch_norm(model, only=frozen)
-    if checkpoint.foreign and frozen:  # trained from the published weights, at their epsilon
-        state = _usual(spec, state)
+    if frozen:
+        state = _as_trained(spec, checkpoint)
     _load(model, state, new=None, source=str(checkpoint.path))
+
+
+def _as_trained(spec: ModelSpec, checkpoint: Checkpoint) -> StateDict:
+    """The state dict with its frozen batch norms restated for epsilon 1e-5, where they were trained at another.
+
+    torchvision builds version 1 with epsilon 0 where it starts from the published detector, and with 1e-5 where it
+    starts from a classifier. The weights do not tell which it was; the arguments that its reference training keeps do.
+    """
+    if not checkpoint.foreign or spec.coco_bn_eps == 1e-5:
+        return checkpoint.state_dict
+    begun = training_arguments_of(checkpoint)
+    started = begun.get("weights", begun.get("pretrained"))
+    if begun and not started and ("weights" in begun or "pretrained" in begun):
+        note(f"{checkpoint.path}: batch norms read with epsilon 1e-5: its arguments say it began with no detector")
+        return checkpoint.state_dict
+    why = (
+        f"its arguments say that it began with {started}"
+        if started
+        else "taken as begun with torchvision's COCO weights; if it began with ImageNet's, epsilon was 1e-5 and its "
+        "scores come out slightly different here"
+    )
+    note(f"{checkpoint.path}: batch norms read with epsilon {spec.coco_bn_eps:g}: {why}")
+    return _usual(spec, checkpoint.state_dict)
 
 
 def frozen_norms(model: nn.Module, state: StateDict) -> set[str]:
@@ -124,8 +154,8 @@ def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_n
     state = checkpoint.state_dict
     frozen = frozen_norms(model, state)
     freeze_batch_norm(model, only=frozen)
-    if checkpoint.foreign and frozen:
-        state = _usual(spec, state)
+    if frozen:
+        state = _as_trained(spec, checkpoint)
     own = model.state_dict()
     kept = {k: v for k, v in state.items() if not k.startswith(CLASS_LAYERS) and k in own and own[k].shape == v.shape}
     body = [k for k in own if not k.startswith(CLASS_LAYERS)]
@@ -165,13 +195,17 @@ def _class_rows(
 
 
 def _load_backbone(model: FasterRCNN, state: StateDict, source: str) -> None:
+    """Load the part of `state` that is this backbone, whatever stands before its names (`backbone.body.`, nothing)."""
     body = model.backbone.body
-    for prefix in ("backbone.body.", "features.", ""):  # a detector, torchvision's MobileNet, a ResNet
-        part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        if part:
-            break
-    own = body.state_dict()
-    _load(body, {k: v for k, v in part.items() if k in own}, new=None, source=source)
+    own = [key for key in body.state_dict() if not key.endswith("num_batches_tracked")]
+    prefixes = {key.removesuffix(own[0]) for key in state if key == own[0] or key.endswith("." + own[0])} or {""}
+    fitting = {prefix: sum(prefix + key in state for key in own) for prefix in sorted(prefixes)}
+    most = max(fitting.values())
+    best = [prefix for prefix, count in fitting.items() if count == most]
+    if len(best) > 1 and most == len(own):
+        raise CheckpointError(f"{source}: holds several backbones, {', '.join(best)}: save the wanted one alone")
+    part = {key.removeprefix(best[0]): value for key, value in state.items() if key.startswith(best[0])}
+    _load(body, {k: v for k, v in part.items() if k in body.state_dict()}, new=None, source=source)
 
 
 def _load(model: nn.Module, state: StateDict, *, new: str | None, source: str) -> None:

@@ -11,20 +11,21 @@ A checkpoint is a dict of plain types and tensors:
     toolkit             format number of this file; absent in files of other pipelines
     (last_model.pth)    optimizer_state_dict, scaler_state_dict, training: what a resumed run needs besides
 
-Files of the older pipeline on this subject are read as well: `config` or `data`, lists of NumPy scalars, `module.`
-prefixes, no image size. A bare state dict, such as torchvision's own files, is read as one without name and classes.
+Files from elsewhere are read as well: the older pipeline's on this subject (`config` or `data`, lists of NumPy scalars,
+no image size), those of torchvision's reference training, and bare state dicts, such as torchvision's own files or
+`.safetensors`. Whatever wrapped the model (`module.`, `_orig_mod.`, `model.`) goes from the names.
 """
 
-import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from torch_utils.state_dict import check_values, find_state_dict, one_model, plain_names
+from torch_utils.weights_file import fields_of, read_weights
 from utils.errors import CheckpointError
+from utils.loggers import note
 from utils.runs import atomic_path
 from utils.scan import BACKGROUND
 
@@ -55,7 +56,11 @@ class Checkpoint:
     def num_classes(self) -> int:
         """Classes with the background, counted in the class layer itself."""
         if CLASS_WEIGHT not in self.state_dict:
-            raise CheckpointError(f"{self.path}: no {CLASS_WEIGHT} in it, so it is not a Faster R-CNN checkpoint")
+            first = ", ".join(list(self.state_dict)[:3])
+            raise CheckpointError(
+                f"{self.path}: no {CLASS_WEIGHT} in it, so it is not a checkpoint of torchvision's Faster R-CNN; "
+                f"it has {first}, ... A classifier's weights are for --backbone-weights"
+            )
         return len(self.state_dict[CLASS_WEIGHT])
 
 
@@ -72,38 +77,67 @@ def save_checkpoint(path: Path, content: dict) -> None:
 
 
 def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Checkpoint:
-    """Read a checkpoint; `model_name` stands in where the file tells none.
+    """Read a checkpoint; `model_name` wins over the name in the file, with a note.
 
     Raises CheckpointError naming the file and what is wrong with it.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_weights(path)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a dict with model_state_dict, found {type(content).__name__}")
-    state = content.get("model_state_dict", content)
-    bare = state is content
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        whole = "_modules" in fields_of(content)
+        found = "a whole model, which is code, not weights" if whole else _kind(content)
         raise CheckpointError(
-            f"{path}: no model_state_dict of tensors in it; found keys {', '.join(map(str, list(content)[:8]))}"
+            f"{path}: expected a dict with model_state_dict, found {found}: where it was made, save "
+            "torch.save(model.state_dict(), 'weights.pth')"
         )
-    config = {} if bare else content.get("config") or content.get("data") or {}
-    state = {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in state.items()}
+    state, key = find_state_dict(content, path)
+    state = one_model(plain_names(state, path), CLASS_WEIGHT, path)
+    check_values(state, path)
+    if isinstance(content.get("ema_state_dict"), dict) and key == "model_state_dict":
+        averaged = {f"ema_state_dict: {k}": v for k, v in content["ema_state_dict"].items() if isinstance(v, Tensor)}
+        check_values(averaged, path)
+    content = {} if key is None else content
+    config = content.get("config") or content.get("data") or {}
     class_names = _class_names(config, path)
     rows = len(state.get(CLASS_WEIGHT, class_names or ()))
     if class_names is not None and len(class_names) != rows:
         raise CheckpointError(
             f"{path}: CLASSES has {len(class_names)} classes with the background, its class layer {rows} rows"
         )
+    own_name = content.get("model_name") if isinstance(content.get("model_name"), str) else None
+    if model_name and own_name and model_name != own_name:
+        note(f"{path}: read as {model_name}, as --model says; the file itself says {own_name}")
+    foreign = "toolkit" not in content
     return Checkpoint(
         path=path,
         state_dict=state,
-        model_name=(None if bare else content.get("model_name")) or model_name,
+        model_name=model_name or own_name,
         class_names=class_names,
-        img_size=FOREIGN_IMG_SIZE if bare else int(content.get("img_size") or FOREIGN_IMG_SIZE),
-        epoch=0 if bare else int(content.get("epoch") or 0),
-        foreign=bare or "toolkit" not in content,
-        content={} if bare else content,
+        img_size=_whole_number(content, "img_size", path, foreign) or FOREIGN_IMG_SIZE,
+        epoch=_whole_number(content, "epoch", path, foreign) or 0,
+        foreign=foreign,
+        content=content,
     )
+
+
+def training_arguments_of(checkpoint: Checkpoint) -> dict:
+    """The arguments that another training program kept in its checkpoint, as torchvision's does under `args`."""
+    found = checkpoint.content.get("args")
+    return found if isinstance(found, dict) and found else fields_of(found)
+
+
+def _kind(content) -> str:
+    return getattr(type(content), "stands_for", type(content).__name__)
+
+
+def _whole_number(content: dict, key: str, path: Path, foreign: bool) -> int | None:
+    """A number of the file; what another program means by a key of that name may be anything, and is not taken."""
+    value = content.get(key)
+    if value is None or (isinstance(value, (int, float)) and value == int(value) and value >= 0):
+        return None if value is None else int(value)
+    if foreign:
+        return None
+    raise CheckpointError(f"{path}: {key} is not a whole number but {value!r:.60}")
 
 
 def _class_names(config: dict, path: Path) -> tuple[str, ...] | None:
@@ -113,46 +147,3 @@ def _class_names(config: dict, path: Path) -> tuple[str, ...] | None:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(f"{path}: CLASSES is not a list of names but {names!r}")
     return tuple(names) if BACKGROUND in names[:1] else (BACKGROUND, *names)
-
-
-def _read(path: Path):
-    if not path.is_file():
-        folder = path.parent
-        near = sorted(p.name for p in folder.glob("*.pth")) if folder.is_dir() else []
-        found = f"in {folder} there are: {', '.join(near)}" if near else f"{folder} holds no .pth file"
-        raise CheckpointError(f"{path}: no such file; {found}")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_GLOBALS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        detail = next((f"{line.strip()} " for line in str(error).splitlines() if "global" in line.lower()), "")
-        raise CheckpointError(
-            f"{path}: refused, because it is not a checkpoint of tensors and plain values. {detail}"
-            "Loading such a file could run code. If you trust its origin, save its state dict again with torch.save."
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        size = path.stat().st_size
-        raise CheckpointError(f"{path}: not a readable checkpoint ({size} bytes; cut short?): {error}") from error
-
-
-def _numpy_scalar(dtype: np.dtype, data: bytes):
-    """What NumPy's own unpickling does, for numbers alone."""
-    if dtype.kind not in "biuf" or not isinstance(data, bytes):
-        raise pickle.UnpicklingError(f"NumPy value of type {dtype} is not allowed")
-    return np.frombuffer(data, dtype=dtype, count=1)[0].item()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Pickle protocol 2, torch.save's default, stores bytes as latin-1 text; `_codecs.encode` turns them back."""
-    return text.encode(encoding)
-
-
-# The older pipeline's last_model.pth has lists of np.float64. Replacements stand under the names in the file, old and
-# new, so that nothing of NumPy that takes a callable or an object comes into reach.
-_NUMPY_GLOBALS = [
-    (_numpy_scalar, "numpy.core.multiarray.scalar"),
-    (_numpy_scalar, "numpy._core.multiarray.scalar"),
-    (_encode, "_codecs.encode"),
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")},
-]

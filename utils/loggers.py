@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from logging.handlers import MemoryHandler
@@ -205,6 +206,12 @@ def note_in_file(text: str) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
+
+
+def note(text: str) -> None:
+    """Tell what was decided where two readings were possible: in a training's log, else on standard error."""
+    if os.environ.get("RANK", "0") == "0":  # one process of a group speaks
+        logging.getLogger("train").warning(f"note: {text}")
 
 
 def _remove_handlers(logger: logging.Logger, kinds: tuple[type[logging.Handler], ...]) -> None:
