@@ -116,7 +116,8 @@ def test_natural_order_and_what_has_no_partner(tmp_path):
     (tmp_path / "._p1.xml").write_bytes(b"macOS")
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
     assert [a.image_path.name for a in scan.annotations] == ["p1.jpg", "p2.jpg", "p10.jpg"]
-    assert (texts(scan, "unlabelled"), texts(scan, "orphaned"), scan.errors) == (["alone.jpg"], ["lost.xml"], [])
+    assert (texts(scan, "unlabelled"), texts(scan, "orphaned")) == (["alone.jpg", "sub/p3.jpg"], ["lost.xml"])
+    assert scan.errors == []
 
 
 # --- boxes that need a word ------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Reading the splits of a data set in whatever format its configuration names.
 
 A further format is one `read_x` and its `READERS` row: it takes
-`(images_dir, labels_path, class_names, *, stems, renamed, ignored, one_based, skip_bad, progress)` and returns a
+`(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, one_based, skip_bad, progress)` and returns a
 `Scan`.
 """
 
@@ -14,13 +14,17 @@ import numpy as np
 
 from utils.coco import read_coco
 from utils.errors import DatasetError
+from utils.file_tree import list_tree
 from utils.findings import CHECKS
 from utils.images import is_image
+from utils.label_files import LABEL_FORMATS, looks_like
 from utils.looks import like_groups
+from utils.other_splits import folders_of_other_splits
+from utils.pairing import pair_names
 from utils.scan import Annotation, Scan, told
 from utils.split import group_names, joined_groups, split
 from utils.voc import read_voc
-from utils.yolo import OTHER_TEXTS, is_label, read_yolo
+from utils.yolo import read_yolo
 
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
@@ -52,17 +56,22 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
     if name not in ("train", "valid"):
         raise ValueError(f"expected the split 'train' or 'valid', got {name!r}")
     list_path = getattr(config, f"{name}_list")
-    return READERS[config.annotation_format](
+    about = Scan()
+    skip = folders_of_other_splits(config, name, about)
+    scan = READERS[config.annotation_format](
         getattr(config, f"{name}_images_dir"),
         getattr(config, f"{name}_labels_dir"),
         config.class_names,
         stems=read_split_list(list_path) if list_path else None,
+        skip=skip,
         renamed=config.renamed,
         ignored=config.ignored,
         one_based=config.one_based,
         skip_bad=skip_bad,
         progress=progress,
     )
+    scan.extend(about)
+    return scan
 
 
 def _divided(scan: Scan, config) -> dict[str, Scan]:
@@ -130,23 +139,28 @@ def raise_for_errors(scans: Mapping[str, Scan]) -> None:
 
 
 def detect_format(images_dir: Path, labels_path: Path) -> str:
-    """The format of the annotations at a place: that of the files which are there; "voc" where there are none.
+    """The format of the annotations at a place: the one that most images have a file of; "voc" where there is none.
 
-    XML comes first: tools leave classes.txt and other files beside their exports.
+    Of several formats that as many images have, XML comes first: tools leave other files beside their exports.
     """
     if labels_path.suffix.lower() == ".json" and not labels_path.is_dir():
         return "coco"
     try:
-        entries = [path for path in labels_path.iterdir() if not path.name.startswith(".")]
-        suffixes = {path.suffix.lower() for path in entries}
-        stems = {path.stem for path in images_dir.iterdir() if is_image(path)}
-    except OSError:  # told by whoever reads the folder
+        images = [(name, path) for name, path in list_tree(images_dir).files if is_image(path)]
+        files = list_tree(labels_path).files
+    except DatasetError:  # told by whoever reads the folder
         return "voc"
-    if ".xml" in suffixes:
-        return "voc"
-    if any(is_label(path) and path.stem in stems and path.stem.lower() not in OTHER_TEXTS for path in entries):
-        return "yolo"
-    return "coco" if ".json" in suffixes else "voc"
+    paired = {}
+    for name, known in LABEL_FORMATS.items():
+        labels = [(label, path) for label, path in files if known.is_label(path)]
+        pairs = pair_names(images, labels, known.is_other) if labels else []
+        if name != "labelme" or any(looks_like(path, known) for _, path in pairs[:5]):
+            paired[name] = len(pairs)
+    most = max(paired, key=paired.get)  # of several with as many, the first
+    if paired[most]:
+        return most
+    suffixes = {path.suffix.lower() for _, path in files}
+    return "coco" if ".json" in suffixes and ".xml" not in suffixes else "voc"
 
 
 def read_split_list(path: Path) -> list[str]:

@@ -3,16 +3,16 @@
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from utils.errors import DatasetError
+from utils.file_tree import FileTree, folder_of, list_tree, stem_of
 from utils.images import is_image
-from utils.pairing import files_by_stem, listed_stems
 from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
+from utils.split_lists import listed_names
 
 MAX_JSON_BYTES = 4 * 2**30
 
@@ -34,6 +34,7 @@ def read_coco(
     class_names: tuple[str, ...],
     *,
     stems: Iterable[str] | None = None,
+    skip: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
     ignored: Collection[str] = (),
     one_based: bool = False,
@@ -49,16 +50,12 @@ def read_coco(
     if class_names[:1] != (BACKGROUND,):
         raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
     json_path = json_file(json_path)
-    scan, pairs, stem_of = Scan(), [], {}
+    scan, pairs = Scan(), []
     entries = sorted(read_coco_file(json_path), key=lambda entry: natural_key(entry.file_name))
     if stems is not None:
-        stem_of = {entry.file_name: PurePosixPath(entry.file_name).stem for entry in entries}
-        times = Counter(stem_of.values())
-        # A stem that several folders have names none of their images: a list must say which.
-        stem_of = {name: stem if times[stem] == 1 else name for name, stem in stem_of.items()}
-        known = set(stem_of.values()) | stem_of.keys()
-        wanted = listed_stems(scan, stems, known, f"{json_path} has no such image")
-        entries = [e for e in entries if e.file_name in wanted or stem_of[e.file_name] in wanted]
+        names = {name for entry in entries for name in (entry.file_name, stem_of(entry.file_name))}
+        wanted = listed_names(scan, stems, names, f"{json_path} has no such image")
+        entries = [e for e in entries if e.file_name in wanted or stem_of(e.file_name) in wanted]
     seen: set[str] = set()
     for entry in entries:
         where = f"{json_path}: image {entry.file_name!r:.200}"
@@ -73,13 +70,27 @@ def read_coco(
             pairs.append(Pair(path, where, f"{json_path.name}: image {entry.file_name}", _reader(entry, where)))
         seen.add(entry.file_name)
     if stems is None:
-        for path in (path for paths in files_by_stem(images_dir, is_image).values() for path in paths):
-            if path.name not in seen:
-                scan.add("unlabelled", path.name, image=path)
+        _tell_unlisted(scan, list_tree(images_dir, skip=skip), {pair.image_path for pair in pairs}, json_path)
     how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
     scan.skip_bad = skip_bad
     return scan
+
+
+def _tell_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: Path) -> None:
+    """Images that the file does not list; a folder of which it lists none is told as one."""
+    folders: dict[str, list[tuple[str, Path]]] = {}
+    for name, path in tree.files:
+        if is_image(path):
+            folders.setdefault(folder_of(name), []).append((name, path))
+    for folder, images in folders.items():
+        if folder and not any(path in listed for _, path in images):
+            text = f"{tree.root / folder}: {len(images)} images, none of them in {json_path.name}"
+            scan.add("folder-left-out", text)
+            continue
+        for name, path in images:
+            if path not in listed:
+                scan.add("unlabelled", name, image=path)
 
 
 def json_file(path: Path) -> Path:

@@ -68,6 +68,26 @@ CHECKS = {
         "names that several files share", ERROR, "Keep one image and one annotation file of each name.",
         of_a_file=True,
     ),
+    "near-name": Check(
+        "images whose annotation has nearly the same name", ERROR,
+        "Give both files the same name: look-alike letters and kinds of space count.", of_a_file=True,
+    ),
+    "image-format": Check(
+        "images of a format that is not read", ERROR,
+        "Convert them, keeping their size in pixels, under the same name.", of_a_file=True,
+    ),
+    "mixed-formats": Check(
+        "images annotated in another format than the rest", ERROR,
+        "Keep each format in a folder of its own, and bring them into one with python -m utils.convert.",
+        of_a_file=True,
+    ),
+    "labels-elsewhere": Check(
+        "annotations in a folder that the YAML does not name", ERROR, "Add the line to the YAML."
+    ),
+    "no-labels": Check(
+        "splits without a label file", ERROR,
+        "Name the folder of the labels; where the images really show no object, save an empty label file for one.",
+    ),
     "listed-missing": Check(
         "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
     ),
@@ -137,6 +157,10 @@ CHECKS = {
         "images left out, for they have no annotation file", WARNING,
         "Label them, or save an empty annotation for what shows no object: such images are trained on as negatives.",
     ),
+    "folder-left-out": Check(
+        "folders that were not looked into", WARNING,
+        "Name the folder in the YAML, or move it, where its images are part of the split.",
+    ),
     "orphaned": Check(
         "annotation files left out, for they have no image", WARNING, "Add the images, or remove the files."
     ),
@@ -150,6 +174,10 @@ CHECKS = {
     "like-within": Check(
         "nearly the same pictures in one split", NOTE,
         "Nothing, where they are frames of a video or copies made on purpose: they teach little that is new.",
+    ),
+    "paired-by-name": Check(
+        "images paired with annotations of nearly the same name", NOTE,
+        "Nothing, where they belong together; equal names leave no doubt.",
     ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
     "ignored": Check(

@@ -1,46 +1,269 @@
-"""Which annotation file belongs to which image, and which of them a split list means."""
+"""Which annotation file belongs to which image, in a folder and all below it, and which of them a split list means."""
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.errors import DatasetError
+from utils.file_tree import FileTree, folder_of, is_kind, list_tree, placeless, stem_of
+from utils.image_formats import unread_format
 from utils.images import is_image
-from utils.scan import Scan
+from utils.names import how_they_differ, nfc, outline
+from utils.scan import Scan, natural_key
+from utils.split_lists import listed_names
 
 
-def files_by_stem(folder: Path, accept: Callable[[Path], bool]) -> dict[str, list[Path]]:
-    """Files by stem, in NFC: macOS may decompose the accents of one name and not of the other."""
-    found: dict[str, list[Path]] = {}
-    try:
-        for path in sorted(folder.iterdir()):
-            if accept(path) and path.is_file():
-                found.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be listed: {error.strerror or error}") from error
-    return found
+@dataclass
+class Pairing:
+    """What belongs together: pairs of image and annotation file in natural order, and what has no partner.
 
-
-def listed_stems(scan: Scan, lines: Iterable[str], known: Iterable[str], where: str) -> set[str]:
-    """The stems of `known` that the lines of a split list mean; what means none is a finding, ending with `where`."""
-    known = set(known)
-    wanted = {line: _listed_stem(line, known) for line in lines}
-    for line, stem in wanted.items():
-        if stem is None:
-            scan.add("listed-missing", f"{line}: listed, but {where}")
-    return set(wanted.values()) - {None}
-
-
-def _listed_stem(line: str, known: set[str]) -> str | None:
-    """The stem that a line means: perhaps with a folder, the image's extension, or VOC's second column.
-
-    The whole line comes first, since stems may hold spaces and dots.
+    `name` gives a path relative to its folder, as messages call it.
     """
-    line = unicodedata.normalize("NFC", line.strip().lstrip("\ufeff"))
-    for text in (line, re.sub(r"\s+(-1|0|1)$", "", line)):
-        name = text.replace("\\", "/").rpartition("/")[2]
-        for candidate in (text, name, Path(name).stem if is_image(name) else None):
-            if candidate in known:
-                return candidate
-    return None
+
+    pairs: list[tuple[Path, Path]] = field(default_factory=list)
+    unlabelled: list[Path] = field(default_factory=list)
+    orphaned: list[Path] = field(default_factory=list)
+    names: dict[Path, str] = field(default_factory=dict)
+    labelled_folders: set[str] = field(default_factory=set)
+
+    def name(self, path: Path) -> str:
+        return self.names.get(path, path.name)
+
+
+@dataclass(eq=False)
+class _File:
+    """One side of a pair; `name` is relative to its folder, `key` the same without what is of the file's kind."""
+
+    path: Path
+    name: str
+    partner: "_File | None" = None
+    at_fault: bool = False
+
+    @property
+    def free(self) -> bool:
+        return self.partner is None and not self.at_fault
+
+
+def pair_files(
+    scan: Scan,
+    images_dir: Path,
+    labels_dir: Path,
+    is_label: Callable[[Path], bool],
+    *,
+    kind: str,
+    stems: Iterable[str] | None = None,
+    skip: Collection[str] = (),
+    is_other: Callable[[str], bool] = lambda stem: False,
+) -> Pairing:
+    """Pair the images of one folder with the annotation files of another, or of the same, and of all folders below.
+
+    A pair has the same path and stem, whatever folders such as "images" and "labels" are on the way; `a.jpg.xml` is
+    of `a.jpg`. What then has no partner is paired, with a note, where it can only be meant so: names that differ in
+    case alone; a flat folder of annotations of images in sub-folders, or the reverse, where each name is there once.
+
+    Faults are findings of `scan`: names that several files share, names that are nearly the same, links to nothing,
+    pictures of a format that is not read though they are annotated.
+
+    Args:
+        kind: of annotation file, for messages: "XML".
+        stems: lines of a split list; only what they mean counts.
+        skip: folders below that are not looked into, relative to `images_dir` and to `labels_dir`.
+        is_other: whether a label file of this stem is no label unless an image has the very name.
+
+    Raises:
+        DatasetError: a folder cannot be listed.
+    """
+    image_tree = list_tree(images_dir, skip=skip)
+    label_tree = image_tree if labels_dir == images_dir else list_tree(labels_dir, skip=skip)
+    images = [_File(path, name) for name, path in image_tree.files if is_image(path)]
+    labels = [_File(path, name) for name, path in label_tree.files if is_label(path)]
+    for tree in {id(t): t for t in (image_tree, label_tree)}.values():
+        for folder in tree.outputs:
+            scan.add("folder-left-out", f"{tree.root / folder}: holds results of an earlier run")
+
+    notes, clashes = _match(images, labels, is_other)
+    labels = [label for label in labels if label.partner or not is_other(stem_of(label.name).rpartition("/")[2])]
+    wanted = _wanted(scan, images, labels, stems, kind, images_dir, labels_dir)
+
+    result = Pairing(names={file.path: file.name for file in (*images, *labels)})
+    for group, text in clashes:
+        if any(wanted(file) for file in group):
+            scan.add("ambiguous-name", text)
+    for image, label in notes:
+        if wanted(image) or wanted(label):
+            way = _way(image.name, label.name)
+            scan.add("paired-by-name", f"{image.name} with {label.name}: {way}", subject=f"paired though {way}")
+    _tell_near_names(scan, images, labels, wanted)
+    _tell_unread(scan, image_tree, labels, wanted)
+    for image in sorted(images, key=lambda file: natural_key(file.name)):
+        if not (wanted(image) or (image.partner and wanted(image.partner))) or image.at_fault:
+            continue
+        if image.path in image_tree.dangling:
+            text = f"{image.path}: is a link to {image_tree.dangling[image.path]}, which is not there"
+            scan.add("image-unreadable", text, image=image.path)
+        elif image.partner and image.partner.path in label_tree.dangling:
+            text = f"is a link to {label_tree.dangling[image.partner.path]}, which is not there"
+            scan.add("annotation-unreadable", f"{image.partner.path}: {text}", image=image.path)
+        elif image.partner:
+            result.pairs.append((image.path, image.partner.path))
+        else:
+            result.unlabelled.append(image.path)
+    orphaned = [label for label in labels if label.free and wanted(label)]
+    result.orphaned = [label.path for label in sorted(orphaned, key=lambda file: natural_key(file.name))]
+    result.labelled_folders = _labelled_folders(images, label_tree, shared=label_tree is image_tree)
+    return result
+
+
+def pair_names(
+    images: Iterable[tuple[str, Path]], labels: Iterable[tuple[str, Path]], is_other: Callable[[str], bool]
+) -> list[tuple[Path, Path]]:
+    """The pairs among (relative name, path) of images and of annotation files, without a word about the others."""
+    images = [_File(path, name) for name, path in images]
+    _match(images, [_File(path, name) for name, path in labels], is_other)
+    return [(image.path, image.partner.path) for image in images if image.partner and not image.at_fault]
+
+
+def _match(images: list[_File], labels: list[_File], is_other: Callable[[str], bool]):
+    """Set partners; returns the pairs that need a note, and groups of files that share a name, with a text."""
+    notes: list[tuple[_File, _File]] = []
+    clashes: list[tuple[list[_File], str]] = []
+    whole, stem = (lambda name: name), stem_of
+    for image_key, label_key, change, strict in (
+        (whole, stem, _same, True),  # a.jpg and a.jpg.xml
+        (stem, stem, _same, True),
+        (whole, stem, placeless, True),  # images/a.jpg and labels/a.jpg.txt
+        (stem, stem, placeless, True),
+        (stem, stem, _folded, False),  # IMG_0.JPG and img_0.xml
+        (whole, stem, _folded, False),
+        (stem, stem, _flat, False),  # cam1/a.jpg and a.xml
+        (whole, stem, _flat, False),
+    ):
+        groups: dict[str, tuple[list[_File], list[_File]]] = defaultdict(lambda: ([], []))
+        for side, files, key_of in ((0, images, image_key), (1, labels, label_key)):
+            for file in files:
+                groups[change(key_of(file.name))][side].append(file)
+        for found in groups.values():
+            if not found[1]:
+                continue
+            if change is _flat:
+                _match_flat(*found, notes, clashes)
+                continue
+            free = [[file for file in files if file.free] for files in found]
+            if strict and free[1] and not free[0] and image_key is stem and found[0] and not found[0][0].at_fault:
+                # A second annotation of an image that has one, such as a.xml beside a.jpg.xml.
+                clashes.append(_clash([found[0][0].partner, *free[1]], found[0]))
+            elif len(free[0]) == len(free[1]) == 1:
+                free[0][0].partner, free[1][0].partner = free[1][0], free[0][0]
+                if not strict:
+                    notes.append((free[0][0], free[1][0]))
+            elif free[0] and free[1]:
+                clashes.append(_clash(max(free, key=len), [*free[0], *free[1]]))
+        if change is _same and image_key is stem:
+            for label in labels:  # classes.txt and the like, unless an image has that very name
+                label.at_fault |= label.free and is_other(stem_of(label.name).rpartition("/")[2])
+    return notes, clashes
+
+
+def _match_flat(images: list[_File], labels: list[_File], notes: list, clashes: list) -> None:
+    """Files of one stem: annotations in one folder for images in several, or the reverse, where the stem is unique."""
+    free_images, free_labels = [f for f in images if f.free], [f for f in labels if f.free]
+    flat = [label for label in free_labels if not folder_of(placeless(label.name))]
+    nested = [image for image in free_images if folder_of(placeless(image.name))]
+    if flat and nested:
+        if len(images) == len(free_labels) == 1:
+            pass
+        else:
+            clashes.append(_clash(max(images, free_labels, key=len), [*free_images, *free_labels]))
+            return
+    elif not (free_labels and free_images and len(images) == 1) or folder_of(placeless(images[0].name)):
+        return
+    elif len(free_labels) > 1:
+        clashes.append(_clash(free_labels, [*free_images, *free_labels]))
+        return
+    free_images[0].partner, free_labels[0].partner = free_labels[0], free_images[0]
+    notes.append((free_images[0], free_labels[0]))
+
+
+def _clash(several: list[_File], group: list[_File]) -> tuple[list[_File], str]:
+    for file in {id(file): file for file in (*several, *group)}.values():
+        file.at_fault = True
+        if file.partner:
+            file.partner.at_fault = True
+    names = ", ".join(file.name for file in several)
+    return [*several, *group], f"{several[0].path}: expected one file of this stem, found {names}"
+
+
+def _same(key: str) -> str:
+    return key
+
+
+def _folded(key: str) -> str:
+    return nfc(placeless(key).casefold())
+
+
+def _flat(key: str) -> str:
+    return nfc(key.rpartition("/")[2].casefold())
+
+
+def _way(image: str, label: str) -> str:
+    """In what the names of a pair differ."""
+    if folder_of(placeless(image)).casefold() != folder_of(placeless(label)).casefold():
+        return "they lie in folders of different names, and the name is there once"
+    return "their names differ in upper and lower case"
+
+
+def _labelled_folders(images: list[_File], label_tree: FileTree, *, shared: bool) -> set[str]:
+    """Folders, placeless, that the annotations know of: an image there has one, or there is such a folder of labels."""
+    known = {folder_of(placeless(image.name)) for image in images if image.partner}
+    for folder in label_tree.folders:
+        if not shared or any(map(is_kind, folder.split("/"))):
+            known.add(folder_of(placeless(f"{folder}/x")) if folder else "")
+    return known | {""}
+
+
+def knows_folder(pairing: Pairing, image: Path) -> bool:
+    """Whether the annotations know of the folder that an image without one lies in."""
+    return folder_of(placeless(pairing.name(image))) in pairing.labelled_folders
+
+
+def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
+    """What has no partner, but for a look-alike character, a space or a mark that nobody sees."""
+    near: dict[str, list[_File]] = defaultdict(list)
+    for image in images:
+        if image.free:
+            near[outline(placeless(stem_of(image.name)))].append(image)
+    for label in labels:
+        names = [stem_of(label.name)]
+        names += [stem_of(names[0])] if is_image(names[0]) else []
+        found = next((near[key] for name in names if (key := outline(placeless(name))) in near), [])
+        if not label.free or not found or not any(wanted(file) for file in (label, *found)):
+            continue
+        label.at_fault = True
+        for image in found:
+            image.at_fault = True
+            differs = how_they_differ(stem_of(label.name).rpartition("/")[2], stem_of(image.name).rpartition("/")[2])
+            text = f"{image.path}: has no annotation of its name, but {label.name} {differs}"
+            scan.add("near-name", text, image=image.path)
+
+
+def _tell_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> None:
+    """Annotations whose image is there, but of a format that is not read."""
+    unread = {_folded(stem_of(name)): path for name, path in tree.files if unread_format(path)}
+    for label in labels if unread else ():
+        names = [stem_of(label.name), stem_of(stem_of(label.name))]
+        path = next((unread[key] for name in names if (key := _folded(name)) in unread), None)
+        if label.free and path and wanted(label):
+            label.at_fault = True
+            scan.add("image-format", f"{path}: {unread_format(path)}", subject=unread_format(path), image=path)
+
+
+# --- split lists -----------------------------------------------------------------------------------------------------
+
+
+def _wanted(scan: Scan, images, labels, stems, kind: str, images_dir: Path, labels_dir: Path) -> Callable:
+    """Whether a file counts: any does without a list."""
+    if stems is None:
+        return lambda file: True
+    known = {stem_of(file.name) for file in (*images, *labels)} | {image.name for image in images}
+    listed = listed_names(scan, stems, known, f"{images_dir} has no such image and {labels_dir} no such {kind}")
+    return lambda file: file.name in listed or stem_of(file.name) in listed

@@ -6,16 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from utils.errors import DatasetError
-from utils.images import is_image
-from utils.pairing import files_by_stem, listed_stems
+from utils.file_tree import stem_of
+from utils.label_files import pair_labels
+from utils.pairing import knows_folder
 from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
-
-# Beside the labels, but no labels: what Label Studio, labelImg and others export with them.
-OTHER_TEXTS = frozenset("classes predefined_classes labels notes readme obj train val valid test".split())
 
 
 def read_yolo(
@@ -24,6 +22,7 @@ def read_yolo(
     class_names: tuple[str, ...],
     *,
     stems: Iterable[str] | None = None,
+    skip: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
     ignored: Collection[str] = (),
     one_based: bool = False,
@@ -32,39 +31,32 @@ def read_yolo(
 ) -> Scan:
     """Pair images with text files by stem. Class numbers count from 0 in the order of CLASSES, without background.
 
-    An image without a text file is a negative, as YOLO's own tools have it; it is counted. A polygon becomes the box
-    around it. Arguments and faults are those of `utils.voc.read_voc`.
+    An image without a text file is a negative, as YOLO's own tools have it; it is counted. But a sub-folder of images
+    that the labels know nothing of is left out: it may hold previews, or what is to be labelled. A polygon becomes the
+    box around it. Arguments and faults are those of `utils.voc.read_voc`.
     """
     if class_names[:1] != (BACKGROUND,):
         raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
-    images, labels = files_by_stem(images_dir, is_image), files_by_stem(labels_dir, is_label)
-    scan, keys = Scan(), images.keys() | labels.keys()
-    if stems is not None:
-        keys = listed_stems(scan, stems, keys, f"{images_dir} has no such image and {labels_dir} no such text file")
+    scan = Scan()
+    paired = pair_labels(scan, images_dir, labels_dir, "yolo", stems=stems, skip=skip)
+    for path in paired.orphaned:
+        scan.add("orphaned", paired.name(path))
+    labelled = dict(paired.pairs)
     pairs = []
-    for key in sorted(keys, key=natural_key):
-        found = images.get(key, []), labels.get(key, [])
-        if not found[0]:
-            for path in found[1]:
-                if key.lower() not in OTHER_TEXTS and not key.lower().startswith("readme."):
-                    scan.add("orphaned", path.name)
-        elif len(found[0]) > 1 or len(found[1]) > 1:
-            several = max(found, key=len)
-            names = ", ".join(path.name for path in several)
-            scan.add("ambiguous-name", f"{several[0]}: expected one file of this stem, found {names}")
-        elif found[1]:
-            pairs.append(_pair(found[0][0], found[1][0], class_names))
+    for image in sorted([*labelled, *paired.unlabelled], key=lambda path: natural_key(paired.name(path))):
+        name = paired.name(image)
+        if path := labelled.get(image):
+            pairs.append(_pair(image, path, paired.name(path), class_names))
+        elif stems is None and not knows_folder(paired, image):
+            scan.add("unlabelled", f"{name}: no label in a whole folder", image=image)
         else:
-            pairs.append(Pair(found[0][0], labels_dir / f"{key}.txt", f"{key}.txt", _negative(found[0][0])))
+            called = f"{stem_of(name)}.txt"
+            pairs.append(Pair(image, labels_dir / called, called, _negative(name)))
     hint = f"CLASSES has 0 to {len(class_names) - 2}"
     how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
     scan.skip_bad = skip_bad
     return scan
-
-
-def is_label(path: Path) -> bool:
-    return path.suffix.lower() == ".txt" and not path.name.startswith(".")
 
 
 def read_yolo_file(path: Path, class_names: Sequence[str]) -> tuple[LabelledObject, ...]:
@@ -125,15 +117,15 @@ def _values(words: list[str]) -> Box:
     return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
 
 
-def _pair(image_path: Path, path: Path, class_names: Sequence[str]) -> Pair:
+def _pair(image_path: Path, path: Path, name: str, class_names: Sequence[str]) -> Pair:
     def read() -> Labels:
         return Labels(read_yolo_file(path, class_names), to_pixels=_from_shares)
 
-    return Pair(image_path, path, path.name, read)
+    return Pair(image_path, path, name, read)
 
 
-def _negative(image_path: Path):
-    return lambda: Labels((), notes=(("unlisted-negative", image_path.name),))
+def _negative(image_name: str):
+    return lambda: Labels((), notes=(("unlisted-negative", image_name),))
 
 
 def _from_shares(box: Box, size: tuple[int, int]) -> Box:
