@@ -196,6 +196,29 @@ def yolo_without_a_file(folder):
     (folder / "train/a4.txt").unlink()
 
 
+def near_name(folder):
+    (folder / "train/a4.xml").rename(folder / "train/а4.xml")  # in Cyrillic
+
+
+def unread_format(folder):
+    (folder / "train/a9.heic").write_bytes(b"\0\0\0 ftypheic")
+    write_labels(folder / "train", "a9", boxes_of(4))
+
+
+def labelled_for_yolo(folder):
+    write_pair(folder / "train", "a9", 9)
+    (folder / "train/a9.xml").unlink()
+    (folder / "train/a9.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+
+
+def a_test_folder_inside(folder):
+    write_pair(folder / "train/test", "a9", 9)
+
+
+def other_case(folder):
+    (folder / "train/a4.xml").rename(folder / "train/A4.xml")
+
+
 # (how to spoil the clean set, the check, its severity, the split that it is told with, what its text says)
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
@@ -203,6 +226,9 @@ FAULTS = [
     (broken_xml, "annotation-unreadable", ERROR, "train", r"a2\.xml"),
     (misspelt, "unknown-class", ERROR, "train", r"a0\.xml: object 1: unknown class 'mask' \(did you mean 'Mask'\?\)"),
     (two_of_a_name, "ambiguous-name", ERROR, "train", r"a3"),
+    (near_name, "near-name", ERROR, "train", r"a4\.jpg: has no annotation .*U\+0430 \(CYRILLIC SMALL LETTER A\)"),
+    (unread_format, "image-format", ERROR, "train", r"a9\.heic: a HEIF picture, which is not read: convert it"),
+    (labelled_for_yolo, "mixed-formats", ERROR, "train", r"a9\.jpg: has a9\.txt: YOLO text where the others have"),
     (listed_and_missing, "listed-missing", ERROR, "train", r"a77: listed, but"),
     (empty_validation, "no-images", ERROR, "valid", r"no usable image for the valid split"),
     (nothing_to_train, "no-objects", ERROR, "train", r"not one object to train on"),
@@ -222,8 +248,10 @@ FAULTS = [
     (a_class_more, "class-unused", WARNING, "train", r"Goggles: no object in either split"),
     (many_masks, "class-rare", WARNING, "train", r"Gloves is on 2 images, Mask on 20: --repeat-rare 0\.33 shows"),
     (narrow_boxes, "unreached", WARNING, "train", r"50% of the boxes \(11 of 22\).* and 11 of these are"),
+    (a_test_folder_inside, "folder-left-out", WARNING, "train", r"test: 1 images; by its name it is the test split"),
     (unlabelled, "unlabelled", WARNING, "train", r"a4"),
     (orphaned, "orphaned", WARNING, "train", r"a4"),
+    (other_case, "paired-by-name", NOTE, "train", r"a4\.jpg with A4\.xml: their names differ in upper and lower case"),
     (upside, "rotated", NOTE, "train", r"EXIF orientation 6"),
     (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),

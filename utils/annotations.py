@@ -29,6 +29,7 @@ from utils.yolo import read_yolo
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
 LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
+LOOKED_INTO = 20  # files, to tell a format
 MAX_LINES = 100  # errors of a split that a message names
 
 READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
@@ -154,11 +155,11 @@ def detect_format(images_dir: Path, labels_path: Path) -> str:
     for name, known in LABEL_FORMATS.items():
         labels = [(label, path) for label, path in files if known.is_label(path)]
         pairs = pair_names(images, labels, known.is_other) if labels else []
-        if name != "labelme" or any(looks_like(path, known) for _, path in pairs[:5]):
-            paired[name] = len(pairs)
-    most = max(paired, key=paired.get)  # of several with as many, the first
-    if paired[most]:
-        return most
+        sure = any(looks_like(path, known) for _, path in pairs[:LOOKED_INTO])  # captions are text files, too
+        if pairs and (sure or name != "labelme"):
+            paired[name] = (sure, len(pairs))
+    if paired:
+        return max(paired, key=paired.get)  # of equals, the first
     suffixes = {path.suffix.lower() for _, path in files}
     return "coco" if ".json" in suffixes and ".xml" not in suffixes else "voc"
 

@@ -81,13 +81,6 @@ CHECKS = {
         "Keep each format in a folder of its own, and bring them into one with python -m utils.convert.",
         of_a_file=True,
     ),
-    "labels-elsewhere": Check(
-        "annotations in a folder that the YAML does not name", ERROR, "Add the line to the YAML."
-    ),
-    "no-labels": Check(
-        "splits without a label file", ERROR,
-        "Name the folder of the labels; where the images really show no object, save an empty label file for one.",
-    ),
     "listed-missing": Check(
         "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
     ),
@@ -176,7 +169,7 @@ CHECKS = {
         "Nothing, where they are frames of a video or copies made on purpose: they teach little that is new.",
     ),
     "paired-by-name": Check(
-        "images paired with annotations of nearly the same name", NOTE,
+        "images paired with an annotation of another spelling or folder", NOTE,
         "Nothing, where they belong together; equal names leave no doubt.",
     ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
