@@ -71,7 +71,7 @@ def config_of(folder, **changes):
     both = {f"{split}_{kind}_dir": folder for split in ("train", "valid") for kind in ("images", "labels")}
     return SimpleNamespace(
         **{**both, "class_names": CLASSES, "train_list": None, "valid_list": None, "annotation_format": "voc",
-           "one_based": False, "split": None, "split_groups": None, "renamed": {},
+           "one_based": False, "split": None, "split_groups": None, "renamed": {}, "ignored": (),
            **changes}
     )  # fmt: skip
 
