@@ -1,18 +1,14 @@
-"""One step's gradients, however its batch is split; and steps that go wrong."""
+"""One step's gradients, however its batch is split."""
 
 import logging
 
-import numpy as np
 import pytest
 import torch
 from test_engine import CPU, batches, new_model, trainer
-from torch import nn
 
 from models.build import freeze_batch_norm
 from torch_utils.distributed import Group
-from torch_utils.engine import Progress, train_one_epoch
 from torch_utils.step import Gradients
-from utils.errors import TrainingError
 from utils.shares import Share, share_of
 
 
@@ -138,95 +134,3 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
     model.backbone.register_forward_pre_hook(always)
     with pytest.raises(torch.OutOfMemoryError):
         run(images, targets, step=6, share=Share(0, 4, 4), backward=lambda loss: loss.backward())
-
-
-def poison(model, steps, bad):
-    """From now on the class scores of the steps in `bad`, counted from 1, are not numbers."""
-
-    def spoil(module, inputs, output):
-        return output * float("nan") if len(steps) + 1 in bad else output
-
-    model.roi_heads.box_predictor.cls_score.register_forward_hook(spoil, prepend=True)
-
-
-def test_an_infinite_loss_with_finite_gradients_changes_nothing(caplog):
-    """Smooth L1 of an infinite prediction, as of an overflow in 16 bits, has a gradient of one."""
-    logging.getLogger("train").propagate = True
-    model, steps = new_model(), []
-
-    def overflow(module, inputs, output):
-        return output + float("inf") if len(steps) == 0 else output
-
-    model.roi_heads.box_predictor.bbox_pred.register_forward_hook(overflow, prepend=True)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    train_one_epoch(trainer(model), batches(count=1), epoch=1, on_steps=steps.extend, title="")
-    assert "loss_box_reg inf" in caplog.text
-    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
-
-
-def test_a_gradient_that_is_not_finite_is_no_secret(caplog):
-    logging.getLogger("train").propagate = True
-    model, steps, progress = new_model(), [], Progress()
-    model.roi_heads.box_predictor.cls_score.weight.register_hook(lambda gradient: gradient * float("nan"))
-    with pytest.raises(TrainingError, match="gradient is not finite at step 2"):
-        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
-    assert "the gradient is not finite at step 1" in caplog.text and progress.skipped == 2
-
-
-def test_two_in_a_row_count_across_epochs():
-    """With one batch an epoch, every epoch begins anew; the count does not."""
-    model, steps = new_model(), []
-    poison(model, steps, {1, 2})
-    job = trainer(model)
-    train_one_epoch(job, batches(count=1), epoch=1, on_steps=steps.extend, title="")
-    with pytest.raises(TrainingError, match="not finite at step 2"):
-        train_one_epoch(job, batches(count=1), epoch=2, on_steps=steps.extend, title="")
-
-
-@pytest.mark.parametrize("bad", (1, 2))
-def test_a_step_that_is_not_finite_is_named_and_left_out(bad, caplog):
-    logging.getLogger("train").propagate = True
-    model, steps, progress = new_model(), [], Progress()
-    poison(model, steps, {bad})
-    with caplog.at_level(logging.WARNING, "train"):
-        means = train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
-    assert f"not finite at step {bad}" in caplog.text and "loss_classifier nan" in caplog.text
-    assert f"image_{2 * bad - 2}.jpg, image_{2 * bad - 1}.jpg" in caplog.text and "image_4.jpg" not in caplog.text
-    assert len(steps) == 3 and progress.skipped == 1
-    good = [record["train/loss"] for number, record in enumerate(steps, 1) if number != bad]
-    assert means["train/loss"] == pytest.approx(np.mean(good))
-    assert all(p.isfinite().all() for p in model.parameters())
-
-
-def test_two_in_a_row_end_the_training_with_the_weights_as_they_were():
-    model, steps = new_model(), []
-    poison(model, steps, {2, 3})
-    job, after_first = trainer(model), {}
-    counted = []
-
-    def remember(records):
-        steps.extend(records)
-        if not counted:
-            after_first.update({k: v.detach().clone() for k, v in model.named_parameters()})
-        counted.extend(records)
-
-    with pytest.raises(TrainingError) as caught:
-        train_one_epoch(job, batches(4), epoch=1, on_steps=remember, title="")
-    message = str(caught.value)
-    assert "step 3" in message and "loss_classifier nan" in message and "loss_objectness" in message
-    assert "image_4.jpg, image_5.jpg" in message and "image_0.jpg" not in message
-    assert "--resume-training goes on from the last checkpoint" in message
-    assert len(steps) == 3
-    assert all(torch.equal(after_first[k], v) for k, v in model.named_parameters())
-
-
-def test_a_spoilt_running_statistic_ends_the_training_at_once():
-    model, steps = new_model(), []
-
-    def spoil(module, inputs):
-        return (inputs[0] * float("nan"),) if len(steps) == 1 else None
-
-    norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-    norm.register_forward_pre_hook(spoil)
-    with pytest.raises(TrainingError, match=r"running statistics of batch norms no longer are"):
-        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="")

@@ -19,6 +19,11 @@ from torch_utils.upload import Batch, uploaded
 from utils.errors import TrainingError
 from utils.shares import Share, share_of
 
+# float16: the scale of the losses begins at 65536 and is halved at each gradient that is not finite. A healthy run does
+# not get below a thousandth of that.
+SUSPICIOUS_SCALE = 1.0
+HOPELESS_SCALE = 2.0**-10
+
 
 @dataclass
 class Trainer:
@@ -52,8 +57,15 @@ class Trainer:
 
     def update(self, step: int) -> Tensor:
         """One step of the optimizer, unless a gradient is not finite; returns the norm of all gradients together."""
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+        norm = norm / self.scaler.scale(torch.ones_like(norm))
+        # Finite gradients may have a norm beyond the range. Clipping would make them zeros, with which momentum and
+        # weight decay still move the parameters; with one that is not a number the scaler leaves the step out.
+        parameters[0].grad.add_(torch.where(norm.isfinite(), 0.0, math.nan))
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if self.clip_norm is None else self.clip_norm)
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
         self.scaler.step(self.optimizer)
         self.scaler.update(None if self.scaled else 1.0)
         if self.ema:
@@ -101,7 +113,8 @@ def train_one_epoch(
             process with the highest number, between two steps.
 
     A step whose losses or gradients are not finite changes no parameter; it is named, with losses and image files, and
-    left out of the means. Raises TrainingError at the second in a row.
+    left out of the means. Raises TrainingError at the second in a row. In float16 a gradient that is not finite is
+    ordinary: the scale of the losses is halved, and only where that goes on and on is it told, and raised in the end.
     """
     run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress(), pause or NoPause())
     trainer.model.train()
@@ -120,6 +133,7 @@ class _Epoch:
         self.first_step = (epoch - 1) * len(batches)
         self.pending: list[tuple[dict, dict[str, Tensor], Tensor, tuple]] = []
         self.shares = getattr(batches, "batch_sampler", None)
+        self.scale_told = False
 
     def over(self, batches, bar) -> None:
         trainer, progress = self.trainer, self.progress
@@ -176,8 +190,32 @@ class _Epoch:
                 self.leave_out(record["step"], named, norm, targets, records)
         self.pending.clear()
         self.on_steps(records)
+        if trainer.scaled and not math.isfinite(rows[-1][-1]):
+            self.check_scale(records[-1])
         share = progress.waited / max(progress.seconds, 1e-9)
         bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, waits {share:.0%}")
+
+    def check_scale(self, record: dict) -> None:
+        """Tell of gradients that stay beyond float16's range, whatever the losses are scaled by; raise in the end."""
+        scale = self.trainer.scaler.get_scale()
+        if scale >= SUSPICIOUS_SCALE:
+            return
+        table = ", ".join(
+            f"{key.removeprefix('train/')} {value:g}" for key, value in record.items() if key.startswith("train/")
+        )
+        told = (
+            f"float16: the gradient is not finite at step {record['step']}, though the losses are scaled down to "
+            f"{scale:.2g} by now (from 65536, halved each time): {table}\n  Such steps change nothing."
+        )
+        remedy = "--amp bf16 or --amp off computes with more range; or lower --lr"
+        if scale < HOPELESS_SCALE:
+            raise TrainingError(
+                f"{told} Nothing is being learned, so the training ends here: {remedy}. "
+                "--resume-training goes on from the last checkpoint, if there is one."
+            )
+        if not self.scale_told:
+            logging.getLogger("train").warning(f"{told} If it goes on, the training ends: {remedy}.")
+        self.scale_told = True
 
     def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:
         """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""

@@ -21,12 +21,13 @@ class LeanRoIHeads(RoIHeads):
         rois, labels, offsets = self._sample(proposals, targets)
         pooled = self.box_roi_pool.pool(features, rois)
         logits, deltas = self.box_predictor(self.box_head(pooled))
-        deltas = deltas.view(len(labels), -1, 4)
+        deltas = deltas.view(len(labels), deltas.shape[1] // 4, 4)
         deltas = deltas.gather(1, labels[:, None, None].expand(-1, 1, 4))[:, 0]  # those of its own class
         distance = F.smooth_l1_loss(deltas, offsets, beta=1 / 9, reduction="none")
+        count = max(1, len(labels))  # where nothing was drawn, for want of objects and proposals, the losses are 0
         losses = {
-            "loss_classifier": F.cross_entropy(logits, labels),
-            "loss_box_reg": torch.where(labels[:, None] > 0, distance, 0).sum() / len(labels),
+            "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / count,
+            "loss_box_reg": torch.where(labels[:, None] > 0, distance, 0).sum() / count,
         }
         return [], losses
 

@@ -38,7 +38,7 @@ class LeanRPN(RegionProposalNetwork):
         count = min(self.fg_bg_sampler.batch_size_per_image, len(anchors))
         value, drawn = (2 * positive + negative).topk(count, dim=1)  # (B, count): positives, negatives, none
         is_object, is_drawn = value == 2, value > 0
-        total = is_drawn.sum()
+        total = is_drawn.sum().clamp(min=1)
 
         objectness, deltas = head_at(self.head, features, drawn)
         entropy = F.binary_cross_entropy_with_logits(objectness, is_object.float(), reduction="none")
