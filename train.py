@@ -24,6 +24,7 @@ import time
 from itertools import islice
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from datasets import DetectionDataset, build_loader
 from models.registry import anchors_of
@@ -250,7 +251,7 @@ def build_loaders(args, model, scans, group, log):
     valid_set = DetectionDataset(scans["valid"].annotations, img_size=model.img_size, training=False)
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
     # Less padding; but where batch norms learn, batches of like pictures cost accuracy.
-    by_shape = not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    by_shape = not any(isinstance(module, _BatchNorm) for module in model.modules())  # SyncBatchNorm, too
     common = {"workers": workers, "pin": group.device.type == "cuda", "rank": group.rank, "size": group.size}
     return (
         build_loader(train_set, batch_size=args.global_batch, repeats=repeats, by_shape=by_shape, **common),

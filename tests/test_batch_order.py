@@ -1,9 +1,21 @@
 """Batches of samples of like shape, in an order that is still random."""
 
+import copy
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
+from voc_sets import write_config, write_voc_set
 
+import train
+from models import create_model
+from models.build import freeze_batch_norm
+from torch_utils.distributed import Group
+from utils.annotations import scan_splits
 from utils.batch_order import WINDOW, DealtBatches, EpochBatches, by_shape
+from utils.config import load_config
 
 SHAPES = [(48, 64), (64, 48), (64, 64), (36, 64)]
 
@@ -124,3 +136,29 @@ def test_little_is_padding_where_both_sides_vary():
 def test_evaluation_is_dealt_in_order():
     parts = [list(DealtBatches(11, 3, rank=rank, size=2)) for rank in range(2)]
     assert parts == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10]]]
+
+
+def batches_of(scans, model, *, rank=0, size=1):
+    """The keys of training batches, process `rank`'s part of them, as train.py deals them."""
+    args = SimpleNamespace(
+        seed=5, augment=[], epochs=1, close_mosaic=0, cache="off", repeat_rare=0, workers=0, global_batch=4
+    )
+    group = Group(torch.device("cpu"), rank, size)
+    loader, _ = train.build_loaders(args, model, scans, group, logging.getLogger("train"))
+    return list(loader.batch_sampler)
+
+
+def test_shared_batch_statistics_take_the_batches_of_one_process(tmp_path):
+    """Where batch norms learn, batches are not of like shapes, whatever kind of batch norm it is."""
+    for folder, count in (("train", 16), ("test", 2)):
+        write_voc_set(tmp_path / folder, count, seed=1)
+    scans = scan_splits(load_config(write_config(tmp_path)), progress=False)
+    model = create_model("fasterrcnn_resnet10_fpn_small", 3, img_size=64)
+    fixed = create_model("fasterrcnn_resnet10_fpn_small", 3, img_size=64)
+    freeze_batch_norm(fixed)
+    alone = batches_of(scans, model)
+    assert batches_of(scans, fixed) != alone  # 120x160 and 160x120 are told apart
+    for kind in (model, torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))):
+        parts = [batches_of(scans, kind, rank=rank, size=2) for rank in range(2)]
+        joined = [[*one, *other] for one, other in zip(*parts, strict=True)]
+        assert joined == alone
