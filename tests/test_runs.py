@@ -1,10 +1,15 @@
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from utils.errors import ToolkitError
 from utils.runs import atomic_path, create_run_dir, write_text_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_unnamed_runs_count_on_from_the_highest(tmp_path):
@@ -31,15 +36,68 @@ def test_unnamed_runs_asked_for_at_once_get_a_folder_each(tmp_path):
     assert sorted(found) == sorted(f"res_{n}" for n in range(1, 41))
 
 
-def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
+SETTINGS = "project_name: first\nrecipe: finetune\nimg_size: 640\n"
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "advice", "not_advised"),
+    [
+        ("last_model.pth", "--resume-training continues it", "--weights"),
+        ("best_model.pth", "--weights .*best_model.pth starts a new run", "--resume-training"),
+        ("last_model_state.pth", "--weights .*last_model_state.pth starts a new run", "--resume-training"),
+    ],
+)
+def test_a_folder_with_a_checkpoint_is_refused_and_left_alone(tmp_path, checkpoint, advice, not_advised):
     run_dir = create_run_dir(tmp_path, "first")
     assert create_run_dir(tmp_path, "first") == run_dir  # still empty
-    (run_dir / "notes.txt").write_text("mine")
-    with pytest.raises(ToolkitError) as caught:
+    for name, text in ((checkpoint, "weights"), ("args.yaml", SETTINGS), ("notes.txt", "mine")):
+        (run_dir / name).write_text(text)
+    with pytest.raises(ToolkitError, match=advice) as caught:
         create_run_dir(tmp_path, "first")
-    for word in (str(run_dir), "--exist-ok", "--resume-training", "--project-name"):
+    for word in (str(run_dir), "--exist-ok", "--project-name"):
         assert word in str(caught.value)
-    assert (run_dir / "notes.txt").read_text() == "mine"
+    assert not_advised not in str(caught.value)
+    assert {p.name for p in run_dir.iterdir()} >= {checkpoint, "args.yaml", "notes.txt"}
+
+
+def test_a_folder_without_a_checkpoint_is_free_and_keeps_what_is_not_a_runs(tmp_path):
+    """What a run left that ended before its first checkpoint blocks nothing."""
+    run_dir = create_run_dir(tmp_path, "first")
+    for name, text in (("args.yaml", SETTINGS), ("train.log", "x"), ("labels.png", "x"), ("metrics.jsonl", "x")):
+        (run_dir / name).write_text(text)
+    (run_dir / "notes.txt").write_text("mine")
+    (run_dir / "exported.onnx").write_text("mine")
+    assert create_run_dir(tmp_path, "first") == run_dir
+    assert {p.name for p in run_dir.iterdir()} - {".lock"} == {"notes.txt", "exported.onnx"}
+    assert create_run_dir(tmp_path, "first") == run_dir  # the user's files alone block nothing either
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "args.yaml", "train.log", "map.png", "loss_mine.png"])
+def test_the_users_files_under_a_runs_names_are_never_overwritten(tmp_path, name):
+    """Nobody but a run writes args.yaml with all of its settings; without it the files are the user's."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / name).write_text("lr: 3\nCLASSES: [Mask]\n")
+    with pytest.raises(ToolkitError, match=f"has {name}, which a run would overwrite"):
+        create_run_dir(tmp_path, "first")
+    assert (tmp_path / "first" / name).read_text() == "lr: 3\nCLASSES: [Mask]\n"
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path):
+    code = (
+        "import sys, pathlib; from utils.runs import create_run_dir, lock_run_dir\n"
+        "run = create_run_dir(pathlib.Path(sys.argv[1]), 'first'); (run / 'args.yaml').write_text(sys.argv[2])\n"
+        "print(run, flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), SETTINGS]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        run_dir = Path(other.stdout.readline().strip())
+        for exist_ok in (False, True):
+            with pytest.raises(ToolkitError, match="another process is training there"):
+                create_run_dir(tmp_path, "first", exist_ok=exist_ok)
+        assert (run_dir / "args.yaml").read_text() == SETTINGS
+        other.kill()
+        other.wait()
+    assert create_run_dir(tmp_path, "first") == run_dir  # at once, however it ended
 
 
 def test_exist_ok_removes_what_a_run_writes_and_nothing_else(tmp_path):
@@ -52,7 +110,7 @@ def test_exist_ok_removes_what_a_run_writes_and_nothing_else(tmp_path):
     for name in (*ours, *theirs):
         (run_dir / name).write_text("x")
     assert create_run_dir(tmp_path, "bccd/first", exist_ok=True) == run_dir
-    left = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*"))
+    left = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.name != ".lock")
     assert left == sorted([*theirs, "sub", "map.png"])
 
 

@@ -127,7 +127,7 @@ def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
     # The folder is now an earlier run's: a new launch must not take it for its own, though it may restart.
     kept = (run_dir / "last_model.pth").read_bytes()
     refused = run(program, workplace, *options, "--project-name", "broken")
-    assert refused.returncode != 0 and "is not empty" in refused.stderr
+    assert refused.returncode != 0 and "never overwritten unasked" in refused.stderr
     assert (run_dir / "last_model.pth").read_bytes() == kept
     nameless = run(program, workplace, *options)
     assert "--max-restarts needs --project-name" in nameless.stderr

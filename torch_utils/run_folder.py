@@ -9,8 +9,9 @@ from torch_utils.checkpoint import Checkpoint, load_checkpoint
 from torch_utils.distributed import may_restart, under_torchrun
 from utils.arguments import NOT_RESUMED, TRAINING_ROOT, run_dir_of
 from utils.errors import ConfigError
+from utils.loggers import note
 from utils.recipes import RECIPES
-from utils.runs import LAUNCH_FILE, check_run_name, create_run_dir, write_text_atomically
+from utils.runs import LAUNCH_FILE, check_run_name, create_run_dir, lock_run_dir, write_text_atomically
 from utils.training_flags import training_parser
 
 
@@ -28,6 +29,11 @@ def run_to_continue(args) -> Checkpoint | None:
     if under_torchrun() and run_dir and _begun_by_this_launch(run_dir):
         args.resume_training, args.exist_ok = last.is_file(), True
     if args.resume_training:
+        if not last.is_file() and (last.parent / "args.yaml").is_file():
+            raise ConfigError(
+                f"{last}: no such file: that run ended before its first checkpoint. The same command without "
+                "--resume-training starts it in the same folder"
+            )
         resumed = load_checkpoint(last)
         if not (last.parent / "args.yaml").is_file():
             _adopt(args, resumed)
@@ -52,9 +58,12 @@ def open_run_dir(args, resumed: Checkpoint | None, launchers: Iterable[str]) -> 
     `launchers` are those of all processes: after a restart, another machine's process may be the first.
     """
     if resumed is None:
-        run_dir = create_run_dir(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
+        named = check_run_name(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok)
+        if args.project_name and not args.exist_ok and (named / "args.yaml").is_file():
+            note(f"{named}: the run that began there ended before its first checkpoint; its files are replaced")
+        run_dir = lock_run_dir(create_run_dir(TRAINING_ROOT, args.project_name, exist_ok=args.exist_ok))
     else:
-        run_dir = resumed.path.parent
+        run_dir = lock_run_dir(resumed.path.parent)
         for path in run_dir.glob(".*.partial*"):
             path.unlink(missing_ok=True)
     if under_torchrun():
