@@ -13,6 +13,11 @@ import os
 import sys
 from pathlib import Path
 
+from utils.guard import DATA_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(DATA_PACKAGES)
+
 from utils.check_arguments import check_arguments
 from utils.errors import ToolkitError, stop
 

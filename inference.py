@@ -9,6 +9,11 @@ status: 0; 1 where pictures could not be read (the others are done); 2 for an er
 
 import sys
 
+from utils.guard import NETWORK_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(NETWORK_PACKAGES)
+
 from utils.errors import ToolkitError, stop
 from utils.inference_arguments import image_arguments
 

@@ -10,6 +10,11 @@ read (what came before is in the file); 2 for an error; 130 after Ctrl-C, with t
 
 import sys
 
+from utils.guard import NETWORK_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(NETWORK_PACKAGES)
+
 from utils.errors import ToolkitError, stop
 from utils.inference_arguments import video_arguments
 

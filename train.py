@@ -9,6 +9,11 @@ Everything a run leaves is in outputs/training/NAME. On several GPUs: torchrun -
 import signal
 import sys
 
+from utils.guard import NETWORK_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(NETWORK_PACKAGES)
+
 from utils.arguments import training_arguments
 from utils.errors import ToolkitError, stop
 

@@ -15,6 +15,13 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from utils.guard import check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(("numpy", "cv2", "tqdm", "av"))
+
 import cv2
 import numpy as np
 from sample_scenes import photographed, scene

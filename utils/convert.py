@@ -7,6 +7,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from utils.guard import DATA_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(DATA_PACKAGES)
+
 from utils.annotations import raise_for_errors, scan_splits
 from utils.command_line import Parser, add_split_flags, words
 from utils.config import load_config
