@@ -199,8 +199,10 @@ def show_figures(pictures) -> None:
     """Each picture in a matplotlib window, until that is closed."""
     problem = None
     for number, picture in enumerate(pictures, 1):
-        if problem is None and (problem := show_figure(f"picture {number}", picture)):
-            print(f"note: --mpl-show: {problem}; the results are in files alone")
+        if problem is None:
+            problem = show_figure(f"picture {number}", picture)
+            if problem:
+                print(f"note: --mpl-show: {problem}; the results are in files alone")
 
 
 if __name__ == "__main__":

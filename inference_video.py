@@ -75,8 +75,10 @@ def main(args) -> int:
                 run.report()
                 return 130
         run.report()
-        if args.mpl_show and run.last is not None and (problem := show_figure(str(source.path), run.last)):
-            print(f"note: --mpl-show: {problem}")
+        if args.mpl_show and run.last is not None:
+            problem = show_figure(str(source.path), run.last)
+            if problem:
+                print(f"note: --mpl-show: {problem}")
         if run.writer.damaged_sound:
             print(f"note: {run.writer.damaged_sound} packets of its sound are damaged and left out")
         if source.missing:
@@ -225,7 +227,8 @@ def open_window(args, title: str) -> VideoWindow | None:
     """A window where --show-image asks for one and one can be opened; else the file is all, and it says why."""
     if not args.show_image:
         return None
-    if problem := display_problem():
+    problem = display_problem()
+    if problem:
         print(f"note: no window: {problem}; the result goes to the file alone")
         return None
     print("keys in the window: space pauses, s saves the picture, q or Esc ends")

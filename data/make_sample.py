@@ -142,7 +142,8 @@ def main(argv=None):
     out_dir = args.out or DATA_DIR / "ppe_sample"
     asked = {"seed": args.seed, "train": args.train, "test": args.test}
     if out_dir.is_file() or (out_dir.is_dir() and any(out_dir.iterdir())):
-        if fault := fault_of(out_dir, asked):
+        fault = fault_of(out_dir, asked)
+        if fault:
             print(f"{out_dir}: expected nothing there or the complete set; {fault}. Nothing was changed: move it away "
                   "or draw elsewhere with --out.", file=sys.stderr)  # fmt: skip
             return 2
