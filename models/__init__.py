@@ -1,74 +1,19 @@
-"""Models by name: `list_models()`, `create_model(name, num_classes=...)`, `load_model(checkpoint)`.
+"""Models by name: `create_model`, `list_models`, `load_model`, and `Detector`, which runs a checkpoint on images.
 
 A new model is one file in this folder with a `MODELS` table, and a row in `models.registry`.
 """
 
-from pathlib import Path
+from importlib import import_module
 
 from models.registry import DEFAULT_MODEL, list_models, model_spec
-from utils.errors import ConfigError
 
-__all__ = ["DEFAULT_MODEL", "create_model", "list_models", "load_model", "model_spec"]
+__all__ = ["DEFAULT_MODEL", "Detector", "create_model", "list_models", "load_model", "model_spec"]
 
-
-def create_model(
-    name: str,
-    num_classes: int,
-    *,
-    pretrained: str = "none",
-    backbone_weights: str | Path | None = None,
-    img_size: int | None = None,
-):
-    """Build a model, with trained weights where asked for.
-
-    Args:
-        name: one of `list_models()`.
-        num_classes: classes with the background, so 6 for five kinds of object.
-        pretrained: "coco" (everything but the class layers), "imagenet" (the backbone), or "none".
-        backbone_weights: file with a torchvision-style state dict for the backbone, instead of `pretrained`.
-        img_size: short side in pixels that images are resized to; None takes the model's own.
-
-    Returns:
-        torchvision's `FasterRCNN` in training mode. Where trained weights rest on fixed batch statistics (version 1,
-        the ResNets, MobileNet), the backbone's batch norm is `FrozenBatchNorm2d`; version 2 has none.
-
-    Raises:
-        ConfigError: unknown name, or weights that do not exist for this model.
-        CheckpointError: weights that cannot be fetched, read or fitted.
-    """
-    from models import build, weights
-
-    spec = model_spec(name)
-    if num_classes < 2:
-        raise ConfigError(f"num_classes counts the background: expected 2 or more, got {num_classes}")
-    model = build.build_model(spec, num_classes, img_size)
-    if backbone_weights is not None:
-        weights.load_backbone_file(model, Path(backbone_weights))
-    elif pretrained == "coco":
-        weights.load_coco(model, spec, name)
-    elif pretrained == "imagenet":
-        weights.load_imagenet(model, spec, name)
-    elif pretrained != "none":
-        raise ConfigError(f"unknown pretrained {pretrained!r}: expected coco, imagenet or none")
-    if spec.frozen_bn and (backbone_weights is not None or pretrained != "none"):
-        build.freeze_batch_norm(model.backbone.body)
-    return model
+# Imported when they are asked for, because they take torch with them, and the table of models stands without.
+_LATER = {"Detector": "detector", "create_model": "create", "load_model": "create"}
 
 
-def load_model(checkpoint, *, model_name: str | None = None, img_size: int | None = None, device: str = "cpu"):
-    """The model in a checkpoint, in evaluation mode on `device`.
-
-    Args:
-        checkpoint: a path, or a `torch_utils.checkpoint.Checkpoint`.
-        model_name: where the file names none, or another one than is wanted.
-        img_size: short side in pixels, where it is to differ from the one that the checkpoint was trained at.
-    """
-    from models import build, weights
-    from torch_utils.checkpoint import Checkpoint, load_checkpoint
-
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = load_checkpoint(checkpoint, model_name=model_name)
-    spec = model_spec(model_name or checkpoint.require_model_name())
-    model = build.build_model(spec, checkpoint.num_classes, img_size or checkpoint.img_size)
-    weights.load_whole(model, spec, checkpoint)
-    return model.eval().to(device)
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"models.{_LATER[name]}"), name)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from models import DEFAULT_MODEL, load_model, model_spec
 from models.build import build_model
+from models.create import load_model
+from models.registry import DEFAULT_MODEL, model_spec
 from models.weights import load_published
 from torch_utils.checkpoint import load_checkpoint
 from torch_utils.predictor import Predictor

@@ -1,7 +1,8 @@
 """The model that a training run begins or goes on with, from its arguments."""
 
-from models import DEFAULT_MODEL, create_model, model_spec
 from models.build import build_model, freeze_batch_norm, freeze_stages
+from models.create import create_model
+from models.registry import DEFAULT_MODEL, model_spec
 from models.weights import load_whole, transfer
 from torch_utils.checkpoint import load_checkpoint
 from utils.errors import ConfigError

@@ -1,7 +1,7 @@
 """What a detector says of one image, and which classes of it are wanted."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,17 +32,21 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def _kept(self, keep: np.ndarray) -> "Detections":
+        """Those where `keep` is true, with whatever else a subclass has."""
+        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
+
     def above(self, threshold: float) -> "Detections":
         """Those with a score of at least `threshold`."""
         keep = self.scores >= threshold
-        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+        return self._kept(keep)
 
     def of(self, labels: Collection[int] | None) -> "Detections":
         """Those of these classes; all of them for None."""
         if labels is None:
             return self
         keep = np.isin(self.labels, list(labels))
-        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+        return self._kept(keep)
 
 
 def class_filter(values: Sequence[str] | None, class_names: Sequence[str]) -> set[int] | None:
