@@ -215,6 +215,19 @@ def a_test_folder_inside(folder):
     write_pair(folder / "train/test", "a9", 9)
 
 
+def labels_moved_away(folder):
+    (folder / "boxes").mkdir()
+    for path in folder.glob("test/*.xml"):
+        path.rename(folder / "boxes" / path.name)
+
+
+def yolo_labels_forgotten(folder):
+    yolo_without_a_file(folder)
+    (folder / "train/a4.txt").write_text((folder / "train/a1.txt").read_text())
+    for path in folder.glob("test/*.txt"):
+        path.unlink()
+
+
 def other_case(folder):
     (folder / "train/a4.xml").rename(folder / "train/A4.xml")
 
@@ -229,6 +242,8 @@ FAULTS = [
     (near_name, "near-name", ERROR, "train", r"a4\.jpg: has no annotation .*U\+0430 \(CYRILLIC SMALL LETTER A\)"),
     (unread_format, "image-format", ERROR, "train", r"a9\.heic: a HEIF picture, which is not read: convert it"),
     (labelled_for_yolo, "mixed-formats", ERROR, "train", r"a9\.jpg: has a9\.txt: YOLO text where the others have"),
+    (labels_moved_away, "labels-elsewhere", ERROR, "valid", r"boxes has 3 XML files .* `VALID_DIR_LABELS: boxes`$"),
+    (yolo_labels_forgotten, "no-labels", ERROR, "valid", r"expected YOLO's text files of the names of 3 images"),
     (listed_and_missing, "listed-missing", ERROR, "train", r"a77: listed, but"),
     (empty_validation, "no-images", ERROR, "valid", r"no usable image for the valid split"),
     (nothing_to_train, "no-objects", ERROR, "train", r"not one object to train on"),

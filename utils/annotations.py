@@ -18,6 +18,7 @@ from utils.file_tree import list_tree
 from utils.findings import CHECKS
 from utils.images import is_image
 from utils.label_files import LABEL_FORMATS, looks_like
+from utils.look_around import look_around
 from utils.looks import like_groups
 from utils.other_splits import folders_of_other_splits
 from utils.pairing import pair_names
@@ -29,6 +30,7 @@ from utils.yolo import read_yolo
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
 LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
+EXPLAINED = ("labels-elsewhere", "no-labels")  # say why a split has no image or no object
 LOOKED_INTO = 20  # files, to tell a format
 MAX_LINES = 100  # errors of a split that a message names
 
@@ -43,11 +45,13 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
     is missing.
     """
     if config.split:
+        # Without a usable image both parts lack one for the same cause, which is told with the training split.
         scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
     else:
         scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
     for name, scan in scans.items():
-        _check_whole(scan, config, name)
+        if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
+            _check_whole(scan, config, name)
         _tell_ignored(scan)
     return scans
 
@@ -72,6 +76,7 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
         progress=progress,
     )
     scan.extend(about)
+    look_around(scan, config, name)
     return scan
 
 

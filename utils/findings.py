@@ -81,6 +81,13 @@ CHECKS = {
         "Keep each format in a folder of its own, and bring them into one with python -m utils.convert.",
         of_a_file=True,
     ),
+    "labels-elsewhere": Check(
+        "annotations in a folder that the YAML does not name", ERROR, "Change the YAML as it says."
+    ),
+    "no-labels": Check(
+        "splits without a label file", ERROR,
+        "Name the folder of the labels; where the images really show no object, save an empty label file for one.",
+    ),
     "listed-missing": Check(
         "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
     ),

@@ -15,7 +15,7 @@ from utils.doctor.diagnosis import Diagnosis
 from utils.doctor.html_statistics import statistics_view
 from utils.doctor.html_text import counted, render, short_path
 from utils.doctor.pictures import SIDE, Picture, Wanted, make_pictures
-from utils.doctor.report import FORMATS
+from utils.doctor.report import format_title
 from utils.findings import CHECKS, ERROR, NOTE, SEVERITIES, WARNING, Finding
 from utils.runs import write_text_atomically
 
@@ -75,7 +75,7 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
         policy=POLICY,
         signs=SIGNS,
         facts={
-            "format": FORMATS.get(config.annotation_format, config.annotation_format),
+            "format": format_title(diagnosis),
             "classes": f"{len(config.class_names) - 1:,}",
             "for model": diagnosis.model,
             "image size": diagnosis.img_size,

@@ -12,10 +12,11 @@ from pathlib import Path
 from utils.doctor.anchors import shown_size
 from utils.doctor.diagnosis import Diagnosis, Histogram, SplitStatistics
 from utils.findings import CHECKS, ERROR, NOTE, WARNING
+from utils.label_files import LABEL_FORMATS
 from utils.runs import write_text_atomically
 from utils.scan import told
 
-FORMATS = {"voc": "Pascal VOC XML", "coco": "COCO JSON", "yolo": "YOLO text"}
+FORMATS = {"coco": "COCO JSON", **{name: known.title for name, known in LABEL_FORMATS.items()}}
 WRITTEN_BY = "check_dataset.py"
 COLOURS = {ERROR: "31", WARNING: "33", NOTE: "36"}  # red, yellow, cyan
 BARS = "▁▂▃▄▅▆▇█"
@@ -37,7 +38,7 @@ def terminal_lines(
     width = width or min(120, shutil.get_terminal_size((100, 24)).columns)
     config = diagnosis.config
     lines = [
-        _styled(f"{config.path}", "1", colour) + f": {FORMATS.get(config.annotation_format, config.annotation_format)}",
+        _styled(f"{config.path}", "1", colour) + f": {format_title(diagnosis)}",
         f"for {diagnosis.model}, --img-size {diagnosis.img_size}: {shown_size(diagnosis.img_size)}",
     ]
     for split, statistics in diagnosis.statistics.items():
@@ -55,6 +56,13 @@ def terminal_lines(
             lines.append(f"    … and {len(texts) - max_listed} more")
         lines += textwrap.wrap(row.remedy, width, initial_indent="  > ", subsequent_indent="    ")
     return lines
+
+
+def format_title(diagnosis: Diagnosis) -> str:
+    """The name of the annotations' format, where any were read."""
+    if not any(statistics.images for statistics in diagnosis.statistics.values()):
+        return "no image with annotations was read"
+    return FORMATS[diagnosis.config.annotation_format]
 
 
 def count_line(diagnosis: Diagnosis, *, colour: bool = False) -> str:
