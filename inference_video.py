@@ -24,9 +24,11 @@ if __name__ == "__main__":  # before the imports that take seconds: --help and m
     except ToolkitError as error:
         stop(error)
 
+import re
 import signal
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -36,6 +38,7 @@ from tqdm import tqdm
 
 from models.inference import build_predictor
 from torch_utils.stream import Detected, detect
+from utils.containers import is_address
 from utils.detections import class_filter
 from utils.draw import draw_boxes
 from utils.exports import write_image
@@ -54,12 +57,13 @@ LOOK_SECONDS = 0.02  # how long a key press waits at most for the window
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C, with a finished file
-    with open_source(args.input, every=args.every, start=args.start, end=args.end, reconnects=args.reconnect) as source:
+    with open_source(
+        args.input, every=args.every, start=args.start, end=args.end, reconnects=args.reconnect, fps=args.fps
+    ) as source:
         stem = output_stem(args.input)
         if args.output:  # said before anything is computed
             check_free(args.output, (f"{stem}.mp4", f"{stem}.jsonl"))
-        for note in source.notes:
-            print(f"note: {note}")
+        told = print_notes(source.notes)
         window = open_window(args, str(source.path))
         predict, class_names = build_predictor(
             args, threshold=min(args.threshold, FOLLOWED) if args.track else args.threshold
@@ -75,6 +79,7 @@ def main(args) -> int:
                 run.report()
                 return 130
         run.report()
+        print_notes(source.notes[told:])
         if args.mpl_show and run.last is not None:
             problem = show_figure(str(source.path), run.last)
             if problem:
@@ -97,6 +102,7 @@ class Run:
             rate=source.rate / args.every,
             time_base=source.time_base,
             start=args.start,
+            live=source.live,
             audio_streams=source.audio_streams,
         )
         self.lines = None
@@ -117,7 +123,7 @@ class Run:
             pipeline = stack.enter_context(
                 Pipeline(
                     self.source,
-                    lambda frames: detect(frames, predict, batch_size=args.batch_size),
+                    lambda frames: detect(frames, predict, batch_size=args.batch_size, live=self.source.live),
                     self.draw_and_write,
                     capacity=max(4, 2 * args.batch_size),
                     newest=self.source.live,
@@ -146,7 +152,7 @@ class Run:
         if self.labels is not None:
             detections = detections.of(self.labels)
         if self.tracker:
-            detections, track_ids = self.tracker.update(detections)
+            detections, track_ids = self.tracker.update(detections, float(frame.time))
             image = self.tracker.draw(frame.image, detections, track_ids, self.class_names, show_labels=show_labels)
         else:
             detections = detections.above(self.args.threshold)
@@ -159,7 +165,8 @@ class Run:
                 show_labels=show_labels,
             )
         if self.lines:
-            self.lines.write(frame.index, float(frame.time), detections, track_ids)
+            height, width = frame.image.shape[:2]
+            self.lines.write(frame.index, float(frame.time), (width, height), detections, track_ids)
         return image
 
     def watch(self, pipeline: Pipeline, bar, window: VideoWindow | None) -> None:
@@ -208,6 +215,12 @@ class Run:
             print(f"network: {median:.1f} ms per frame (median), {slow:.1f} ms (95th percentile)")
         if self.dropped:
             print(f"{self.dropped} frames came faster than the network takes them and were left out")
+        if self.writer.first_fitted:
+            index, width, height = self.writer.first_fitted
+            print(
+                f"note: {self.writer.fitted} frames have another size than the first and were fitted into it, with "
+                f"black borders, from frame {index} ({width}x{height}) on"
+            )
         print(f"video: {self.writer.path}")
         if self.lines:
             print(f"detections: {self.lines.path}")
@@ -217,10 +230,24 @@ def output_stem(source: str) -> str:
     """The name that the files of a source begin with."""
     if source.isdecimal():
         return f"camera_{source}"
-    if "://" in source:
+    if is_address(source):
         parts = source.partition("://")[2].partition("?")[0].rstrip("/").split("/")
         return Path(parts[-1]).stem.replace(":", "_") if len(parts) > 1 else "stream"
-    return Path(source).stem
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path.resolve().name or "images"
+    if path.exists():
+        return path.stem
+    # Of a pattern for images: its letters, else the folder's name.
+    letters = re.sub(r"%0?\d*d|\[[^]]*\]|[*?%]", "", path.stem).strip("_-. ")
+    return letters or path.parent.resolve().name or "images"
+
+
+def print_notes(notes: Sequence[str]) -> int:
+    """Print what is to be said of a source; returns how much that was."""
+    for note in notes:
+        print(f"note: {note}")
+    return len(notes)
 
 
 def open_window(args, title: str) -> VideoWindow | None:

@@ -22,8 +22,20 @@ def detections(*objects):
     return Detections(boxes.astype(np.float32), rows[:, 2].astype(np.float32), rows[:, 3].astype(np.int64))
 
 
+class Tracked:
+    """A tracker that is given frames at its rate, from 0 s on."""
+
+    def __init__(self, frame_rate, **options):
+        self.tracker, self.step, self.frame = Tracker(frame_rate, **options), 1 / frame_rate, -1
+        self.draw = self.tracker.draw
+
+    def update(self, found):
+        self.frame += 1
+        return self.tracker.update(found, self.frame * self.step)
+
+
 def test_numbers_start_at_one_in_the_second_frame():
-    tracker = Tracker(30)
+    tracker = Tracked(30)
     found, ids = tracker.update(detections((100, 100, 0.9, 1), (300, 100, 0.8, 1)))
     assert len(found) == 2 and ids.tolist() == [-1, -1] and ids.dtype == np.int64
     _, ids = tracker.update(detections((102, 100, 0.9, 1), (300, 102, 0.8, 1)))
@@ -31,7 +43,7 @@ def test_numbers_start_at_one_in_the_second_frame():
 
 
 def test_two_that_cross_keep_their_numbers():
-    tracker = Tracker(30)
+    tracker = Tracked(30)
     history = []
     for t in range(60):
         # One goes right and a little down, the other left; they pass through each other in frame 30.
@@ -43,7 +55,7 @@ def test_two_that_cross_keep_their_numbers():
 
 @pytest.mark.parametrize("frame_rate", [10, 25, 29.97, 60])
 def test_one_that_vanishes_for_five_frames_comes_back_with_its_number(frame_rate):
-    tracker = Tracker(frame_rate)
+    tracker = Tracked(frame_rate)
     for t in range(40):
         gone = 20 <= t < 25
         objects = [(300, 300, 0.9, 1)] if gone else [(300, 300, 0.9, 1), (100 + 3 * t, 100, 0.9, 1)]
@@ -56,7 +68,7 @@ def test_one_that_vanishes_for_five_frames_comes_back_with_its_number(frame_rate
 
 
 def test_one_that_was_gone_for_long_is_new():
-    tracker = Tracker(10)
+    tracker = Tracked(10)
     for _ in range(5):
         tracker.update(detections((100, 100, 0.9, 1)))
     for _ in range(15):
@@ -68,7 +80,7 @@ def test_one_that_was_gone_for_long_is_new():
 
 
 def test_classes_never_take_each_others_number():
-    tracker = Tracker(30)
+    tracker = Tracked(30)
     for _ in range(4):
         tracker.update(detections((100, 100, 0.9, 1), (104, 100, 0.9, 2)))
     _, ids = tracker.update(detections((104, 100, 0.9, 2)))
@@ -78,7 +90,7 @@ def test_classes_never_take_each_others_number():
 
 
 def test_low_scores_follow_an_object_but_are_not_shown():
-    tracker = Tracker(30, threshold=0.5)
+    tracker = Tracked(30, threshold=0.5)
     for t in range(90):
         hidden = 10 <= t < 80  # far longer than a lost object is remembered
         found, ids = tracker.update(detections((100 + 3 * t, 100, 0.2 if hidden else 0.9, 1), (600, 50, 0.3, 1)))
@@ -88,7 +100,7 @@ def test_low_scores_follow_an_object_but_are_not_shown():
 
 
 def test_the_input_order_and_boxes_are_kept():
-    tracker, rng = Tracker(30), np.random.default_rng(0)
+    tracker, rng = Tracked(30), np.random.default_rng(0)
     places = {1: (100, 100), 2: (300, 100), 3: (500, 100), 4: (100, 300)}
     tracker.update(detections(*((x, y, 0.9, 1) for x, y in places.values())))
     for _ in range(5):
@@ -99,7 +111,7 @@ def test_the_input_order_and_boxes_are_kept():
 
 
 def test_drawing_shows_number_and_trail():
-    tracker = Tracker(30)
+    tracker = Tracked(30)
     frame = np.full((240, 320, 3), 90, np.uint8)
     for t in range(20):
         found, ids = tracker.update(detections((60 + 8 * t, 120, 0.9, 2)))
@@ -115,14 +127,14 @@ def test_drawing_shows_number_and_trail():
 
 def test_drawing_without_objects_and_before_numbers():
     frame = np.full((60, 80, 3), 90, np.uint8)
-    tracker = Tracker(30)
+    tracker = Tracked(30)
     assert (tracker.draw(frame, *tracker.update(detections()), NAMES) == frame).all()
     assert (tracker.draw(frame, *tracker.update(detections((40, 30, 0.9, 1))), NAMES) != frame).any()
 
 
 def test_the_trail_of_an_object_long_gone_is_forgotten():
     frame = np.full((240, 320, 3), 90, np.uint8)
-    tracker = Tracker(5)
+    tracker = Tracked(5)
     for t in range(6):
         first = tracker.update(detections((60 + 8 * t, 120, 0.9, 1)))
     plain = draw_boxes(frame, first[0].boxes, first[0].labels, NAMES, scores=first[0].scores, track_ids=first[1])

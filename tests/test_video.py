@@ -272,5 +272,5 @@ def test_frame_lines_refuse_to_overwrite(tmp_path):
 
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     with FrameLines(tmp_path / "a.jsonl", ("background", "a")) as lines, pytest.raises(VideoError, match="a.jsonl"):
-        lines.write(0, 0.0, nothing)
+        lines.write(0, 0.0, (8, 6), nothing)
     assert (tmp_path / "a.jsonl").read_text() == "mine"

@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from utils.detections import Detections
+from utils.pipeline import Queue
 from utils.video import Frame
 
 
@@ -21,11 +22,24 @@ class Detected:
 
 
 def detect(
-    frames: Iterable[Frame], predict: Callable[[Sequence[np.ndarray]], list[Detections]], *, batch_size: int = 1
+    frames: Iterable[Frame] | Queue,
+    predict: Callable[[Sequence[np.ndarray]], list[Detections]],
+    *,
+    batch_size: int = 1,
+    live: bool = False,
 ) -> Iterator[Detected]:
-    """Run `predict` on `frames`, `batch_size` at a time; the last batch may be smaller. Keeps their order."""
-    frames = iter(frames)
-    while batch := list(islice(frames, batch_size)):
+    """Run `predict` on `frames`, `batch_size` at a time; the last batch may be smaller. Keeps their order.
+
+    With `live`, `frames` is a pipeline's queue, and a batch is what has come: nothing waits for frames to come.
+    """
+    iterator = iter(frames)
+
+    def next_batch() -> list[Frame]:
+        if live:
+            return frames.take(most=batch_size) or []
+        return list(islice(iterator, batch_size))
+
+    while batch := next_batch():
         started = time.perf_counter()
         found = predict([frame.image for frame in batch])
         seconds = (time.perf_counter() - started) / len(batch)

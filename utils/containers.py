@@ -1,5 +1,6 @@
 """Video containers: opened, with what is wrong in the user's words, and written anew with the index in front."""
 
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,8 @@ from utils.images import is_image
 
 # FFmpeg plays plain text as a film of a terminal, and a picture as a film of one frame.
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+ANIMATIONS = frozenset({"gif", "apng"})  # whatever their files are called: APNG is often named .png
+MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})
 
 
 class VideoError(ToolkitError):
@@ -19,22 +22,34 @@ class VideoError(ToolkitError):
 
 def open_container(path: Path | str, **options) -> av.container.InputContainer:
     """Open a file or an address; `options` go to `av.open`. Raises VideoError saying what was found there."""
-    if "://" in str(path):
+    if is_address(path):
         try:
             return av.open(path, metadata_errors="replace", **options)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{without_password(path)}: cannot be opened as a stream: {reason(error)}") from error
     path = Path(path)
     if path.is_dir():
-        raise VideoError(f"{path} is a folder, expected a video file; inference.py takes folders of images")
+        raise VideoError(f"{path} is a folder, expected a video file")
     if not path.exists():
         raise VideoError(
             f"{path}: no such file; expected a video file, a camera's number such as 0, or an address such as rtsp://..."
         )
+    if path.suffix.lower() in MOTION_JPEG:  # pictures in a row, which FFmpeg takes for one
+        options["format"] = "mjpeg"
     try:
-        return av.open(path, metadata_errors="replace", **options)
+        return av.open(for_ffmpeg(path), metadata_errors="replace", **options)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: cannot be read as a video: {_found(path) or reason(error)}") from error
+
+
+def is_address(source: Path | str) -> bool:
+    """Whether a source, of any length, is one for FFmpeg's protocols, such as rtsp://..., and no file of that name."""
+    return isinstance(source, str) and "://" in source and not os.path.exists(source)  # noqa: PTH110
+
+
+def for_ffmpeg(path: Path) -> Path:
+    """The path as FFmpeg takes it for a file: it sees a protocol in `12:30.mp4` and `file:a.mp4`."""
+    return path.absolute()
 
 
 def find_video_stream(container: av.container.InputContainer, path: Path | str) -> av.VideoStream:
@@ -42,7 +57,7 @@ def find_video_stream(container: av.container.InputContainer, path: Path | str) 
     form = container.format.name
     if form in TEXT_FORMATS:
         raise VideoError(f"{path}: is a text file, expected a video")
-    if form.endswith("_pipe") or form == "image2" or is_image(path):
+    if form.endswith("_pipe") or form == "image2" or (is_image(path) and form not in ANIMATIONS):
         raise VideoError(f"{path}: is a picture, expected a video; inference.py takes pictures")
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:  # the cover of a piece of music
@@ -66,6 +81,7 @@ def duration_of(stream: av.VideoStream) -> Fraction | None:
 
 def put_index_first(source: Path, target: Path) -> None:
     """Copy the streams of `source` into the MP4 `target`, index in front: a browser plays it while it loads."""
+    source, target = for_ffmpeg(source), for_ffmpeg(target)
     with av.open(source) as old, av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as new:
         streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
         for packet in old.demux():

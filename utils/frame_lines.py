@@ -11,9 +11,11 @@ from utils.detections import Detections
 
 
 class FrameLines:
-    """Writes `{"frame", "time", "detections": [{"class", "label", "score", "box", "track"}]}` per frame.
+    """Writes `{"frame", "time", "width", "height", "detections": [...]}` per frame.
 
-    frame: number in the source, from 0. time: seconds from its beginning. box: x1, y1, x2, y2 in pixels of the upright
+    A detection is `{"class", "label", "score", "box", "track"}`.
+    frame: number in the source, from 0. time: seconds from its beginning. width, height: pixels of the upright frame,
+    which may change from one to the next. box: x1, y1, x2, y2 in pixels of the upright
     frame. track: number of the object, null where it has none yet; the key is there with tracking only. A context
     manager; the file is made with the first line, and each line is on disk when `write` returns.
     Raises VideoError where the file exists or cannot be written.
@@ -24,7 +26,14 @@ class FrameLines:
         self._class_names = class_names
         self._file = None
 
-    def write(self, index: int, time: float, detections: Detections, track_ids: np.ndarray | None = None) -> None:
+    def write(
+        self,
+        index: int,
+        time: float,
+        size_wh: tuple[int, int],
+        detections: Detections,
+        track_ids: np.ndarray | None = None,
+    ) -> None:
         """Append one frame; `track_ids`: int64 (N,), -1 for an object without a number."""
         found = [
             {
@@ -40,7 +49,8 @@ class FrameLines:
         if track_ids is not None:
             for entry, number in zip(found, track_ids.tolist(), strict=True):
                 entry["track"] = number if number >= 0 else None
-        line = {"frame": index, "time": round(time, 6), "detections": found}
+        width, height = size_wh
+        line = {"frame": index, "time": round(time, 6), "width": width, "height": height, "detections": found}
         try:
             if self._file is None:
                 self._file = self.path.open("x", encoding="utf-8", newline="\n")

@@ -10,6 +10,7 @@ from utils.errors import ConfigError
 IMAGE_OUTPUTS = ("json", "csv", "voc", "crops")
 _share = number(float, 0, "a number from 0 to 1", most=1)
 _overlap = number(float, 0, "a number from 0 to 0.9", most=0.9)
+_rate = number(float, 0.001, "a number of frames per second from 0.001 to 1000", most=1000)
 _seconds = number(float, 0, "a number of seconds")
 
 
@@ -27,7 +28,8 @@ def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of inference_video.py. Raises ConfigError where no time lies between --start and --end."""
     parser = _common(
-        "Detect objects in a video or a camera's stream.", "video file, camera number, or RTSP/HTTP address"
+        "Detect objects in a video or a camera's stream.",
+        "video file, camera number, RTSP/HTTP address, or a video's images: folder, frame_%%04d.jpg, glob in quotes",
     )
     add = parser.add_argument
     add("--batch-size", type=positive, default=1, help="frames per run of the network; more suits files on a GPU")
@@ -42,6 +44,7 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--every", type=positive, default=1, metavar="N", help="detect on every Nth frame only, and write only those")
     add("--start", type=_seconds, default=0.0, help="begin at this second")
     add("--end", type=_seconds, help="stop at this second")
+    add("--fps", type=_rate, metavar="N", help="frames per second of a video's images; default: 25")
     add("--track", action="store_true", help="number the objects across frames and draw their trails")
     add("--reconnect", type=count, default=5, metavar="N", help="tries in a row to reach a stream that dropped")
     args = parser.parse_args(words(argv))

@@ -12,33 +12,48 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils.containers import VideoError, find_video_stream, open_container, reason, without_password
-from utils.video import DEFAULT_RATE, Frame, VideoReader, upright
+from utils.containers import VideoError, find_video_stream, is_address, open_container, reason, without_password
+from utils.sequences import SequenceReader, find_sequence, read_animation, read_sequence
+from utils.upright import upright
+from utils.video import DEFAULT_RATE, Frame, VideoReader
 
 TIME_BASE = Fraction(1, 90_000)
+PLAYLISTS = frozenset({"hls", "dash"})  # their size is that of a text, whatever stands behind it
 TIMEOUT = 10.0  # seconds without a word from a server until it counts as gone
 LONGEST_WAIT = 8.0  # seconds between two tries
 STEADY = 10.0  # seconds that a connection must last until the tries are counted anew
 
 
 def open_source(
-    source: str, *, every: int = 1, start: float = 0.0, end: float | None = None, reconnects: int = 5
-) -> "VideoReader | LiveReader":
-    """A reader of whatever `source` names: a file, a camera's number, or an address.
+    source: str,
+    *,
+    every: int = 1,
+    start: float = 0.0,
+    end: float | None = None,
+    reconnects: int = 5,
+    fps: float | None = None,
+) -> "VideoReader | SequenceReader | LiveReader":
+    """A reader of whatever `source` names: a file, images in a row, a camera's number, or an address.
 
-    An address that tells its length (a file on a web server) is read as a file; anything else is live.
-    Raises VideoError where nothing can be read from it.
+    An address that tells its length in time or bytes (a file on a web server) is read as a file; anything else is live.
+    `fps` is for images in a row. Raises VideoError where nothing can be read from it.
     """
+    part = {"every": every, "start": start, "end": end}
+    local = not (source.isdecimal() or is_address(source))
+    if local and (sequence := find_sequence(source)):
+        files, notes = sequence
+        return read_sequence(source, files, fps=fps, notes=notes, **part)
+    if fps is not None:
+        raise VideoError(f"--fps {fps:g} is for images in a row; {without_password(source)} tells its own times")
+    if local:
+        return read_animation(Path(source), **part) or VideoReader(source, **part)
     if source.isdecimal():
-        connection = _Camera(int(source))
-    elif "://" in source:
-        container = open_container(source, **_network_options(source))
-        if container.duration:
-            return VideoReader(source, every=every, start=start, end=end, container=container)
-        connection = _Address(source, container)
-    else:
-        return VideoReader(source, every=every, start=start, end=end)
-    return LiveReader(connection, every=every, start=start, end=end, reconnects=reconnects)
+        return LiveReader(_Camera(int(source)), reconnects=reconnects, **part)
+    container = open_container(source, **_network_options(source))
+    of_known_size = container.size > 0 and container.format.name not in PLAYLISTS
+    if container.duration or of_known_size:
+        return VideoReader(source, container=container, **part)
+    return LiveReader(_Address(source, container), reconnects=reconnects, **part)
 
 
 class LiveReader:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
+from statistics import median
 
 import av
 
@@ -9,6 +11,7 @@ from utils.containers import reason
 
 FALL, LEAP = 1, 3600  # seconds that time stamps fall back or leap ahead by where another recording begins
 NEAR = 5  # seconds between what is read of a video and of its sound, at most
+LOOKED_AT = 30  # packets that tell the rate, where a file claims one that cannot be
 HELD = 1000  # packets that wait for a key frame at most: memory, where a file has few of them
 
 
@@ -19,14 +22,15 @@ class PacketReader:
     left out; the time stamps of what is yielded of it count from the file's beginning.
 
     Args:
-        rate: frames per second, about.
         start, end: seconds of the part; end None: all of the rest.
 
     Attributes:
+        rate: frames per second, about; to be set before the iteration.
         origin: of the file's beginning, in seconds by its own time stamps.
         unordered: the frames' time stamps mean nothing; they follow each other at the rate.
         before: frames before the start, once a frame behind it came; None where all of them are to be decoded.
         sound_ends: seconds, end of the last packet of sound that was read. problem: what broke off the reading.
+        count: packets of the video that were read.
     """
 
     def __init__(
@@ -35,12 +39,12 @@ class PacketReader:
         video: av.VideoStream,
         sound: Sequence[av.AudioStream],
         *,
-        rate: Fraction,
         start: Fraction,
         end: Fraction | None,
     ):
         self._container, self._streams, self._video = container, [video, *sound], video
-        self._rate, self._start, self._end = rate, start, end
+        self._start, self._end = start, end
+        self.rate = Fraction(25)
         starts = [s.start_time * s.time_base for s in self._streams if s.start_time is not None]
         self.origin = min(starts, default=Fraction(0))
         self.before: int | None = 0
@@ -50,6 +54,8 @@ class PacketReader:
         self.sound_ends = Fraction(0)
         self.problem: str | None = None
         self._ends = Fraction(0)  # of everything that was read
+        self.count = 0
+        self._incoming: Iterator[av.Packet] = self._read()
         self._shift = Fraction(0)  # seconds, of the newest recording
         self._shifts: dict[int, Fraction] = {}  # stream: that of the recording it is in
         self._newest: dict[int, Fraction] = {}  # stream: its decoding time by the file
@@ -60,6 +66,23 @@ class PacketReader:
     def seconds(self, stamp: int | None, time_base: Fraction) -> Fraction | None:
         """Time since the file's beginning."""
         return None if stamp is None else stamp * time_base - self.origin
+
+    def measure_rate(self) -> Fraction | None:
+        """Frames per second by the time stamps of the first LOOKED_AT packets; None where these do not tell."""
+        packets, stamps = [], []
+        for packet in self._incoming:
+            packets.append(packet)
+            if packet.stream is self._video and packet.pts is not None:
+                stamps.append(packet.pts * packet.time_base)
+            if len(stamps) == LOOKED_AT or len(packets) == HELD:
+                break
+        self._incoming = chain(packets, self._incoming)
+        stamps.sort()
+        steps = [after - before for before, after in zip(stamps, stamps[1:], strict=False) if after > before]
+        # The mean is wrong by a pause, and the median by a unit of the clock.
+        typical = median(steps) if steps else 0
+        usual = [step for step in steps if step < 3 * typical]
+        return len(usual) / sum(usual, Fraction(0)) if usual else None
 
     def _from_key_frame(self) -> Iterator[av.Packet]:
         """Leave out what comes before the last key frame at or before the start, undecoded but counted.
@@ -92,7 +115,8 @@ class PacketReader:
         yield from packets
 
     def _placed(self) -> Iterator[av.Packet]:
-        for packet in self._read():
+        for packet in self._incoming:
+            self.count += packet.stream is self._video and packet.size > 0
             self._place(packet)
             if packet.stream is self._video or self._takes(packet):
                 yield packet
@@ -130,7 +154,7 @@ class PacketReader:
         duration = packet.duration * packet.time_base if packet.duration else Fraction(0)
         ends = shown + shift + duration
         if packet.stream is self._video:
-            self._ends = max(self._ends, ends if duration else ends + 1 / self._rate)
+            self._ends = max(self._ends, ends if duration else ends + 1 / self.rate)
         else:
             self._ends = max(self._ends, ends)
             self.sound_ends = max(self.sound_ends, ends)

@@ -24,11 +24,11 @@ class Pipeline:
     """
 
     def __init__(self, source: Iterable[Any], *stages: Stage, capacity: int = 4, newest: bool = False):
-        self._queues: list[_Queue] = []
+        self._queues: list[Queue] = []
         self._threads = []
         items: Iterable[Any] = source
         for stage in (iter, *stages):
-            queue = _Queue(capacity, drop_oldest=newest and not self._queues)
+            queue = Queue(capacity, drop_oldest=newest and not self._queues)
             self._threads.append(threading.Thread(target=_run, args=(stage, items, queue), daemon=True))
             self._queues.append(queue)
             items = queue
@@ -58,7 +58,7 @@ class Pipeline:
         self.close()
 
 
-class _Queue:
+class Queue:
     """A bounded first-in first-out queue that can be ended, failed by its writer, and closed from outside."""
 
     def __init__(self, capacity: int, *, drop_oldest: bool = False):
@@ -112,7 +112,7 @@ class _Queue:
             yield from items
 
 
-def _run(stage: Stage, items: Iterable[Any], queue: _Queue) -> None:
+def _run(stage: Stage, items: Iterable[Any], queue: Queue) -> None:
     error = None
     try:
         for item in stage(items):

@@ -13,6 +13,7 @@ from utils.errors import ToolkitError
 
 LOST_SECONDS = 1.0  # an object that was out of sight for so long comes back with a new number
 TRAIL_SECONDS = 2.0  # of its way, shown behind an object
+ROUNDING = 1e-6  # seconds; sums of times are not exact
 
 # ByteTrack knows no classes. Moving each class's boxes to a region of their own keeps a mask from taking the number of
 # the face shield above it. Coordinates are float64, so nothing of a box is lost.
@@ -25,7 +26,8 @@ class Tracker:
     A new object is numbered in the second frame that shows it, so that a false alarm of a single frame uses none up.
 
     Args:
-        frame_rate: frames per second as they are given to `update`; with every third frame of a video, a third of its.
+        frame_rate: frames per second, about, as they are given to `update`; with every third frame of a video, a third
+            of its.
         threshold: least score of what is returned, and of what can become a new object. Detections below it (give
             them too, from about 0.1 on) only help to follow an object that is half hidden for a while.
 
@@ -48,30 +50,35 @@ class Tracker:
         self._given = TrackerDetections
         self._tracker = ByteTrackTracker(
             frame_rate=frame_rate,
-            lost_track_buffer=round(30 * LOST_SECONDS),  # counted in frames of 30 per second, whatever the rate
+            lost_track_buffer=round(30 * LOST_SECONDS),  # counted in frames of 30 per second
             track_activation_threshold=threshold,
             high_conf_det_threshold=threshold,
             minimum_consecutive_frames=2,
         )
-        self._trail_length = max(2, round(TRAIL_SECONDS * frame_rate))
-        self._lost_after = max(1, round(LOST_SECONDS * frame_rate))
-        self._trails: dict[int, deque[tuple[float, float]]] = {}
-        self._last_seen: dict[int, int] = {}
-        self._frame = 0
+        self._step = 1 / frame_rate  # seconds
+        self._trails: dict[int, deque[tuple[float, float, float]]] = {}  # (seconds, x, y) of each place
+        self._time: float | None = None
 
-    def update(self, detections: Detections) -> tuple[Detections, np.ndarray]:
-        """Take in the next frame's detections, in pixels.
+    def update(self, detections: Detections, time: float) -> tuple[Detections, np.ndarray]:
+        """Take in the next frame's detections, in pixels; `time`: its seconds, which age what is out of sight.
 
         Returns those of at least `threshold`, in their order, and their numbers: (N,) int64, -1 for one that has none
         yet.
         """
+        # Two frames of damaged files may have one time, or go back.
+        time = time if self._time is None or time > self._time else self._time + self._step
+        between = self._step if self._time is None else time - self._time
+        self._time = time
+        # What was seen in the frame before is in sight, however long ago that frame was.
+        self._lost_after = max(LOST_SECONDS, between) + ROUNDING
+        self._tracker.maximum_time_without_update = self._lost_after
         shift = (detections.labels * CLASS_STRIDE)[:, None]
         given = self._given(
             xyxy=detections.boxes.astype(np.float64) + shift,
             confidence=detections.scores.astype(np.float64),
             data={"index": np.arange(len(detections))},
         )
-        tracked = self._tracker.update(given)
+        tracked = self._tracker.update(given, timestamp=time)
         track_ids = np.full(len(detections), -1, np.int64)
         if len(tracked):
             found = np.asarray(tracked.tracker_id, np.int64)
@@ -96,7 +103,7 @@ class Tracker:
             if trail is None or len(trail) < 2:
                 continue
             # OpenCV draws to a sixteenth of a pixel, given the coordinates times 16.
-            points = np.rint(np.array(trail) * 16).astype(np.int32).reshape(-1, 1, 2)
+            points = np.rint(np.array(trail)[:, 1:] * 16).astype(np.int32).reshape(-1, 1, 2)
             color = class_color(label)
             for thickness, shade in ((width + 2, contrast_color(color)), (width, color)):
                 cv2.polylines(canvas, [points], False, shade, thickness, cv2.LINE_AA, shift=4)
@@ -112,10 +119,11 @@ class Tracker:
 
     def _follow(self, detections: Detections, track_ids: np.ndarray) -> None:
         """Lengthen the trails of what was seen, by the middle of its lower edge; forget what is lost for good."""
-        self._frame += 1
         for (x1, _, x2, y2), track_id in zip(detections.boxes.tolist(), track_ids.tolist(), strict=True):
             if track_id >= 0:
-                self._trails.setdefault(track_id, deque(maxlen=self._trail_length)).append(((x1 + x2) / 2, y2))
-                self._last_seen[track_id] = self._frame
-        for track_id in [i for i, frame in self._last_seen.items() if self._frame - frame > self._lost_after + 1]:
-            del self._last_seen[track_id], self._trails[track_id]
+                self._trails.setdefault(track_id, deque()).append((self._time, (x1 + x2) / 2, y2))
+        for track_id, trail in list(self._trails.items()):
+            while len(trail) > 1 and self._time - trail[0][0] > TRAIL_SECONDS:
+                trail.popleft()
+            if self._time - trail[-1][0] > self._lost_after:
+                del self._trails[track_id]
