@@ -18,9 +18,8 @@ from utils.video import Frame, exact
 BT709 = 1  # in each of FFmpeg's lists: matrix, primaries, transfer
 LIMITED_RANGE = 1
 FRAME_DURATION = 1 << 8  # FFmpeg's flag: the last picture stands as long as it is told, too
-KEY_EVERY = 2  # seconds
+KEY_EVERY = Fraction(3, 2)  # seconds; with what the encoder holds back, a killed process loses less than two
 MOST_BETWEEN_KEYS = 600  # frames
-FRAGMENT = 0.5  # seconds that are held back until they are written
 SLOW = 10  # frames per second, below which a few frames are much time
 FINEST = Fraction(1, 90_000)  # seconds; in finer units an MP4 holds no pause of hours
 
@@ -128,8 +127,7 @@ class VideoWriter:
     def _open(self, image: np.ndarray, pixel_aspect: Fraction) -> None:
         flags = {
             "movflags": "frag_keyframe+delay_moov+default_base_moof",
-            "frag_duration": str(round(FRAGMENT * 1_000_000)),
-            "max_interleave_delta": str(round(FRAGMENT * 1_000_000)),  # sound that pauses does not hold pictures back
+            "max_interleave_delta": "500000",  # microseconds: sound that pauses does not hold pictures back
             "flush_packets": "1",
         }
         self._output = av.open(for_ffmpeg(self.path), "w", format="mp4", options=flags)
