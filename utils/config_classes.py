@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from utils.names import how_they_differ, look_alike, nfc
 from utils.scan import BACKGROUND
 
 
@@ -57,8 +58,12 @@ def _class_names(values: dict, faults: list[str]) -> tuple[str, ...]:
             )
         elif not name.strip():
             faults.append(f"CLASSES: item {index} is empty")
-    names = [str(name).strip() for name in classes]
+    names = [nfc(str(name).strip()) for name in classes]
     faults += [f"CLASSES: {name!r} is listed {count} times" for name, count in Counter(names).items() if count > 1]
+    for index, name in enumerate(names):
+        if other := look_alike(name, names[:index]):
+            differs = how_they_differ(name, other)
+            faults.append(f"CLASSES: {other!r} and {name!r} look alike, but the second {differs}: spell them as one")
     if BACKGROUND in names[1:]:
         faults.append(f"CLASSES: {BACKGROUND} comes first or not at all, found as item {names.index(BACKGROUND) + 1}")
     names = [BACKGROUND, *(name for name in names if name != BACKGROUND)]
@@ -77,7 +82,7 @@ def _text_list(values: dict, key: str, faults: list[str]) -> tuple[str, ...]:
     for index, name in enumerate(given, 1):
         if not isinstance(name, str) or not name.strip():
             faults.append(f"{key}: item {index}: expected a class name, in quotes where it is a number, found {name!r}")
-    names = [str(name).strip() for name in given]
+    names = [nfc(str(name).strip()) for name in given]
     faults += [f"{key}: {name!r} is listed {count} times" for name, count in Counter(names).items() if count > 1]
     return tuple(names)
 
@@ -87,7 +92,7 @@ def _renamed(values: dict, class_names: tuple[str, ...], ignored: tuple[str, ...
     if not isinstance(renamed, dict) or not all(isinstance(text, str) for pair in renamed.items() for text in pair):
         faults.append(f"RENAME: expected names and classes, such as {{mask: Mask}}, found {renamed!r}")
         return {}
-    renamed = {old.strip(): new.strip() for old, new in renamed.items()}
+    renamed = {nfc(old.strip()): nfc(new.strip()) for old, new in renamed.items() if nfc(old) != nfc(new) or old == new}
     known = class_names[1:]
     if class_names:
         faults += [f"RENAME: {new!r} is none of CLASSES" for new in renamed.values() if new not in (*known, *ignored)]

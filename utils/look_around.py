@@ -35,7 +35,7 @@ def look_around(scan: Scan, config, split: str) -> None:
     if len(bare) < len(used) or config.annotation_format == "coco":
         return
     explained = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
-    places = _places(bare, images_dir, labels_dir)
+    places = _places(bare, images_dir, labels_dir, getattr(config, "path", None))
     if places:
         told = " or ".join(f"{place} has {count} {what} of these names" for place, count, what in places[:2])
         given = f"write `{key}: {{}}` in place of {labels_dir}" if labels_dir != images_dir else f"add `{key}: {{}}`"
@@ -73,15 +73,20 @@ def _tell_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) ->
             return
 
 
-def _places(images: Sequence[Path], images_dir: Path, labels_dir: Path) -> list[tuple[Path, int, str]]:
+def _places(
+    images: Sequence[Path], images_dir: Path, labels_dir: Path, config_path: Path | None
+) -> list[tuple[Path, int, str]]:
     """(folder or COCO file, images that it has annotations of, what it has), those that fit best."""
     names = [(os.path.relpath(path, images_dir).replace(os.sep, "/"), path) for path in images]
     own = {images_dir.resolve(), labels_dir.resolve()}
     wanted = [part for part in _parts(images_dir) if not is_kind(part)]
     found = []
     for root in _roots(images_dir, labels_dir):
+        # Beside a folder that has a dataset's name, or an unknown one, lie other datasets.
+        within = config_path and root.resolve().is_relative_to(config_path.resolve().parent)
+        any_name = root == images_dir or within or _is_usual(images_dir.name)
         for folder, depth in _folders(root):
-            if folder.resolve() not in own and _may_be_theirs(folder.relative_to(root), wanted):
+            if folder.resolve() not in own and _may_be_theirs(folder.relative_to(root), wanted, any_name):
                 here = _fits(names, folder)
                 alike = len({part.casefold() for part in _parts(folder)} & {part.casefold() for part in wanted})
                 found += [(count, alike, depth, place, what) for place, count, what in here]
@@ -92,11 +97,13 @@ def _places(images: Sequence[Path], images_dir: Path, labels_dir: Path) -> list[
     return [(place, count, what) for count, alike, _, place, what in found if (count, alike) == found[0][:2]]
 
 
-def _may_be_theirs(relative: Path, wanted: Collection[str]) -> bool:
+def _may_be_theirs(relative: Path, wanted: Collection[str], any_name: bool) -> bool:
     """Further down, folders of any name are other datasets."""
-    return len(relative.parts) == 1 or all(
-        is_kind(part) or SPLIT_FOLDER.fullmatch(part) or part in wanted for part in relative.parts
-    )
+    return (any_name and len(relative.parts) == 1) or all(_is_usual(part) or part in wanted for part in relative.parts)
+
+
+def _is_usual(folder: str) -> bool:
+    return is_kind(folder) or bool(SPLIT_FOLDER.fullmatch(folder))
 
 
 def _fits(images: list[tuple[str, Path]], folder: Path) -> list[tuple[Path, int, str]]:
@@ -132,9 +139,9 @@ def _coco_names(path: Path) -> set[str]:
 def _roots(images_dir: Path, labels_dir: Path) -> list[Path]:
     """Folders to search below: the images' own, the one above, one more where that only says a kind or a split."""
     roots = [images_dir, images_dir.parent]
-    if is_kind(images_dir.parent.name) or SPLIT_FOLDER.fullmatch(images_dir.parent.name):
+    if _is_usual(images_dir.parent.name):
         roots.append(images_dir.parent.parent)
-    return list(dict.fromkeys([*roots, labels_dir.parent]))
+    return list(dict.fromkeys([*roots, *[labels_dir.parent] * (labels_dir != images_dir)]))
 
 
 def _folders(root: Path) -> list[tuple[Path, int]]:

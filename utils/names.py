@@ -3,14 +3,20 @@
 import difflib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 MOST_TOLD = 3  # characters that a message names
 
-# Letters of Cyrillic and Greek that look like Latin ones, in lower case; NFKC knows of full-width and the like.
-_LOOK_ALIKE = str.maketrans(
-    "асԁеёһіїјӏорԛѕтуԝхгкмнвьαβγεικνορτυχωϲ" + "ı‐‑‒–—―−’‘`´",
-    "acdeëhiïjlopqstywxrkmhbbabyeiknoptuxwc" + "i-------''''",
-)
+# Letters of Cyrillic and Greek that look like Latin ones, in either case, by their lower case; dashes and apostrophes.
+# NFKC knows of full-width letters and the like.
+_LIKE = {
+    "a": "\u0430\u03b1", "b": "\u0432\u03b2", "c": "\u0441\u03f2", "d": "\u0501", "e": "\u0435\u03b5", "\u00eb": "\u0451",
+    "h": "\u04bb\u043d\u03b7", "i": "\u0456\u03b9\u0131", "\u00ef": "\u0457", "j": "\u0458", "k": "\u043a\u03ba",
+    "l": "\u04cf", "m": "\u043c\u03bc", "n": "\u03bd", "o": "\u043e\u03bf", "p": "\u0440\u03c1", "q": "\u051b", "s": "\u0455",
+    "t": "\u0442\u03c4", "w": "\u051d", "x": "\u0445\u03c7", "y": "\u0443\u03c5\u03b3", "z": "\u03b6",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "'": "\u2018\u2019\u0060\u00b4",
+}  # fmt: skip
+_LOOK_ALIKE = {ord(other): latin for latin, others in _LIKE.items() for other in others}
 
 
 def nfc(text: str) -> str:
@@ -26,15 +32,24 @@ def outline(text: str) -> str:
     return " ".join(text.split())
 
 
+def look_alike(name: str, known: Iterable[str]) -> str | None:
+    """The known name that cannot be told from `name` by looking; case alone is seen."""
+    return next((k for k in known if outline(k) == outline(name) and nfc(k).casefold() != nfc(name).casefold()), None)
+
+
 def how_they_differ(name: str, other: str) -> str:
     """In what `name` is not `other` though it looks like it: "has U+041E (CYRILLIC CAPITAL LETTER O) for 'O'"."""
     name, other = nfc(name), nfc(other)
     if name.casefold() == other.casefold():
         return "differs in upper and lower case"
+    if len(name) == len(other):  # character by character, which no alignment is better at
+        steps = [(i, i + 1, i, i + 1) for i in range(len(name))]
+    else:
+        steps = [code[1:] for code in difflib.SequenceMatcher(None, name, other, autojunk=False).get_opcodes()]
     told = []
-    for _, i1, i2, j1, j2 in difflib.SequenceMatcher(None, name, other, autojunk=False).get_opcodes():
+    for i1, i2, j1, j2 in steps:
         here, there = name[i1:i2], other[j1:j2]
-        if here == there or (here.casefold() == there.casefold() and here):
+        if here.casefold() == there.casefold():
             continue
         if here and there:
             told.append(f"has {_spelled(here)} for {_spelled(there)}")

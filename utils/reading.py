@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from utils.errors import DatasetError
 from utils.images import ImageInfo, probe_image
+from utils.names import how_they_differ, look_alike, nfc
 from utils.scan import Annotation, Scan
 from utils.suggestions import plain, suggestion
 
@@ -33,6 +34,10 @@ class LabelledObject:
     box: Box
     difficult: bool = False
     named: bool = True
+
+    def __post_init__(self):
+        if not self.name.isascii():  # composed and decomposed accents are one name
+            object.__setattr__(self, "name", nfc(self.name))
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,9 @@ def read_pairs(
     `renamed` are names in the files that mean one of `class_names` or of `ignored`, the classes whose objects are left
     out; `hint` ends the message on an unknown class.
     """
-    label_of = {name: label for label, name in enumerate(class_names) if label} | dict.fromkeys(ignored, IGNORED)
-    label_of |= {name: label_of[known] for name, known in renamed.items()}
+    label_of = {nfc(name): label for label, name in enumerate(class_names) if label}
+    label_of |= {nfc(name): IGNORED for name in ignored}
+    label_of |= {nfc(name): label_of[nfc(known)] for name, known in renamed.items()}
     known = [*class_names[1:], *ignored]
     scan = Scan()
     # Threads, for Pillow and OpenCV let others run while they decode.
@@ -199,6 +205,8 @@ def _tell_unknown(
     for name, items in list(unknown.items())[:MAX_UNKNOWN]:
         close = suggestion(name, known) if items[0].named else None
         why = f"did you mean {close!r}?" if close else there_are
+        if alike := look_alike(name, known) if items[0].named else None:
+            why = f"did you mean {alike!r}? It {how_they_differ(name, alike)}"
         also = f" and {len(items) - 1} more" if len(items) > 1 else ""
         subject = f"unknown class {name!r:.80} ({why})"
         meant = [n for n in known if items[0].named and plain(n) == plain(name)]

@@ -5,6 +5,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from utils.names import outline
+
 LONGEST = 200  # characters of a name that are compared
 
 # Words and parts of words that turn a name into its opposite: "NO-Hardhat", "unmasked", "maskless".
@@ -26,8 +28,8 @@ def suggestion(name: str, known: Iterable[str]) -> str | None:
 
 
 def plain(class_name: str) -> str:
-    """A class name without what people write now so, now so: case, spaces, hyphens, underscores."""
-    return re.sub(r"[\s_-]+", "", class_name).casefold()
+    """A class name without what people write now so, now so: case, spaces, hyphens, underscores, look-alike letters."""
+    return re.sub(r"[\s_-]+", "", outline(class_name))
 
 
 def _opposed(one: str, other: str) -> bool:
