@@ -132,10 +132,29 @@ def orphaned(folder):
     (folder / "train/a4.jpg").unlink()
 
 
-def upside(folder):
+def upside(folder, orientation=6):
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     Image.open(folder / "train/a1.jpg").save(folder / "train/a1.jpg", exif=exif)
+
+
+def upside_or_not(folder):
+    upside(folder, 3)
+
+
+def second_box(extra):
+    def spoil(folder):
+        path = folder / "train/a1.xml"
+        start, _, end = path.read_text().rpartition("<bndbox>")
+        path.write_text(f"{start}{extra}<bndbox>{end}")
+
+    return spoil
+
+
+def shares(folder):
+    for number in range(6):
+        objects = [(name, np.divide(box, (*SIZE, *SIZE))) for name, box in boxes_of(number)]
+        write_labels(folder / "train", f"a{number}", objects)
 
 
 def gloves_become_masks(split, names):
@@ -182,6 +201,15 @@ def crowd(folder):
 def ignored(folder):
     write_labels(folder / "train", "a1", [*boxes_of(1), ("Hat", (20, 200, 90, 280)), ("Hat", (200, 200, 290, 280))])
     write_yaml(folder, extra="IGNORE: [Hat]\n")
+
+
+def nothing_but_crowds(folder):
+    crowd(folder)
+    content = json.loads((folder / "train.json").read_text())
+    content["annotations"].pop()
+    for item in content["annotations"]:
+        item["iscrowd"] = int(content["images"][item["image_id"]]["file_name"] == "a0.jpg")
+    (folder / "train.json").write_text(json.dumps(content))
 
 
 def yolo_without_a_file(folder):
@@ -252,6 +280,11 @@ FAULTS = [
     (mirrored, "like-in-both", WARNING, "valid", r"b9\.jpg looks like the mirror image of a4\.jpg"),
     (same_twice, "same-twice", WARNING, "train", r"a4\.jpg, a9\.jpg are one and the same picture$"),
     (extra_box((40, 250, 40, 280)), "box-dropped", WARNING, "train", r"a1\.xml: object 3 \(Mask\).* is empty"),
+    (nothing_but_crowds, "no-box-left", WARNING, "train", r"a0\.jpg: 2 crowd regions and no box"),
+    (shares, "box-layout", ERROR, "train", r"ymax in pixels; 12 of 12 boxes in 6 files .* fit as xmin.* \(0 to 1\)"),
+    (upside_or_not, "exif-unclear", WARNING, "train", r"a1\.xml: a1\.jpg .* EXIF orientation 3, and it cannot be told"),
+    (second_box("<rotation>7</rotation>"), "box-rotated", NOTE, "train", r"a1\.xml: object 2 \(Mask\).* by 7 degrees"),
+    (second_box("<deleted>1</deleted>"), "deleted", NOTE, "train", r"a1\.xml: 1 objects marked as deleted"),
     (extra_box((200, 230, 500, 290)), "box-clipped", WARNING, "train", r"reaches out of the 400x300 image"),
     (other_size, "size-mismatch", WARNING, "train", r"<size> is 800x600, a1\.jpg is 400x300"),
     (same_box("Mask"), "box-twice", WARNING, "train", r"a1\.jpg: Mask \(.*\) is there twice: Mask \("),

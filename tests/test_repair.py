@@ -85,13 +85,13 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
         "renamed: GLOVES to Gloves",
         "renamed: mask to Mask",
         "train: mended: clipped.xml: object 1 (Mask): box (-10, 20, 60, 60) reaches out of the 160x120 image",
-        "train: mended: empty.xml: object 2 (Mask): box (70, 30, 70, 60) is empty",
+        "train: left out: empty.xml: object 2 (Mask): box (70, 30, 70, 60) is empty",
         "train: mended: twice.jpg: 1 boxes that were there twice",
         "train: left out: leak.jpg is the same file as picture 0.jpg in the valid split",
         "train: left out: picture 1.jpg is the same file as copy.jpg in the train split",
         "train: left out: unlabelled.jpg",
         "train: left out: orphan.xml",
-        "train: left out: bare.jpg has no box of any area",
+        "train: left out: bare.jpg: none of its 1 boxes can be used",
     ):
         assert expected in lines
     for part in ("stranger.xml: object 1: unknown class 'Hat'", "broken.xml: not well-formed", "unreadable.jpg: "):

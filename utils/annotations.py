@@ -24,13 +24,14 @@ from utils.other_splits import folders_of_other_splits
 from utils.pairing import pair_names
 from utils.scan import Annotation, Scan, told
 from utils.split import group_names, joined_groups, split
+from utils.turning import settle_turned
 from utils.voc import read_voc
 from utils.yolo import read_yolo
 
 __all__ = ["READERS", "Annotation", "Scan", "detect_format", "raise_for_errors", "read_split_list", "scan_splits"]
 
 LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
-EXPLAINED = ("labels-elsewhere", "no-labels")  # say why a split has no image or no object
+EXPLAINED = ("labels-elsewhere", "no-labels", "box-layout")  # say why a split has no image or no object
 LOOKED_INTO = 20  # files, to tell a format
 MAX_LINES = 100  # errors of a split that a message names
 
@@ -49,6 +50,7 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
         scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
     else:
         scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
+        settle_turned(scans.values())  # one split may show what the other leaves open
     for name, scan in scans.items():
         if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
             _check_whole(scan, config, name)

@@ -149,7 +149,8 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], names: dict) -> Coc
             if not _plain(key := item.get("category_id")) or not isinstance(name := names.get(key), str):
                 raise ValueError(f"category_id {_shown(key)} is none of the categories'")
             where = f"annotation {label} ({name.strip()[:40]})"
-            objects.append(LabelledObject(where, name.strip(), _numbers(item), item.get("difficult") in (1, True)))
+            difficult, rotation = item.get("difficult") in (1, True), _rotation(item)
+            objects.append(LabelledObject(where, name.strip(), _numbers(item), difficult, rotation=rotation))
         except ValueError as fault:
             faults.append(f"annotation {label}: {fault}")
     size = tuple(image.get(key) for key in ("width", "height"))
@@ -163,7 +164,8 @@ def _reader(entry: CocoImage, where: str):
             more = f"; … and {len(entry.faults) - 5} more" if len(entry.faults) > 5 else ""
             raise DatasetError(f"{where}: {'; '.join(entry.faults[:5])}{more}")
         crowds = f"{entry.file_name}: {entry.crowds} crowd regions"
-        return Labels(entry.objects, entry.size, _from_xywh, (("crowd", crowds),) if entry.crowds else ())
+        notes = (("crowd", crowds),) if entry.crowds else ()
+        return Labels(entry.objects, entry.size, _from_xywh, notes, entry.crowds, ("xywh", "pixels"))
 
     return read
 
@@ -178,6 +180,21 @@ def _numbers(item: dict) -> Box:
     if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
         raise ValueError(f"expected a bbox of four finite numbers, x, y, width, height, found {_shown(box)}")
     return tuple(float(value) for value in box)
+
+
+def _rotation(item: dict) -> float:
+    """What CVAT writes beside the bbox of a rectangle that it has turned around its centre, in degrees."""
+    attributes = item.get("attributes")
+    value = attributes.get("rotation") if isinstance(attributes, dict) else None
+    try:
+        value = float(value) if isinstance(value, str) else value
+    except ValueError:  # an attribute of the user's own
+        return 0.0
+    if value is None:
+        return 0.0
+    if not _finite(value):
+        raise ValueError(f"expected a finite number of degrees as attributes.rotation, found {_shown(value)}")
+    return float(value)
 
 
 def _finite(value) -> bool:

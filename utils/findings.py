@@ -92,6 +92,10 @@ CHECKS = {
         "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
     ),
     "no-images": Check("splits without a usable image", ERROR, "Look at the folders that the YAML names."),
+    "box-layout": Check(
+        "splits whose boxes are not written as their format has them", ERROR,
+        "Nothing of this split can be used as it stands. Export the annotations again, or convert their boxes.",
+    ),
     "no-objects": Check("training splits without an object", ERROR, "Look at the folders that the YAML names."),
     # This one stops no training, but the score of one is false.
     "same-in-both": Check(
@@ -110,6 +114,11 @@ CHECKS = {
     ),
     "box-dropped": Check(
         "boxes dropped", WARNING, "Draw them again or delete them: a box without area inside the image teaches nothing."
+    ),
+    "no-box-left": Check(
+        "images left out, because none of their boxes can be used", WARNING,
+        "Draw the boxes again: the image shows objects, and would teach that it shows none. Where there are none, save "
+        "its annotation without objects.",
     ),
     "box-clipped": Check(
         "boxes clipped to the image", WARNING,
@@ -164,9 +173,21 @@ CHECKS = {
     "orphaned": Check(
         "annotation files left out, for they have no image", WARNING, "Add the images, or remove the files."
     ),
+    "exif-unclear": Check(
+        "images turned by EXIF whose boxes may be drawn on another side", WARNING,
+        "Look at the boxes in the report. If they lie beside the objects, the annotation tool ignored EXIF: label with "
+        "images that were turned for good, such as by exiftran or ImageMagick's -auto-orient.",
+    ),
     "rotated": Check(
         "files whose boxes were turned with the picture", NOTE,
         "Nothing: they were drawn on the unrotated picture, and fit the upright one now.",
+    ),
+    "box-rotated": Check(
+        "boxes drawn at an angle", NOTE,
+        "Nothing: the upright box around them is used. It holds more background than the object's own box would.",
+    ),
+    "deleted": Check(
+        "objects left out because they are marked as deleted", NOTE, "Nothing: the annotation tool hides them, too."
     ),
     "class-not-validated": Check(
         "classes that are not validated", NOTE, "Add validation images that show them: AP says nothing of them so far."

@@ -62,7 +62,8 @@ class Scan:
 
     `looks` has for each annotation what its picture looks like, the bytes of `utils.images.ImageInfo.look`. With
     `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
-    counts by image and name the objects of ignored classes, which are left out.
+    counts by image and name the objects of ignored classes, which are left out. `turned` are the
+    `utils.turning.TurnedImage`s in it.
     """
 
     annotations: Sequence[Annotation] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Scan:
     looks: list[bytes] = field(default_factory=list)
     skip_bad: bool = False
     ignored: dict[Path, Counter] = field(default_factory=dict)
+    turned: list = field(default_factory=list)
 
     def extend(self, other: "Scan") -> None:
         """Append the annotations and findings of another part of the split."""
@@ -77,6 +79,7 @@ class Scan:
         self.findings += other.findings
         self.looks += other.looks
         self.ignored |= other.ignored
+        self.turned += other.turned
 
     def add(self, check: str, text: str, **more) -> None:
         """Append a `Finding`."""

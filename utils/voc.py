@@ -52,10 +52,13 @@ def _pair(image_path: Path, path: Path, name: str, *, one_based: bool) -> Pair:
     def read() -> Labels:
         voc = read_voc_file(path)
         objects = tuple(
-            LabelledObject(called(index, item.name), item.name, item.box, item.difficult)
+            LabelledObject(called(index, item.name), item.name, item.box, item.difficult, rotation=item.rotation)
             for index, item in enumerate(voc.objects, 1)
         )
-        return Labels(objects, voc.size, **({"to_pixels": _from_one_based} if one_based else {}))
+        how = {"to_pixels": _from_one_based} if one_based else {}
+        if voc.deleted:
+            how["notes"] = (("deleted", f"{path.name}: {voc.deleted} objects marked as deleted"),)
+        return Labels(objects, voc.size, **how)
 
     return Pair(image_path, path, name, read)
 

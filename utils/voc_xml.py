@@ -4,18 +4,15 @@ Anybody's file may come in here, so it is parsed as a stream that keeps nothing 
 that no annotation of a real picture comes near.
 """
 
-import codecs
 import math
 import re
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
 from utils.errors import DatasetError
+from utils.xml_source import MAX_XML_BYTES, utf8_chunks
 
-MAX_XML_BYTES = 64 * 2**20
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 100  # VOC needs four
 MAX_TAG_NAMES = 1_000  # different ones, of elements and attributes: expat keeps each to the end
@@ -23,34 +20,39 @@ MAX_MARKUP_BYTES = 2**20  # one tag, comment or instruction: expat keeps it whol
 MAX_TEXT = 256  # characters of a name or number
 MAX_FAULTS = 5  # told of one file
 
-_CHUNK = 2**18
+__all__ = ["MAX_OBJECTS", "MAX_XML_BYTES", "VocFile", "VocObject", "called", "read_voc_file"]
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class VocObject:
-    """An <object>: the box is (xmin, ymin, xmax, ymax) as it stands in the file."""
+    """An <object>: the box is (xmin, ymin, xmax, ymax) before its `rotation`, in degrees around its centre."""
 
     name: str
     box: Box
     difficult: bool
+    rotation: float = 0.0
 
 
 @dataclass(frozen=True)
 class VocFile:
-    """A VOC annotation; `size` is (width, height), None where the file has none or zeros."""
+    """A VOC annotation; `size` is (width, height), None where the file has none or zeros.
+
+    `deleted` is the number of objects left out because LabelMe's `<deleted>1` stands in them.
+    """
 
     size: tuple[float, float] | None
     objects: tuple[VocObject, ...]
+    deleted: int = 0
 
 
 def read_voc_file(path: Path) -> VocFile:
     """Parse one XML file; its <filename> and <path> are ignored, for files get renamed and moved.
 
     Raises DatasetError naming the file and the first faults in it: not well-formed, a DOCTYPE, another root than
-    <annotation>, an object without <name> or <bndbox>, a coordinate that is no finite number, more of anything than
-    the limits above.
+    <annotation>, an object without <name> or box, a coordinate that is no finite number, an element of VOC's that
+    stands twice or where VOC has none (it would be lost without a word), more of anything than the limits above.
     """
     reader, parser, fed = _Reader(path), expat.ParserCreate("utf-8"), 0  # whatever encoding the file declares
     parser.buffer_text = True
@@ -59,7 +61,7 @@ def read_voc_file(path: Path) -> VocFile:
     parser.CharacterDataHandler = reader.data
     parser.StartDoctypeDeclHandler = reader.doctype
     try:
-        for chunk in _utf8(path):
+        for chunk in utf8_chunks(path):
             parser.Parse(chunk)
             fed += len(chunk)
             if fed - parser.CurrentByteIndex > MAX_MARKUP_BYTES:
@@ -82,25 +84,34 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-_OBJECT = "annotation/object"
-_NAME, _DIFFICULT, _BNDBOX = (f"{_OBJECT}/{tag}" for tag in ("name", "difficult", "bndbox"))
+_OBJECT, _SIZE = "annotation/object", "annotation/size"
+_NAME, _DIFFICULT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _DELETED, _ROTATION = (
+    f"{_OBJECT}/{tag}" for tag in "name difficult bndbox robndbox attributes deleted rotation".split()
+)
+_ATTRIBUTE = f"{_ATTRIBUTES}/attribute"
+_KEY, _VALUE = f"{_ATTRIBUTE}/name", f"{_ATTRIBUTE}/value"
 _CORNERS = tuple(f"{_BNDBOX}/{tag}" for tag in ("xmin", "ymin", "xmax", "ymax"))
-_SIZE = tuple(f"annotation/size/{tag}" for tag in ("width", "height"))
-_WITH_TEXT = frozenset({*_SIZE, *_CORNERS, _NAME, _DIFFICULT})
-_READ = _WITH_TEXT | {"annotation", "annotation/size", _OBJECT, _BNDBOX}
+_CENTRED = tuple(f"{_ROBNDBOX}/{tag}" for tag in ("cx", "cy", "w", "h", "angle"))
+_SIDES = tuple(f"{_SIZE}/{tag}" for tag in ("width", "height"))
+_ONCE = frozenset({_SIZE, *_SIDES, _NAME, _BNDBOX, *_CORNERS, _ROBNDBOX, *_CENTRED, _ROTATION})
+_WITH_TEXT = frozenset({*_SIDES, *_CORNERS, *_CENTRED, _NAME, _DIFFICULT, _DELETED, _ROTATION, _KEY, _VALUE})
+_READ = _WITH_TEXT | {"annotation", _SIZE, _OBJECT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _ATTRIBUTE}
 
 
 class _Reader:
-    """Takes expat's events. Of several like elements the first counts, and of an element the text before any child."""
+    """Takes expat's events; of an element it reads the text before any child."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.open: list[str] = []  # the open elements, as "annotation/object"; "" for what is not read
+        self.tags: list[str] = []  # the open elements
+        self.open: list[str] = []  # the same as "annotation/object"; "" for what is not read
         self.texts: dict[str, str] = {}  # by element, those of the file and of one object at a time
         self.filling = ""  # the element whose text comes now
+        self.lost = 0  # depth of an open element that stands where VOC has none, 0 without
+        self.flaw = ""  # the first of the open object
         self.objects: list[VocObject] = []
         self.faults: list[str] = []
-        self.object_count = self.fault_count = 0
+        self.object_count = self.fault_count = self.deleted = 0
 
     def refuse(self, why: str):
         raise DatasetError(f"{self.path}: {why}")
@@ -118,9 +129,16 @@ class _Reader:
             self.object_count += 1
             if self.object_count > MAX_OBJECTS:
                 self.refuse(f"expected at most {MAX_OBJECTS} objects, found object {self.object_count}")
-            self.texts = {key: text for key, text in self.texts.items() if not key.startswith(_OBJECT)}
-        if element not in _READ or element in self.texts:
+            self._forget(_OBJECT)
+            self.flaw = ""
+        elif element == _ATTRIBUTE:
+            self._forget(_ATTRIBUTE)
+        elif not self.lost and (fault := self._out_of_place(element, tag)):
+            self._flaw(fault)
+            self.lost = len(self.open) + 1
+        if element not in _READ or (element in self.texts and element != _ATTRIBUTES):
             element = ""
+        self.tags.append(tag)
         self.open.append(element)
         self.filling = element if element in _WITH_TEXT else ""
         if element:
@@ -132,30 +150,88 @@ class _Reader:
 
     def end(self, _):
         self.filling = ""
-        if self.open.pop() != _OBJECT:
+        if self.lost == len(self.open):
+            self.lost = 0
+        self.tags.pop()
+        element = self.open.pop()
+        if element == _ATTRIBUTE and self.texts.get(_KEY, "").strip().lower() == "rotation":
+            if _ROTATION in self.texts:
+                self._flaw("expected one rotation, found two")
+            self.texts[_ROTATION] = self.texts.get(_VALUE, "")
+        if element == _OBJECT:
+            try:
+                self._end_object()
+            except ValueError as fault:
+                self._fault(f"{called(self.object_count, self.texts.get(_NAME, '').strip())}: {fault}")
+
+    def _end_object(self) -> None:
+        if self._flag(_DELETED):
+            self.deleted += 1
             return
-        try:
-            if not self._text(_NAME):
-                raise ValueError("no <name>")
-            if _BNDBOX not in self.texts:
-                raise ValueError("no <bndbox>")
+        if self.flaw:
+            raise ValueError(self.flaw)
+        if not self._text(_NAME):
+            raise ValueError("no <name>")
+        rotation = (
+            0.0 if re.fullmatch(r"(?!nan|inf)[^\W\d]*", self._text(_ROTATION).lower()) else self._number(_ROTATION)
+        )
+        if _BNDBOX in self.texts:
+            if _ROBNDBOX in self.texts:
+                raise ValueError("expected one box, found <bndbox> and <robndbox>")
             box = tuple(self._number(corner) for corner in _CORNERS)
-            self.objects.append(VocObject(self._text(_NAME), box, self._difficult()))
-        except ValueError as fault:
-            self._fault(f"{called(self.object_count, self.texts.get(_NAME, '').strip())}: {fault}")
+        elif _ROBNDBOX in self.texts:  # as roLabelImg writes rotated boxes, the angle in radians
+            x, y, width, height, angle = (self._number(element) for element in _CENTRED)
+            if abs(angle) > 2 * math.pi:
+                raise ValueError(f"expected <angle> in radians, at most 2 pi, found {angle:g}")
+            box, rotation = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), math.degrees(angle)
+        else:
+            raise ValueError("no <bndbox>")
+        self.objects.append(VocObject(self._text(_NAME), box, self._flag(_DIFFICULT), rotation))
 
     def result(self) -> VocFile:
         size = None
         try:
-            if all(self._text(side) for side in _SIZE):
-                width, height = (self._number(side) for side in _SIZE)
+            if all(self._text(side) for side in _SIDES):
+                width, height = (self._number(side) for side in _SIDES)
                 size = (width, height) if width and height else None
         except ValueError as fault:
             self._fault(f"<size>: {fault}")
         if self.faults:
             more = self.fault_count - len(self.faults)
             self.refuse("; ".join(self.faults) + (f"; … and {more} more" if more else ""))
-        return VocFile(size, tuple(self.objects))
+        return VocFile(size, tuple(self.objects), self.deleted)
+
+    def _out_of_place(self, element: str, tag: str) -> str:
+        """Why an element is where, or is spelled as, VOC does not have it; "" for one that is in place or unknown.
+
+        Tools add elements of their own, such as <part> and <attributes>, with other names and boxes in them.
+        """
+        if element in _READ:
+            return f"expected one <{tag}>, found two" if element in _ONCE and element in self.texts else ""
+        parent = self.tags[-1] if self.tags else ""
+        kind, inside = (text.rpartition(":")[2].lower() for text in (tag, parent))
+        if kind == "object":
+            expected = "<object> directly in <annotation>"
+        elif kind in ("bndbox", "robndbox") and parent != "part":
+            expected = f"<{kind}> directly in an <object>"
+        elif kind == "name" and inside in ("annotation", "object", "bndbox", "robndbox", "size"):
+            expected = "<name> directly in an <object>"
+        elif kind == "xmin" and inside != "bndbox":
+            expected = "<xmin> in a <bndbox>"
+        elif kind in ("width", "height") and inside == "size":
+            expected = "<size> directly in <annotation>"
+        else:
+            return ""
+        return f"expected {expected}, found <{_printable(tag[:40])}> in <{_printable(parent[:40])}>"
+
+    def _forget(self, element: str) -> None:
+        self.texts = {key: text for key, text in self.texts.items() if not key.startswith(element)}
+
+    def _flaw(self, text: str) -> None:
+        """A fault of the open object, of which the first is told, or of the file."""
+        if _OBJECT not in self.open:
+            self._fault(text)
+        self.flaw = self.flaw or text
 
     def _fault(self, text: str):
         self.fault_count += 1
@@ -177,54 +253,8 @@ class _Reader:
             raise ValueError(f"expected a finite number in <{element.rpartition('/')[2]}>, found {text[:40]!r}")
         return value
 
-    def _difficult(self) -> bool:
-        text = self._text(_DIFFICULT).lower()
+    def _flag(self, element: str) -> bool:
+        text = self._text(element).lower()
         if text not in ("", "0", "1", "false", "true", "unspecified"):
-            raise ValueError(f"expected 0 or 1 in <difficult>, found {text[:40]!r}")
+            raise ValueError(f"expected 0 or 1 in <{element.rpartition('/')[2]}>, found {text[:40]!r}")
         return text in ("1", "true")
-
-
-def _utf8(path: Path) -> Iterator[bytes]:
-    """The file in UTF-8, in chunks, decoded by Python, which knows many more encodings than expat."""
-    try:
-        status, seen, decoder = path.stat(), 0, None
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device may have no end, or make the reader wait for ever
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
-            raise DatasetError(f"{path}: expected an XML file, found {kind}")
-        with path.open("rb") as file:
-            while True:
-                data = file.read(_CHUNK)
-                seen += len(data)
-                size = max(seen, status.st_size)  # a file may grow
-                if size > MAX_XML_BYTES:
-                    raise DatasetError(f"{path}: {size} bytes, more than the {MAX_XML_BYTES} of any annotation")
-                decoder = decoder or codecs.getincrementaldecoder(_encoding(data))()
-                yield decoder.decode(data, final=not data).encode()
-                if not data:
-                    return
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (UnicodeError, LookupError) as error:
-        why = str(error)
-        if isinstance(error, UnicodeDecodeError):  # it counts from the chunk, not from the file
-            why = f"byte {seen - len(error.object) + error.start} is not {error.encoding}: {error.reason}"
-        raise DatasetError(f"{path}: cannot be decoded: {why}; save it as UTF-8, or declare its encoding") from error
-
-
-def _encoding(data: bytes) -> str:
-    for encoding, marks in (
-        ("utf-8-sig", (codecs.BOM_UTF8,)),
-        ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
-        ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
-        ("utf-16-le", (b"<\0",)),
-        ("utf-16-be", (b"\0<",)),
-    ):
-        if data.startswith(marks):
-            return encoding
-    declared = re.match(rb"<\?xml[^>]*?\bencoding\s*=\s*[\"']([A-Za-z0-9._-]+)", data[:400])
-    encoding = codecs.lookup(declared[1].decode()).name if declared else "utf-8"
-    if encoding.startswith(("utf-16", "utf-32")):  # it could not have been read so far
-        return "utf-8"
-    if encoding in ("idna", "punycode", "raw-unicode-escape", "unicode-escape") or b"<".decode(encoding) != "<":
-        raise LookupError(f"{encoding} is no encoding of text files")
-    return encoding

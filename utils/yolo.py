@@ -119,7 +119,7 @@ def _values(words: list[str]) -> Box:
 
 def _pair(image_path: Path, path: Path, name: str, class_names: Sequence[str]) -> Pair:
     def read() -> Labels:
-        return Labels(read_yolo_file(path, class_names), to_pixels=_from_shares)
+        return Labels(read_yolo_file(path, class_names), to_pixels=_from_shares, layout=("centre", "shares"))
 
     return Pair(image_path, path, name, read)
 

@@ -38,7 +38,8 @@ def examine(
         found[split] += box_findings(objects, config.class_names, img_size)
         if split == "train":  # what it is not taught well, it is not asked for in vain either
             found[split] += anchor_findings(objects, ious, config.class_names, anchors, img_size)
-    for more in (class_findings(statistics), leaks(scans, thorough=thorough)):
+    unusable = any(scan.of("box-layout") for scan in scans.values())  # of its classes nothing is known
+    for more in ({} if unusable else class_findings(statistics), leaks(scans, thorough=thorough)):
         for split, findings in more.items():
             found[split] += findings
     return Diagnosis(config, model, anchors, img_size, statistics, found)

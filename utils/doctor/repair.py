@@ -20,23 +20,29 @@ from utils.scan import Annotation, Scan, told
 REPORT = "repairs.txt"
 EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
 
-# What reading alone has mended in the annotations that are written, and what they leave out.
-MENDED = ("box-dropped", "box-clipped", "rotated", "crowd")
-LEFT_OUT = (*(name for name, check in CHECKS.items() if check.of_a_file), "unlabelled", "orphaned", "ignored")
+# What reading alone has mended in the annotations that are written, what is wrong there still, and what is not there.
+MENDED = ("box-clipped", "rotated", "box-rotated")
+NOT_MENDED = ("size-mismatch", "exif-unclear")
+LEFT_OUT = (
+    *(name for name, check in CHECKS.items() if check.of_a_file),
+    "unlabelled", "orphaned", "no-box-left", "box-dropped", "crowd", "deleted", "ignored",
+)  # fmt: skip
 
 
 def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, progress: bool = True) -> list[str]:
     """Write the data set to `out_dir`, in its own format, and return lines that tell what is different in it.
 
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
-    the image's border, and left out where nothing is left or where the image has the same one already. Images that so
-    lose all their boxes are left out, for they show objects. Files that cannot be read or paired are left out; so are
-    further copies of an image, if their boxes are equal: in its split, and in the training split of what validation
-    has. The images are copied byte for byte. The lines stand in `repairs.txt`, too.
+    the image's border, and left out where nothing is left or where the image has the same one already. Files that
+    cannot be read or paired are left out; so are images that show objects and have no box left, and further copies of
+    an image, if their boxes are equal: in its split, and in the training split of what validation has.
+    The images are copied byte for byte. The lines stand in `repairs.txt`, too.
 
     Raises:
         ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left.
     """
+    if unusable := [f"{split}: {finding.text}" for split, scan in scans.items() for finding in scan.of("box-layout")]:
+        raise DatasetError("\n".join([f"{config.path}: cannot be mended: no copy is written", *unusable]))
     lines = []
     meant = dict(f.meant for scan in scans.values() for f in scan.of("unknown-class") if f.meant)
     if meant:
@@ -46,10 +52,10 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
         lines += [
             f"{split}: mended: {line}" for check in MENDED for line in told(scan.of(check), files=len(scan.findings))
         ]
-        lines += [f"{split}: not mended: {line}" for line in told(scan.of("size-mismatch"))]
+        lines += [f"{split}: not mended: {line}" for check in NOT_MENDED for line in told(scan.of(check))]
         lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in told(scan.of(check))]
     annotations = {
-        split: [_single(a, split, lines) for a in _with_objects(scan, split, lines)] for split, scan in scans.items()
+        split: [_single(annotation, split, lines) for annotation in scan.annotations] for split, scan in scans.items()
     }
     annotations = _without_copies(annotations, lines, progress)
     if empty := [split for split, kept in annotations.items() if not kept]:
@@ -59,14 +65,6 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     )
     write_text_atomically(path.parent / REPORT, "".join(f"{line}\n" for line in lines))
     return [*lines, f"the repaired copy: {path}"]
-
-
-def _with_objects(scan: Scan, split: str, lines: list[str]) -> list[Annotation]:
-    """Without images that lost all their objects to `box-dropped`: they show some, and are no negatives."""
-    lost = {finding.image for finding in scan.of("box-dropped")}
-    bare = [a for a in scan.annotations if a.image_path in lost and not len(a.labels)]
-    lines += [f"{split}: left out: {a.image_path.name} has no box of any area" for a in bare]
-    return [a for a in scan.annotations if not (a.image_path in lost and not len(a.labels))]
 
 
 def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
