@@ -1,6 +1,8 @@
 """What a training run tells on the way, besides its rows of numbers."""
 
+import errno
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,10 +12,13 @@ from torch_utils.optim import count_parameters
 from utils.arguments import NOT_RESUMED
 from utils.errors import ToolkitError
 from utils.findings import CHECKS, NOTE
+from utils.free_space import in_units
+from utils.loggers import log_folder
 from utils.recipes import RECIPES
 from utils.tables import class_table
 from utils.training_flags import training_parser
 
+SHARED_MEMORY = Path("/dev/shm")
 SAID_ELSEWHERE = NOT_RESUMED | {"model", "config", "epochs", "batch_size", "lr", "optimizer", "schedule", "img_size"}
 
 
@@ -120,10 +125,33 @@ def explained(error: Exception) -> ToolkitError:
         return error
     if isinstance(error, torch.OutOfMemoryError):
         return ToolkitError(f"out of GPU memory ({error}): smaller --batch-size or --img-size, or --freeze-layers")
-    if isinstance(error, OSError):  # a disk that fills up, a folder that goes away
-        return ToolkitError(f"{error}. Checkpoints are whole or not there: --resume-training goes on from the last one")
-    if "DataLoader worker" in str(error):
+    if _shared_memory_is_full(error):
+        size = in_units(shutil.disk_usage(SHARED_MEMORY).total) if SHARED_MEMORY.is_dir() else "unknown size"
         return ToolkitError(
-            f"{error} If memory ran out: fewer --workers. --resume-training goes on from the last checkpoint"
+            f"{SHARED_MEMORY} is too small ({size}): the loader processes hand over their batches there. Start the "
+            "container with more, docker run --shm-size=2g (or --ipc=host); else take fewer --workers or a smaller "
+            f"--batch-size. --workers 0 needs none of it. {_how_to_go_on()}"
         )
+    if isinstance(error, OSError):  # a disk that fills up, a folder that goes away
+        return ToolkitError(f"{error}. {_how_to_go_on()}")
+    if "DataLoader worker" in str(error):
+        return ToolkitError(f"{error} If memory ran out: fewer --workers. {_how_to_go_on()}")
     raise error
+
+
+def _how_to_go_on() -> str:
+    """What to do once the cause is gone; resuming takes a checkpoint."""
+    run_dir = log_folder()
+    if run_dir is None or not (run_dir / "last_model.pth").is_file():
+        return "No checkpoint was written yet: then start again with the same command"
+    return "Checkpoints are whole or not there: --resume-training goes on from the last one"
+
+
+def _shared_memory_is_full(error: Exception) -> bool:
+    """Whether torch, or Python's multiprocessing, found no room in /dev/shm; they tell of it in several ways."""
+    text = str(error)
+    if isinstance(error, OSError):  # of a semaphore: nothing but the number says so, and no file is named
+        full = error.errno == errno.ENOSPC and error.filename is None and SHARED_MEMORY.is_dir()
+        return full and shutil.disk_usage(SHARED_MEMORY).free < 2**16
+    told = "shared memory" in text or "unable to write to file </torch_" in text or "Bus error" in text
+    return isinstance(error, RuntimeError) and told

@@ -66,7 +66,9 @@ def _runs() -> str:
 def _check(args: argparse.Namespace) -> None:
     faults = []
     one_run = args.resume_training and bool(args.project_name) != bool(args.weights)
-    if one_run and args.config is None and not run_dir_of(args).is_dir():
+    if one_run and args.weights and args.weights.is_dir():
+        faults.append(f"--weights {args.weights} is a folder: to go on, give {args.weights / 'last_model.pth'}")
+    elif one_run and args.config is None and not run_dir_of(args).is_dir():
         faults.append(f"--resume-training: there is no run at {run_dir_of(args)}; {_runs()}")
     elif args.config is None and (one_run or not args.resume_training):
         faults.append("--config: which data set? For example data_configs/ppe.yaml")

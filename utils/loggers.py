@@ -208,6 +208,12 @@ def note_in_file(text: str) -> None:
             handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
 
 
+def log_folder() -> Path | None:
+    """The run's folder, once `attach_log_file` has been called in this process."""
+    handlers = logging.getLogger("train").handlers
+    return next((Path(h.baseFilename).parent for h in handlers if isinstance(h, logging.FileHandler)), None)
+
+
 def note(text: str) -> None:
     """Tell what was decided where two readings were possible: in a training's log, else on standard error."""
     if os.environ.get("RANK", "0") == "0":  # one process of a group speaks
