@@ -86,7 +86,7 @@ def main(args) -> int:
     standing = group.from_first(lambda: standing_of(resumed, args) if resumed else Standing())
 
     # The data, all of it looked at before anything is built on it.
-    config = load_config(args.config, split=args.split, split_groups=args.split_groups)
+    config = group.from_first(lambda: load_config(args.config, split=args.split, split_groups=args.split_groups))
     scans = group.from_first(lambda: scan_data(config, args))
     for line in data_report(scans, config, max_listed=5):
         log.info(line)
@@ -106,7 +106,7 @@ def main(args) -> int:
     if trainer.ema:
         predictors["ema"] = Predictor(trainer.ema.model, device, amp_dtype)
     if resumed:
-        check_data(resumed, data)
+        group.from_first(lambda: check_data(resumed, data))
         restore(trainer, resumed)
     if args.find_lr or args.find_batch_size:
         return (find_lr if args.find_lr else find_batch_size)(trainer, train_loader, args, log)

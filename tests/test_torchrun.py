@@ -153,6 +153,30 @@ def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
     assert yaml.safe_load((run_dir / "args.yaml").read_text())["global_batch"] == 4
 
 
+def test_an_error_of_the_first_process_is_raised_in_all(tmp_path):
+    script = Path(__file__).with_name("raise_in_group.py")
+    done = run([*torchrun(2, "--max-restarts=1", "--monitor-interval=3"), script], tmp_path, str(tmp_path))
+    assert done.returncode != 0
+    first, other = ((tmp_path / f"rank {rank}").read_text().split("\n") for rank in range(2))
+    assert first == ["OSError: [Errno 5] disk"] * 2 + ["KeyError: 'a fault of ours'"]
+    assert other == [*first[:2], "RuntimeError: KeyError: 'a fault of ours'"]
+    ends = (tmp_path / "ends").read_text().splitlines()
+    again = "ConfigError: not tried again, for it would be the same error: image 7 is no image"
+    assert ends[:2] == ["DatasetError: image 7 is no image|  and more"] * 2 and set(ends[2:]) == {again}
+    assert done.stderr.count("error: image 7 is no image\n  and more\n") == 1  # one process of a machine prints it
+    assert "terminate called" not in done.stderr and "SIGABRT" not in done.stderr
+
+
+def test_data_errors_are_told_once_and_never_tried_again(workplace):
+    write_config(workplace, classes="[Mask]", name="faulty.yaml")
+    arguments = [*MODEL[:-1], "faulty.yaml", "--project-name", "faulty"]
+    done = run([*torchrun(2, "--max-restarts=1"), SCRIPT], workplace, *arguments)
+    assert done.returncode != 0
+    assert done.stderr.count("error: the data set has") == 1 and "Gloves" in done.stderr
+    assert done.stdout.count("device: cpu") == 1  # the group that was started again looked at nothing
+    assert not runs(workplace, "faulty").exists()
+
+
 def test_what_cannot_work_in_a_group_is_told(workplace):
     for arguments, expected in (
         (("--sync-bn",), "--sync-bn works between GPUs"),

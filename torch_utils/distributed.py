@@ -1,5 +1,6 @@
 """One process, or one of several that torchrun started: who writes, and how results come together."""
 
+import atexit
 import contextlib
 import os
 import time
@@ -14,8 +15,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, ToolkitError
 
+REFUSED = "refused"  # key in torchrun's store, which outlives its processes: the error that ended the run for good
 TIMEOUT = timedelta(minutes=30)  # for the slowest scan of a data set that the others wait for
 
 
@@ -24,13 +26,14 @@ class Group:
     """The processes that train together; one alone is a group of one, and every method works there, too.
 
     rank: this process's number. size: how many there are. device: where this one computes. host: torch's group for
-    numbers that no GPU is to be waited for; None where that is the usual one.
+    numbers that no GPU is to be waited for; None where that is the usual one. store: torchrun's.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
     host: Any = None
+    store: dist.Store | None = None
 
     @property
     def writes(self) -> bool:
@@ -46,8 +49,41 @@ class Group:
         return box[0]
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the first process, in every process; the others do not call it."""
-        return self.share(make() if self.writes else None)
+        """What `make` returns in the first process, in every process; the others do not call it.
+
+        What it raises is raised in every process, and a ToolkitError ends the run for good.
+        """
+        value, error = None, None
+        if self.writes:
+            try:
+                value = make()
+            except Exception as raised:
+                error = raised
+        return self._outcome(value, error)
+
+    def _outcome(self, value: Any, error: Exception | None) -> Any:
+        """The first process's value in every process, or its error raised in every process."""
+        if self.size > 1:
+            known = error is None or isinstance(error, (ToolkitError, OSError))
+            told = error if known else RuntimeError(f"{type(error).__name__}: {error}")
+            value, told = self.share((value, told))
+            error = error or told
+        if isinstance(error, ToolkitError):
+            raise self.refuse(error)
+        if error:
+            raise error
+        return value
+
+    def refuse(self, error: ToolkitError) -> ToolkitError:
+        """`error`, which all processes raise and one of each machine prints; torchrun's restarts end with it, too.
+
+        torchrun starts a group again whatever ended it, but what is wrong with data or arguments stays wrong.
+        """
+        if self.size > 1:
+            error.told = _local_rank() > 0
+            if self.store and self.writes:
+                self.store.set(REFUSED, str(error).partition("\n")[0].rstrip(":"))
+        return error
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, by rank, in every process."""
@@ -88,12 +124,17 @@ class Group:
 
     @contextlib.contextmanager
     def first_one_first(self) -> Iterator[None]:
-        """The first process goes through the block before all others."""
-        if self.size > 1 and not self.writes:
-            dist.barrier()
-        yield
-        if self.size > 1 and self.writes:
-            dist.barrier()
+        """The first process goes through the block before all others; what it raises there, all raise."""
+        if not self.writes:
+            self._outcome(None, None)
+        try:
+            yield
+        except Exception as error:
+            if self.writes:
+                self._outcome(None, error)
+            raise
+        if self.writes:
+            self._outcome(None, None)
 
     def close(self) -> None:
         if self.size > 1 and dist.is_initialized():
@@ -119,7 +160,9 @@ def share_batch_norm(model: nn.Module, group: Group) -> nn.Module:
     Raises ConfigError on CPUs, where torch has no such thing.
     """
     if group.device.type != "cuda" and group.size > 1:
-        raise ConfigError("--sync-bn works between GPUs; on CPUs torch cannot share batch statistics: --no-sync-bn")
+        raise group.refuse(
+            ConfigError("--sync-bn works between GPUs; on CPUs torch cannot share batch statistics: --no-sync-bn")
+        )
     return nn.SyncBatchNorm.convert_sync_batchnorm(model) if group.size > 1 else model
 
 
@@ -127,12 +170,13 @@ def join_group(device: torch.device) -> Group:
     """Join the group that torchrun's environment describes; without one, this process is alone on `device`.
 
     NCCL between GPUs, each process on the GPU of its local rank; gloo on CPUs. Raises ConfigError where `device` has a
-    number, for that would put all processes on one GPU, or where this machine has too few GPUs.
+    number, for that would put all processes on one GPU, or where this machine has too few GPUs; and where an error has
+    ended the run for good, before torchrun started the group again.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or not under_torchrun():
         return Group(device)
-    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    rank, local_rank = int(os.environ["RANK"]), _local_rank()
     if device.type == "cuda":
         if device.index is not None:
             raise ConfigError(f"--device {device} with torchrun: each process takes a GPU of its own; --device cuda")
@@ -144,18 +188,36 @@ def join_group(device: torch.device) -> Group:
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=_fresh_store(), rank=rank, world_size=size, timeout=TIMEOUT)
-    return Group(device, rank, size, None if backend == "gloo" else dist.new_group(backend="gloo", timeout=TIMEOUT))
+    store = next(rendezvous("env://", timeout=TIMEOUT))[0]
+    if store.check([REFUSED]):
+        error = ConfigError(f"not tried again, for it would be the same error: {store.get(REFUSED).decode()}")
+        error.told = local_rank > 0
+        raise error
+    fresh = _fresh_store(store, rank, size)
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=TIMEOUT)
+    host = None if backend == "gloo" else dist.new_group(backend="gloo", timeout=TIMEOUT)
+    atexit.register(_leave, host)
+    return Group(device, rank, size, host, store)
 
 
-def _fresh_store() -> dist.Store:
-    """torchrun's store, under a name that the living processes agree upon.
+def _leave(gloo: dist.ProcessGroup | None) -> None:
+    """End gloo's threads, at which a process that ends by an error would else abort."""
+    if dist.is_initialized():
+        dist.destroy_process_group(gloo)
+
+
+def _local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """torchrun's `store`, under a name that the living processes agree upon.
 
     torch 2.14 keeps one store through all restarts of a group. What dead processes left there, their addresses, would
     be read by whoever comes before the process that writes them anew, and all would wait for ever. The first process
     makes up a name; each other one shows it a number of its own there and is sure once that has been answered.
     """
-    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
     if rank == 0:
         name = uuid.uuid4().hex
         store.set("start", name)

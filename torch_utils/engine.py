@@ -19,6 +19,7 @@ from torch_utils.upload import Batch, uploaded
 from utils.errors import TrainingError
 from utils.shares import Share, share_of
 
+GO_ON = "--resume-training goes on from the last checkpoint, if there is one."
 # float16: the scale of the losses begins at 65536 and is halved at each gradient that is not finite. A healthy run does
 # not get below a thousandth of that.
 SUSPICIOUS_SCALE = 1.0
@@ -209,10 +210,8 @@ class _Epoch:
         )
         remedy = "--amp bf16 or --amp off computes with more range; or lower --lr"
         if scale < HOPELESS_SCALE:
-            raise TrainingError(
-                f"{told} Nothing is being learned, so the training ends here: {remedy}. "
-                "--resume-training goes on from the last checkpoint, if there is one."
-            )
+            message = f"{told} Nothing is being learned, so the training ends here: {remedy}. {GO_ON}"
+            raise self.trainer.group.refuse(TrainingError(message))
         if not self.scale_told:
             logging.getLogger("train").warning(f"{told} If it goes on, the training ends: {remedy}.")
         self.scale_told = True
@@ -236,8 +235,9 @@ class _Epoch:
             return
         self.on_steps(records)
         why = "and running statistics of batch norms no longer are" if spoilt else "nor was it at the step before"
-        raise TrainingError(
+        error = TrainingError(
             f"{told}\n  {why}, so the training ends here.\n"
             "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr. "
-            "--resume-training goes on from the last checkpoint, if there is one."
+            f"{GO_ON}"
         )
+        raise trainer.group.refuse(error)

@@ -189,4 +189,4 @@ def _step(trainer: Trainer, uploads: Batch, number: int) -> None:
 
 def _alone(trainer: Trainer, flag: str) -> None:
     if trainer.group.size > 1:
-        raise ConfigError(f"{flag} is for one process: run it without torchrun")
+        raise trainer.group.refuse(ConfigError(f"{flag} is for one process: run it without torchrun"))

@@ -9,7 +9,9 @@ from typing import NoReturn
 
 
 class ToolkitError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base of every error that is the user's to mend. `told`: another process prints it."""
+
+    told = False
 
 
 class ConfigError(ToolkitError):
@@ -30,7 +32,8 @@ class TrainingError(ToolkitError):
 
 def stop(error: Exception) -> NoReturn:
     """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
-    print(f"error: {printable(str(error))}", file=sys.stderr)
+    if not getattr(error, "told", False):
+        print(f"error: {printable(str(error))}", file=sys.stderr)
     sys.exit(2)
 
 
