@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from killing import SCRIPT, children, differences, lines
+from torch.distributed.run import get_args_parser
 from voc_sets import write_config, write_voc_set
 
 from utils.loggers import read_metrics
@@ -172,9 +173,20 @@ def test_data_errors_are_told_once_and_never_tried_again(workplace):
     arguments = [*MODEL[:-1], "faulty.yaml", "--project-name", "faulty"]
     done = run([*torchrun(2, "--max-restarts=1"), SCRIPT], workplace, *arguments)
     assert done.returncode != 0
-    assert done.stderr.count("error: the data set has") == 1 and "Gloves" in done.stderr
+    assert len(re.findall(r"^error: the data set has", done.stderr, re.MULTILINE)) == 1 and "Gloves" in done.stderr
     assert done.stdout.count("device: cpu") == 1  # the group that was started again looked at nothing
     assert not runs(workplace, "faulty").exists()
+
+
+def test_the_slurm_recipe_leaves_the_training_the_time_that_it_is_warned_of():
+    """Every torchrun command of the README is one that torchrun understands."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text().replace("\\\n", " ")
+    blocks = [block for block in readme.split("```")[1::2] if "torchrun --" in block]
+    commands = [line.partition("torchrun ")[2].replace('"', "") for block in blocks for line in block.splitlines()]
+    parsed = [get_args_parser().parse_args(command.split()) for command in commands if command]
+    assert len(parsed) >= 3 and {options.training_script for options in parsed} == {"train.py"}
+    (warned,) = re.findall(r"--signal=TERM@(\d+)", readme)
+    assert int(warned) - 20 <= parsed[-1].shutdown_timeout < int(warned)
 
 
 def test_what_cannot_work_in_a_group_is_told(workplace):
