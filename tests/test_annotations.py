@@ -1,7 +1,6 @@
 """Splits as a whole: lists, summaries, errors, the type itself, anything at all for XML, and the real data sets."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from PIL import Image
 from voc_files import CLASSES, element, write_image, xml
 
 from utils.annotations import Annotation, Scan, raise_for_errors, read_split_list, scan_split, scan_splits
+from utils.config import DatasetConfig
 from utils.errors import DatasetError
 from utils.findings import Finding
 from utils.voc import read_voc, read_voc_file
@@ -69,11 +69,7 @@ def test_a_list_that_is_no_text_is_named(tmp_path, content):
 
 def config_of(folder, **changes):
     both = {f"{split}_{kind}_dir": folder for split in ("train", "valid") for kind in ("images", "labels")}
-    return SimpleNamespace(
-        **{**both, "class_names": CLASSES, "train_list": None, "valid_list": None, "annotation_format": "voc",
-           "one_based": False, "split": None, "split_groups": None, "renamed": {}, "ignored": (),
-           **changes}
-    )  # fmt: skip
+    return DatasetConfig(**{"path": folder / "set.yaml", "class_names": CLASSES, **both, **changes})
 
 
 def test_scan_split_reads_by_list(folder, tmp_path):

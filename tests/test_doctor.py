@@ -260,6 +260,29 @@ def other_case(folder):
     (folder / "train/a4.xml").rename(folder / "train/A4.xml")
 
 
+def as_yolo(folder):
+    yolo_without_a_file(folder)
+    numbers = [
+        ((x1 + x2) / 800, (y1 + y2) / 600, (x2 - x1) / 400, (y2 - y1) / 300) for _, (x1, y1, x2, y2) in boxes_of(4)
+    ]
+    (folder / "train/a4.txt").write_text("".join(f"0 {' '.join(map(str, row))}\n" for row in numbers))
+
+
+def other_numbers(folder):
+    as_yolo(folder)
+    (folder / "train/classes.txt").write_text("Gloves\nMask\n")
+
+
+def keypoints(folder):
+    as_yolo(folder)
+    path = folder / "train/a4.txt"
+    path.write_text("".join(f"{line} 0 0 0 0 0 0\n" for line in path.read_text().splitlines()))
+
+
+def there_twice(folder):
+    (folder / "elsewhere" / "train").mkdir(parents=True)
+
+
 # (how to spoil the clean set, the check, its severity, the split that it is told with, what its text says)
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
@@ -303,6 +326,9 @@ FAULTS = [
     (upside, "rotated", NOTE, "train", r"EXIF orientation 6"),
     (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),
+    (other_numbers, "class-numbers", ERROR, "train", r"number 0 is Gloves there and Mask here"),
+    (there_twice, "two-places", WARNING, "train", r"^TRAIN_DIR_IMAGES: .*/train, beside the YAML, is used; not"),
+    (keypoints, "row-extras", NOTE, "train", r"2 rows taken for a box and keypoints, such as a4\.txt, line 1"),
     (crowd, "crowd", NOTE, "train", r"a0\.jpg"),
     (ignored, "ignored", NOTE, "train", r"^Hat: 2 objects on 1 image, which stays$"),
     (yolo_without_a_file, "unlisted-negative", NOTE, "train", r"a4\.jpg"),
@@ -326,9 +352,11 @@ def test_the_clean_set_is_clean(tmp_path):
     FAULTS,
     ids=[f"{check}-{n}" for n, (_, check, *_) in enumerate(FAULTS)],
 )
-def test_one_fault_is_one_finding(tmp_path, spoil, check, severity, split, text):
+def test_one_fault_is_one_finding(tmp_path, monkeypatch, spoil, check, severity, split, text):
     yaml = write_clean_set(tmp_path)
     spoil(tmp_path)
+    if (tmp_path / "elsewhere").is_dir():
+        monkeypatch.chdir(tmp_path / "elsewhere")
     before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
     diagnosis = diagnose(yaml)
     assert [(of_split, finding.check) for of_split, finding in found_in(diagnosis)] == [(split, check)]

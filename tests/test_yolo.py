@@ -79,7 +79,7 @@ def test_boxes_that_reach_out_or_hold_nothing(read):
         ("0 0.5 0.5 1 1\n-1 0.5 0.5 1 1", "line 2: expected a class number from 0 on, found '-1'"),
         ("0.5 0.5 0.5 1 1", "expected a class number"),
         ("0 0.5 0.5 1", "line 1: expected four numbers, or the corners of a polygon, after the class, found 3"),
-        ("0 0.5 0.5 1 1 0.9", "after the class, found 5"),
+        ("0 0.5 0.5 1 1 -0.7", "expected a score from 0 to 1 or a track number as the fifth number, found -0.7"),
         ("0 0.5 nan 1 1", "line 1: expected finite numbers, found 'nan'"),
         ("0 0.5 1e999 1 1", "expected finite numbers, found '1e999'"),
         ("0 0.5 0_5 1 1", "expected finite numbers, found '0_5'"),
@@ -141,9 +141,13 @@ def test_twelve_classes_by_number_keep_their_order(export):
     ("changes", "told"),
     [
         ({"names": {1: "Mask"}}, "names: expected the numbers 0 to 0, found 1"),
-        ({"train": ["images/train"]}, "train: expected one path, found ['images/train']"),
+        ({"train": [7]}, "train: expected a folder, a text file of images, or a list of these, found 7"),
+        ({"train": "none.txt"}, "train: no such file: "),
+        ({"names": {0: "Mask", "0": "Gloves"}}, "names: expected the numbers 0 to 1, found 0, 0"),
+        ({"CLASSES": ["Gloves"]}, "CLASSES and names: expected one of them"),
+        ({"IGNORES": ["Gloves"]}, "IGNORES: unknown key (did you mean IGNORE?)"),
         ({"val": "nowhere"}, "VALID_DIR_IMAGES: no such folder"),
-        ({"nc": 5}, "NC: 5, but CLASSES has 1"),
+        ({"nc": 5}, "nc: 5, but names has 1 classes"),
     ],
 )
 def test_faults_of_the_yaml_of_yolos_tools(export, changes, told):

@@ -1,13 +1,13 @@
 """Reading the splits of a data set in whatever format its configuration names.
 
 A further format is one `read_x` and its `READERS` row: it takes
-`(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, one_based, skip_bad, progress)` and returns a
-`Scan`.
+`(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, numbered, kpt_shape, one_based, skip_bad,
+progress)` and returns a `Scan`; what other formats need of these it does not look at.
 """
 
-import codecs
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from utils.other_splits import folders_of_other_splits
 from utils.pairing import pair_names
 from utils.scan import Annotation, Scan, told
 from utils.split import group_names, joined_groups, split
+from utils.text_lists import deal_lines, read_split_list
 from utils.turning import settle_turned
 from utils.voc import read_voc
 from utils.yolo import read_yolo
@@ -34,6 +35,8 @@ LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which
 EXPLAINED = ("labels-elsewhere", "no-labels", "box-layout")  # say why a split has no image or no object
 LOOKED_INTO = 20  # files, to tell a format
 MAX_LINES = 100  # errors of a split that a message names
+
+FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list": "list_path"}
 
 READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
 
@@ -55,24 +58,36 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
         if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
             _check_whole(scan, config, name)
         _tell_ignored(scan)
+    for text in config.notes:
+        scans["train"].add("two-places", text)
+    told_already = {finding.text for finding in scans["train"].of("class-numbers")}
+    findings = scans["valid"].findings
+    scans["valid"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in told_already]
     return scans
 
 
-def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = True) -> Scan:
-    """Read one split, "train" or "valid", as its folders and list have it."""
+def scan_split(
+    config, name: str, *, skip_bad: bool = False, progress: bool = True, lines: list[str] | None = None
+) -> Scan:
+    """Read one split, "train" or "valid", as its folders and list have it; `lines` are those of the list, if read."""
     if name not in ("train", "valid"):
         raise ValueError(f"expected the split 'train' or 'valid', got {name!r}")
+    if config.further.get(name):
+        return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
     list_path = getattr(config, f"{name}_list")
+    stems = lines if lines is not None else read_split_list(list_path) if list_path else None
     about = Scan()
     skip = folders_of_other_splits(config, name, about)
     scan = READERS[config.annotation_format](
         getattr(config, f"{name}_images_dir"),
         getattr(config, f"{name}_labels_dir"),
         config.class_names,
-        stems=read_split_list(list_path) if list_path else None,
+        stems=stems,
         skip=skip,
         renamed=config.renamed,
         ignored=config.ignored,
+        numbered=config.numbered,
+        kpt_shape=config.kpt_shape,
         one_based=config.one_based,
         skip_bad=skip_bad,
         progress=progress,
@@ -80,6 +95,28 @@ def scan_split(config, name: str, *, skip_bad: bool = False, progress: bool = Tr
     scan.extend(about)
     look_around(scan, config, name)
     return scan
+
+
+def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
+    """Several folders as one split. An image that two of them hold, one below the other, counts once."""
+    lines: dict[int, list[str]] = {}
+    for list_path in {folder.list_path for folder in folders if folder.list_path}:
+        ids = [i for i, folder in enumerate(folders) if folder.list_path == list_path]
+        dealt = deal_lines(read_split_list(list_path), [folders[i].images_dir for i in ids])
+        lines |= dict(zip(ids, dealt, strict=True))
+    whole, seen = Scan(skip_bad=how["skip_bad"]), set()
+    for index, folder in enumerate(folders):
+        places = {f"{name}_{kind}": getattr(folder, short) for kind, short in FOLDER_FIELDS.items()}
+        scan = scan_split(replace(config, further={}, **places), name, lines=lines.get(index), **how)
+        ids = [i for i, a in enumerate(scan.annotations) if a.image_path.resolve() not in seen]
+        scan.turned = [turned for turned in scan.turned if turned.image_path.resolve() not in seen]
+        seen.update(a.image_path.resolve() for a in [*scan.annotations, *scan.turned])
+        scan.annotations = [scan.annotations[i] for i in ids]
+        scan.looks = [scan.looks[i] for i in ids]
+        told_already = {finding.text for finding in whole.of("class-numbers")}
+        scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in told_already]
+        whole.extend(scan)
+    return whole
 
 
 def _divided(scan: Scan, config) -> dict[str, Scan]:
@@ -169,17 +206,6 @@ def detect_format(images_dir: Path, labels_path: Path) -> str:
         return max(paired, key=paired.get)  # of equals, the first
     suffixes = {path.suffix.lower() for _, path in files}
     return "coco" if ".json" in suffixes and ".xml" not in suffixes else "voc"
-
-
-def read_split_list(path: Path) -> list[str]:
-    """The lines of a split list (ImageSets/Main/train.txt) that are not blank; UTF-8 or UTF-16 with a BOM."""
-    try:
-        data = path.read_bytes()
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if utf16 else "utf-8-sig")
-    except (OSError, UnicodeError) as error:
-        raise DatasetError(f"{path}: expected a text file with one image name per line: {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def first_entries(folder: Path, limit: int = 5) -> str:

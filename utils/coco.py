@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +37,8 @@ def read_coco(
     skip: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
     ignored: Collection[str] = (),
+    numbered: Sequence[str] = (),
+    kpt_shape: tuple[int, int] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,

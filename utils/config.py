@@ -7,6 +7,7 @@ from pathlib import Path
 
 from utils.annotations import READERS, detect_format
 from utils.config_classes import read_classes
+from utils.config_folders import Folder, as_keys, further_folders
 from utils.config_paths import find_path
 from utils.errors import ConfigError
 from utils.scan import BACKGROUND
@@ -32,7 +33,8 @@ class DatasetConfig:
 
     A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
     of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
-    `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. With
+    `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. A
+    split may have `further` folders, by "train" and "valid". `notes` tell which of two readings of the file holds. With
     `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for validation,
     and the paths of the two splits are the same.
     """
@@ -55,10 +57,17 @@ class DatasetConfig:
     ignored: tuple[str, ...] = ()
     numbered: tuple[str, ...] = ()
     kpt_shape: tuple[int, int] | None = None
+    further: dict[str, tuple[Folder, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
             raise ValueError(f"{self.path}: expected {BACKGROUND!r} and at least one class, got {self.class_names!r}")
+
+    def folders(self, split: str) -> tuple[Folder, ...]:
+        """All folders of a split, "train" or "valid"."""
+        first = Folder(*(getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")))
+        return first, *self.further.get(split, ())
 
     @property
     def num_classes(self) -> int:
@@ -67,15 +76,11 @@ class DatasetConfig:
 
     def as_dict(self) -> dict:
         """The YAML's keys with plain values, as a checkpoint keeps them."""
-        optional = {
-            "TRAIN_LIST": self.train_list, "VALID_LIST": self.valid_list, "SOURCE": self.source,
-            "SPLIT_GROUPS": self.split_groups,
-        }  # fmt: skip
+        optional = {"SOURCE": self.source, "SPLIT_GROUPS": self.split_groups}
         return {
-            "TRAIN_DIR_IMAGES": str(self.train_images_dir),
-            "TRAIN_DIR_LABELS": str(self.train_labels_dir),
-            "VALID_DIR_IMAGES": str(self.valid_images_dir),
-            "VALID_DIR_LABELS": str(self.valid_labels_dir),
+            **{
+                key: value for split in ("train", "valid") for key, value in as_keys(split, self.folders(split)).items()
+            },
             "CLASSES": list(self.class_names),
             "NC": self.num_classes,
             "FORMAT": self.annotation_format,
@@ -98,9 +103,9 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     faults of the file: keys, class names, NC, folders and list files.
     """
     path = Path(path)
-    values, faults = read_yaml(path, REQUIRED_KEYS), []
+    values, faults, notes = read_yaml(path, REQUIRED_KEYS), [], []
     if is_yolo_yaml(values):
-        values = translated(values, path, faults)
+        values = translated(values, path, faults, notes)
     given = {"SPLIT": split, "SPLIT_GROUPS": split_groups}
     values |= {key: value for key, value in given.items() if value is not None}
     split, split_groups = _split(values, faults)
@@ -110,7 +115,8 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     source = values.get("SOURCE")
     if source is not None and not isinstance(source, str):
         faults.append(f"SOURCE: expected text, found {source!r}")
-    images, labels, lists = _paths(path, values, faults, source, one_folder=split is not None)
+    values, further = further_folders(path, values, faults, notes, one_folder=split is not None)
+    images, labels, lists = _paths(path, values, faults, notes, source, one_folder=split is not None)
     annotation_format = values.get("FORMAT")
     if annotation_format is None and not faults:
         annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
@@ -140,6 +146,8 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         ignored=classes.ignored,
         numbered=classes.numbered,
         kpt_shape=kpt_shape,
+        further=further,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -161,19 +169,21 @@ def _split(values: dict, faults: list[str]) -> tuple[float | None, str | None]:
     return share, pattern
 
 
-def _paths(path: Path, values: dict, faults: list[str], source: str | None, *, one_folder: bool) -> tuple[dict, ...]:
+def _paths(
+    path: Path, values: dict, faults: list[str], notes: list[str], source: str | None, *, one_folder: bool
+) -> tuple[dict, ...]:
     """Images, labels and lists of each split, `{"TRAIN": ..., "VALID": ...}`."""
     images, labels, lists, missing = {}, {}, {}, False
     for split in ("TRAIN",) if one_folder else ("TRAIN", "VALID"):
         key = f"{split}_DIR_IMAGES"
-        images[split] = labels[split] = find_path(path, values, key, faults, want_folder=True)
+        images[split] = labels[split] = find_path(path, values, key, faults, notes, want_folder=True)
         missing |= key in values and images[split] is None
         if values.get(labels_key := f"{split}_DIR_LABELS") not in (None, values.get(key)):
             is_file = str(values[labels_key]).lower().endswith(".json")
-            labels[split] = find_path(path, values, labels_key, faults, want_folder=not is_file)
+            labels[split] = find_path(path, values, labels_key, faults, notes, want_folder=not is_file)
             missing |= labels[split] is None
         has_list = values.get(f"{split}_LIST") is not None
-        lists[split] = find_path(path, values, f"{split}_LIST", faults, want_folder=False) if has_list else None
+        lists[split] = find_path(path, values, f"{split}_LIST", faults, notes, want_folder=False) if has_list else None
     if missing:
         faults.append("\n".join([LAYOUT.strip(), *([f"  The data set comes from: {source}"] if source else [])]))
     if one_folder:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from utils.annotations import first_entries
 from utils.images import is_image
+from utils.yolo_yaml import tell_two_places
 
 
-def find_path(config_path: Path, values: dict, key: str, faults: list[str], *, want_folder: bool) -> Path | None:
-    """The existing path that a key names; None, and a fault, where there is none."""
+def find_path(
+    config_path: Path, values: dict, key: str, faults: list[str], notes: list[str], *, want_folder: bool
+) -> Path | None:
+    """The existing path that a key names; None, and a fault, where there is none. Two that exist are a note."""
     value = values.get(key)
     if value is None:
         return None
@@ -22,6 +25,7 @@ def find_path(config_path: Path, values: dict, key: str, faults: list[str], *, w
     beside = config_path.parent / wanted
     tried = [wanted] if beside.absolute() == wanted.absolute() else [wanted, beside]
     # Beside the YAML first: a data set that carries its YAML is not taken for another one in the working folder.
+    tell_two_places(key, [path for path in reversed(tried) if path.is_dir() == want_folder], notes)
     for path in reversed(tried):
         if path.is_dir() if want_folder else path.is_file():
             return path

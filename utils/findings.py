@@ -91,6 +91,11 @@ CHECKS = {
     "listed-missing": Check(
         "listed, but not there", ERROR, "Add the files, or take the lines out of the list.", of_a_file=True
     ),
+    "class-numbers": Check(
+        "class numbers of which two files say different things", ERROR,
+        "Each label would be taught as another class. Put CLASSES in the order that the labels were written with, or "
+        "correct or remove the list that is wrong.",
+    ),
     "no-images": Check("splits without a usable image", ERROR, "Look at the folders that the YAML names."),
     "box-layout": Check(
         "splits whose boxes are not written as their format has them", ERROR,
@@ -170,6 +175,10 @@ CHECKS = {
         "folders that were not looked into", WARNING,
         "Name the folder in the YAML, or move it, where its images are part of the split.",
     ),
+    "two-places": Check(
+        "paths that are there twice", WARNING,
+        "Name the folder that you mean by its whole path, or by one that is there once.",
+    ),
     "orphaned": Check(
         "annotation files left out, for they have no image", WARNING, "Add the images, or remove the files."
     ),
@@ -199,6 +208,11 @@ CHECKS = {
     "paired-by-name": Check(
         "images paired with an annotation of another spelling or folder", NOTE,
         "Nothing, where they belong together; equal names leave no doubt.",
+    ),
+    "row-extras": Check(
+        "YOLO rows with more than a box", NOTE,
+        "Nothing, where a box comes first in them: it is used. KPT_SHAPE in the YAML says what rows are. A score tells "
+        "of a detector's work: look its boxes over before they are learned from.",
     ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
     "ignored": Check(

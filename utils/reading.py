@@ -282,10 +282,10 @@ def _tell_unknown(
     unknown: dict[str, list[LabelledObject]] = {}
     for item in objects:
         unknown.setdefault(item.name, []).append(item)
-    there_are = hint or f"CLASSES has {', '.join(known[:20])}" + ", …" * (len(known) > 20)
+    there_are = f"CLASSES has {', '.join(known[:20])}" + ", …" * (len(known) > 20)
     for name, items in list(unknown.items())[:MAX_UNKNOWN]:
         close = suggestion(name, known) if items[0].named else None
-        why = f"did you mean {close!r}?" if close else there_are
+        why = f"did you mean {close!r}?" if close else there_are if items[0].named else hint
         if alike := look_alike(name, known) if items[0].named else None:
             why = f"did you mean {alike!r}? It {how_they_differ(name, alike)}"
         also = f" and {len(items) - 1} more" if len(items) > 1 else ""

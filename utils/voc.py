@@ -1,6 +1,6 @@
 """A split in Pascal VOC XML, the files beside their images or in a folder of their own."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from utils.label_files import pair_labels
@@ -20,6 +20,8 @@ def read_voc(
     skip: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
     ignored: Collection[str] = (),
+    numbered: Sequence[str] = (),
+    kpt_shape: tuple[int, int] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,

@@ -1,7 +1,8 @@
 """A split in YOLO's text files: a line per object, `class x_centre y_centre width height` in shares of the image."""
 
-import math
 import re
+import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from utils.label_files import pair_labels
 from utils.pairing import knows_folder
 from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
+from utils.suggestions import plain
+from utils.yolo_names import class_lists, numbered_names
+from utils.yolo_rows import RowReader, numbers_of
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
@@ -25,12 +29,17 @@ def read_yolo(
     skip: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
     ignored: Collection[str] = (),
+    numbered: Sequence[str] = (),
+    kpt_shape: tuple[int, int] | None = None,
     one_based: bool = False,
     skip_bad: bool = False,
     progress: bool = True,
 ) -> Scan:
     """Pair images with text files by stem. Class numbers count from 0 in the order of CLASSES, without background.
 
+    `numbered` are the names of the class numbers where they are not those of CLASSES. The lists of names that tools
+    leave beside the labels are looked at, too: what they contradict is an error. `kpt_shape` says what rows of more
+    than four numbers are; without it, and without a data.yaml that does, they are told apart by their geometry.
     An image without a text file is a negative, as YOLO's own tools have it; it is counted. But a sub-folder of images
     that the labels know nothing of is left out: it may hold previews, or what is to be labelled. A polygon becomes the
     box around it. Arguments and faults are those of `utils.voc.read_voc`.
@@ -42,27 +51,76 @@ def read_yolo(
     for path in paired.orphaned:
         scan.add("orphaned", paired.name(path))
     labelled = dict(paired.pairs)
-    pairs = []
+    renamed, lists = renamed or {}, class_lists(images_dir, labels_dir)
+    names, contradictions = numbered_names(
+        lists, numbered or class_names[1:], renamed=renamed, ignored=ignored, labels_dir=labels_dir
+    )
+    for text in contradictions:
+        scan.add("class-numbers", text)
+    shapes = [kpt_shape, *(found.kpt_shape for found in lists)]
+    rows = RowReader(labelled.values(), next((shape for shape in shapes if shape), None))
+    numbers = ClassNumbers(names, {*class_names, *renamed, *ignored})
+    pairs, extras = [], Extras()
     for image in sorted([*labelled, *paired.unlabelled], key=lambda path: natural_key(paired.name(path))):
         name = paired.name(image)
         if path := labelled.get(image):
-            pairs.append(_pair(image, path, paired.name(path), class_names))
+            pairs.append(_pair(image, path, paired.name(path), numbers, rows, extras))
         elif stems is None and not knows_folder(paired, image):
             scan.add("unlabelled", f"{name}: no label in a whole folder", image=image)
         else:
             called = f"{stem_of(name)}.txt"
             pairs.append(Pair(image, labels_dir / called, called, _negative(name)))
-    hint = f"CLASSES has 0 to {len(class_names) - 2}"
-    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
+    hint = f"CLASSES has 0 to {len(names) - 1}"
+    how = {"renamed": renamed, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
+    for text in extras.told(labels_dir):
+        scan.add("row-extras", text)
     scan.skip_bad = skip_bad
     return scan
 
 
-def read_yolo_file(path: Path, class_names: Sequence[str]) -> tuple[LabelledObject, ...]:
+class ClassNumbers:
+    """The names that class numbers stand for. A number without one gets a name that is like none of `taken`."""
+
+    def __init__(self, names: Sequence[str], taken: Collection[str] = ()):
+        self.names, self.taken = names, {plain(name) for name in (*names, *taken)}
+
+    def name(self, number: int) -> tuple[str, bool]:
+        """The name, and whether it is one."""
+        if number < len(self.names):
+            return self.names[number], True
+        text = f"number {number}"
+        while plain(text) in self.taken:
+            text = f"class {text}"
+        return text, False
+
+
+class Extras:
+    """Counts the rows that were taken for more than a box, for many threads."""
+
+    def __init__(self):
+        self.rows: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, where: str) -> None:
+        with self._lock:
+            self.rows[kind] += 1
+            self.first.setdefault(kind, where)
+
+    def told(self, labels_dir: Path) -> list[str]:
+        return [
+            f"{labels_dir}: {count} row{'s' * (count > 1)} taken for a box and {kind}, such as {self.first[kind]}"
+            for kind, count in sorted(self.rows.items())
+        ]
+
+
+def read_yolo_file(
+    path: Path, numbers: ClassNumbers, rows: RowReader, extras: Extras | None = None
+) -> tuple[LabelledObject, ...]:
     """The objects of one file, boxes as (x_centre, y_centre, width, height) in shares of the image.
 
-    Raises DatasetError naming the file and its faults by line.
+    What a row has beside a box is counted in `extras`. Raises DatasetError naming the file and its faults by line.
     """
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
@@ -77,14 +135,17 @@ def read_yolo_file(path: Path, class_names: Sequence[str]) -> tuple[LabelledObje
         if not (words := line.split()):
             continue
         try:
-            label, values = _label(words[0]), _values(words[1:])
+            number_of_class = _label(words[0])
+            box, extra = rows.box(numbers_of(words[1:]))
         except ValueError as fault:
             count += 1
             faults += [f"line {number}: {fault}"] if count <= MAX_FAULTS else []
             continue
-        known = label + 1 < len(class_names)
-        name = class_names[label + 1] if known else str(label)
-        objects.append(LabelledObject(f"line {number} ({name[:40]})", name if known else f"number {label}", values))
+        name, named = numbers.name(number_of_class)
+        shown = name[:40] if named else str(number_of_class)
+        objects.append(LabelledObject(f"line {number} ({shown})", name, box, named=named))
+        if extra and extras:
+            extras.add(extra, f"{path.name}, line {number}")
     if count:
         more = f"; … and {count - MAX_FAULTS} more" if count > MAX_FAULTS else ""
         raise DatasetError(f"{path}: {'; '.join(faults)}{more}")
@@ -97,29 +158,9 @@ def _label(word: str) -> int:
     return int(word.partition(".")[0])
 
 
-def _values(words: list[str]) -> Box:
-    if len(words) != 4 and (len(words) < 6 or len(words) % 2):
-        raise ValueError(f"expected four numbers, or the corners of a polygon, after the class, found {len(words)}")
-    values = []
-    for word in words:
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or "_" in word:
-            raise ValueError(f"expected finite numbers, found {word[:40]!r}")
-        values.append(value)
-    if len(values) == 4:
-        if max(values) > 2:  # slightly out of the image is clipped; this is another unit
-            raise ValueError(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
-        return tuple(values)
-    xs, ys = values[::2], values[1::2]
-    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
-
-
-def _pair(image_path: Path, path: Path, name: str, class_names: Sequence[str]) -> Pair:
+def _pair(image_path: Path, path: Path, name: str, numbers: ClassNumbers, rows: RowReader, extras: Extras) -> Pair:
     def read() -> Labels:
-        return Labels(read_yolo_file(path, class_names), to_pixels=_from_shares, layout=("centre", "shares"))
+        return Labels(read_yolo_file(path, numbers, rows, extras), to_pixels=_from_shares, layout=("centre", "shares"))
 
     return Pair(image_path, path, name, read)
 

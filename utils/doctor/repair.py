@@ -39,9 +39,16 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     The images are copied byte for byte. The lines stand in `repairs.txt`, too.
 
     Raises:
-        ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left.
+        ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left,
+            or where it cannot be told what the labels' class numbers mean.
     """
-    if unusable := [f"{split}: {finding.text}" for split, scan in scans.items() for finding in scan.of("box-layout")]:
+    unusable = [
+        f"{split}: {finding.text}"
+        for split, scan in scans.items()
+        for check in ("box-layout", "class-numbers")
+        for finding in scan.of(check)
+    ]
+    if unusable:
         raise DatasetError("\n".join([f"{config.path}: cannot be mended: no copy is written", *unusable]))
     lines = []
     meant = dict(f.meant for scan in scans.values() for f in scan.of("unknown-class") if f.meant)
