@@ -11,7 +11,8 @@ MOST_TOLD = 3  # characters that a message names
 # NFKC knows of full-width letters and the like.
 _LIKE = {
     "a": "\u0430\u03b1", "b": "\u0432\u03b2", "c": "\u0441\u03f2", "d": "\u0501", "e": "\u0435\u03b5",
-    "\u00eb": "\u0451", "h": "\u04bb\u043d\u03b7", "i": "\u0456\u03b9\u0131", "\u00ef": "\u0457", "j": "\u0458", "k": "\u043a\u03ba",
+    "\u00eb": "\u0451", "h": "\u04bb\u043d\u03b7", "i": "\u0456\u03b9\u0131", "\u00ef": "\u0457",
+    "j": "\u0458", "k": "\u043a\u03ba",
     "l": "\u04cf", "m": "\u043c\u03bc", "n": "\u03bd", "o": "\u043e\u03bf", "p": "\u0440\u03c1", "q": "\u051b",
     "s": "\u0455", "t": "\u0442\u03c4", "w": "\u051d", "x": "\u0445\u03c7", "y": "\u0443\u03c5\u03b3", "z": "\u03b6",
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "'": "\u2018\u2019\u0060\u00b4",
