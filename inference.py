@@ -40,6 +40,7 @@ from utils.detections import class_filter
 from utils.draw import draw_boxes
 from utils.errors import DatasetError
 from utils.exports import ImageResult
+from utils.image_formats import frames_in
 from utils.image_outputs import ImageOutputs
 from utils.read_ahead import in_batches, read_ahead
 from utils.runs import output_dir
@@ -90,6 +91,7 @@ class Run:
         self.predict, self.class_names, self.labels = predict, class_names, labels
         self.results: list[ImageResult] = []
         self.failures: list[str] = []
+        self.animated: list[str] = []
         self.network_seconds = 0.0
         self.bar = tqdm(total=len(sources), unit="image", disable=None, dynamic_ncols=True)
 
@@ -134,6 +136,8 @@ class Run:
     def write(self, result: ImageResult, image: np.ndarray, keep: bool) -> np.ndarray | None:
         """Everything of one picture; returns it annotated, where it is to be kept, at the size of a window."""
         found = result.detections
+        if (frames := frames_in(result.path)) > 1:
+            self.animated.append(f"{result.name.as_posix()}: the first of {frames} frames")
         drawn = draw_boxes(
             image,
             found.boxes,
@@ -178,6 +182,9 @@ class Run:
         )
         for line in self.outputs.summary(written=bool(self.results)):
             print(line)
+        if self.animated:
+            more = f" (so of {len(self.animated) - 1} more images)" if len(self.animated) > 1 else ""
+            print(f"note: {min(self.animated)} was looked at{more}; inference_video.py takes animations")
         if self.failures:
             print(f"{len(self.failures)} of {len(self.sources)} images were skipped:", file=sys.stderr)
             for failure in self.failures:

@@ -256,6 +256,12 @@ def yolo_labels_forgotten(folder):
         path.unlink()
 
 
+def animated(folder):
+    frames = [Image.fromarray(picture(seed)[..., ::-1]) for seed in (4, 5)]
+    (folder / "train/a4.jpg").unlink()
+    frames[0].save(folder / "train/a4.webp", save_all=True, append_images=frames[1:], lossless=True)
+
+
 def other_case(folder):
     (folder / "train/a4.xml").rename(folder / "train/A4.xml")
 
@@ -322,6 +328,7 @@ FAULTS = [
     (a_test_folder_inside, "folder-left-out", WARNING, "train", r"test: 1 images; by its name it is the test split"),
     (unlabelled, "unlabelled", WARNING, "train", r"a4"),
     (orphaned, "orphaned", WARNING, "train", r"a4"),
+    (animated, "first-frame", NOTE, "train", r"a4\.webp: the first of 2 frames"),
     (other_case, "paired-by-name", NOTE, "train", r"a4\.jpg with A4\.xml: their names differ in upper and lower case"),
     (upside, "rotated", NOTE, "train", r"EXIF orientation 6"),
     (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),

@@ -214,6 +214,10 @@ CHECKS = {
         "Nothing, where a box comes first in them: it is used. KPT_SHAPE in the YAML says what rows are. A score tells "
         "of a detector's work: look its boxes over before they are learned from.",
     ),
+    "first-frame": Check(
+        "images of several frames, of which the first is used", NOTE,
+        "Nothing, where the boxes were drawn on the first; otherwise save the frame in question as an image.",
+    ),
     "crowd": Check("crowd regions left out", NOTE, "Nothing, or a box for each object in them."),
     "ignored": Check(
         "classes that IGNORE leaves out", NOTE,

@@ -1,5 +1,6 @@
 """Pictures from disk: what counts as one, how it is read, and its upright size without reading all of it."""
 
+import io
 import os
 import struct
 import threading
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from utils.errors import DatasetError
+from utils.image_formats import frames_of, unread_content, unread_tiff
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .gif .jp2".split()
 )
 
 HUGE_PIXELS = 10**8  # as a file of 50 kB may claim to have; one of them is decoded at a time, whatever the threads
@@ -28,6 +30,8 @@ Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
 LOOK_SIDE = 16
 
 JPEG_START = b"\xff\xd8\xff"
+GIF_START = b"GIF8"
+AVIF_STARTS = (b"ftypavif", b"ftypavis")
 SHRUNK = {  # flags that go with IMREAD_COLOR_RGB; OpenCV names them together with another order of colours
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -53,7 +57,7 @@ class ImageInfo:
     """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8).
 
     `look` is the upright picture in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like pictures by; empty
-    where the picture was not decoded.
+    where the picture was not decoded. Of `frames` or pages the first is the picture.
     """
 
     width: int
@@ -62,6 +66,7 @@ class ImageInfo:
     stored_height: int
     orientation: int
     look: bytes = b""
+    frames: int = 1
 
 
 def is_image(path: Path | str) -> bool:
@@ -73,8 +78,8 @@ def is_image(path: Path | str) -> bool:
 def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
     """The picture as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
-    Grey, palette, CMYK and alpha become plain RGB; 16-bit samples keep their upper eight bits. Raises DatasetError
-    naming the file and what was found in it.
+    Of several frames or pages it is the first. Grey, palette, CMYK and alpha become plain RGB; 16-bit samples keep
+    their upper eight bits. Raises DatasetError naming the file and what was found in it.
 
     Args:
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that part of its sides, rounded up, in less time. Nothing else is,
@@ -84,6 +89,10 @@ def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
         raise DatasetError(f"{path}: {_why_unopened(Path(path), error)}") from error
+    if data[:4].tobytes() == GIF_START or data[4:12].tobytes() in AVIF_STARTS:
+        return _read_with_pillow(path, data)
+    if unread := unread_tiff(data.data):
+        raise DatasetError(f"{path}: cannot be decoded as an image; it is {unread}")
     try:
         flags = cv2.IMREAD_COLOR_RGB | (SHRUNK[shrink] if data[:3].tobytes() == JPEG_START else 0)
         image = cv2.imdecode(data, flags) if data.size else None
@@ -92,6 +101,21 @@ def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
     if image is None:
         raise DatasetError(f"{path}: cannot be decoded as an image; {_found(data)}")
     return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+
+
+def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
+    """A GIF's or AVIF's first frame: OpenCV takes no heed of an AVIF's turns, and swaps the colours beside alpha."""
+    try:
+        with Image.open(io.BytesIO(data.data)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError as error:
+        known = features.check("avif") or data[:4].tobytes() == GIF_START
+        remedy = (
+            _found(data) if known else "this Pillow reads no AVIF: install Pillow 11.3 or later, or convert it to PNG"
+        )
+        raise DatasetError(f"{path}: cannot be decoded as an image; {remedy}") from error
+    except _PILLOW_ERRORS as error:
+        raise DatasetError(f"{path}: damaged image ({error})") from error
 
 
 def read_shrunk(path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int, int]) -> np.ndarray:
@@ -120,13 +144,13 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     `read_image`.
     Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
     """
-    path, look = Path(path), b""
+    path, look, frames = Path(path), b"", 1
     try:
         with Image.open(path) as image:
             (width, height), orientation = _stored_size(image), _orientation(image)
             if width * height > MAX_PIXELS:
                 raise DatasetError(f"{path}: {width}x{height} is above the limit of 2**30 pixels")
-            cheap = isinstance(image, JpegImageFile)
+            cheap, frames = isinstance(image, JpegImageFile), frames_of(image)
             if decode and cheap:
                 image.draft(None, (2 * LOOK_SIDE, 2 * LOOK_SIDE))
                 image.load()
@@ -148,7 +172,7 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
         if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
             upright, orientation = seen, 1
             width, height = seen
-    return ImageInfo(*upright, width, height, orientation, look)
+    return ImageInfo(*upright, width, height, orientation, look, frames)
 
 
 def _look(picture: np.ndarray) -> bytes:
@@ -182,6 +206,8 @@ def _orientation(image: Image.Image) -> int:
         value = image.tag_v2.get(ORIENTATION_TAG, 1)
     elif image.format == "PNG":
         value = _exif_orientation(_png_exif(image.fp))
+    elif image.format == "AVIF":
+        value = image.getexif().get(ORIENTATION_TAG, 1)
     elif image.format in ("JPEG", "MPO", "WEBP"):
         value = _exif_orientation(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
     else:
@@ -224,6 +250,8 @@ def _exif_orientation(exif: bytes) -> int:
 def _why_unopened(path: Path, error: OSError) -> str:
     if path.is_dir():
         return "is a folder, not an image file"
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {path.readlink()}, which is not there"
     if not path.exists():
         return "image file not found"
     return f"cannot be opened: {error.strerror or error}"
@@ -232,4 +260,5 @@ def _why_unopened(path: Path, error: OSError) -> str:
 def _found(data: np.ndarray) -> str:
     if not data.size:
         return "the file is empty"
-    return f"found {data.size} bytes that begin with {bytes(data[:16])!r}: damaged, truncated, or no image"
+    what = unread_content(data[:4096].tobytes()) or "damaged, truncated, or no image"
+    return f"found {data.size} bytes that begin with {bytes(data[:16])!r}: {what}"

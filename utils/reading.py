@@ -233,6 +233,8 @@ def _annotated(
         shows = shows if labels.objects else f"{labels.crowds} crowd regions and no box"
         scan.add("no-box-left", f"{pair.image_path.name}: {shows}", image=pair.image_path)
         return scan
+    if image.frames > 1:
+        scan.add("first-frame", f"{pair.image_path.name}: the first of {image.frames} frames", image=pair.image_path)
     for check, text in labels.notes:
         scan.add(check, text, image=pair.image_path)
     scan.looks.append(image.look)

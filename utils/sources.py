@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import DatasetError
+from utils.image_formats import unread_format
 from utils.images import is_image
 from utils.scan import natural_key
 
@@ -47,14 +48,18 @@ def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[Sour
     notes: list[str] = []
     if path.is_dir():
         files, others = _walk(path, {Path(folder).resolve() for folder in exclude})
-        base = path
+        base, unread = path, [other for other in others if unread_format(other)]
         if not files:
             kinds = ", ".join(sorted({other.suffix or other.name for other in others})[:8])
             raise DatasetError(
                 f"{path}: no image in this folder or below; it holds "
                 + (f"{len(others)} other files ({kinds})" if others else "no files")
+                + "".join(f"; {unread[0]}: {unread_format(unread[0])}" for _ in unread[:1])
             )
-        if others:
+        if unread:
+            which = f"{unread[0]}: {unread_format(unread[0])}"
+            notes.append(f"{len(unread)} images of formats that are not read are left out, such as {which}")
+        if others := [other for other in others if not unread_format(other)]:
             notes.append(f"{len(others)} files that are no images are left out, such as {others[0]}")
     elif path.is_file() and path.suffix.lower() == ".txt":
         files, notes = _read_list(path)
