@@ -119,7 +119,7 @@ def test_a_category_that_is_no_class_is_an_error_where_an_object_has_it(read, tm
     assert read([annotation()], categories=categories, renamed={"mask": "Mask"}).annotations[0].labels.tolist() == [1]
 
 
-@pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "x/../../a.jpg", "C:\\a.jpg", "..\\a.jpg"])
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "x/../../a.jpg", "C:\\b.jpg", "..\\a.jpg"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(read, tmp_path, name):
     write_image(tmp_path / "a.jpg")
     scan = read(images=[image(name=name)])
@@ -143,13 +143,18 @@ def test_an_image_that_is_listed_twice(read):
         (b'{"images": [{"id": 1}], "annotations": [], "categories": []}', "expected images with 'id' and 'file_name'"),
         (b'{"images": [{"id": [], "file_name": "a"}], "annotations": [], "categories": []}', "expected images with"),
         (
-            b'{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [],'
-            b'"categories": []}',
-            "two images have the id 1",
+            b'[{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}]',
+            "it looks like COCO's results, the detections",
         ),
+        (b'{"images": [], "categories": []}', "it looks like COCO's list of images that are to be labelled"),
+        (b'{"shapes": [], "imagePath": "a.jpg"}', "it looks like LabelMe's, one file for each image: export COCO's"),
+        (b'{"a.jpg12": {"filename": "a.jpg", "regions": []}}', "it looks like the VGG Image Annotator's"),
+        (b'{"_via_settings": {}}', "it looks like the VGG Image Annotator's"),
+        (b'[{"image": "a.jpg", "annotations": []}]', "it looks like CreateML's"),
+        (b'[{"id": 1, "data": {}, "annotations": []}]', "it looks like Label Studio's own"),
         (
-            b'{"images": [], "annotations": [{"id": 5, "image_id": 3}], "categories": []}',
-            "annotation 1: image_id 3 is none of the images'",
+            b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1.0, "name": "b"}]}',
+            "two categories have the id 1.0, 'a' and 'b': which one an annotation means cannot be told",
         ),
     ],
 )
@@ -168,3 +173,135 @@ def test_a_folder_stands_for_its_only_json_file(tmp_path):
     (tmp_path / "b.json").touch()
     with pytest.raises(DatasetError, match=r"found _annotations\.coco\.json, b\.json; name the file itself"):
         json_file(tmp_path)
+
+
+# --- ids -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", [1, 1.0, "1", " 1 ", "1.0"])
+@pytest.mark.parametrize("number", [1, 1.0, "1"])
+def test_an_id_is_one_however_it_is_written(read, of, number):
+    categories = [{"id": number, "name": "Gloves"}, {"id": 0, "name": "Mask"}]
+    items = [annotation(of=of, category=of), annotation(category=0), annotation(category="0")]
+    scan = read(items, images=[image(number)], categories=categories)
+    assert scan.findings == [] and scan.annotations[0].labels.tolist() == [2, 1, 1]
+
+
+def test_ids_that_differ_in_kind_alone_stay_two(read):
+    categories = [{"id": 1, "name": "Mask"}, {"id": "1", "name": "Gloves"}]
+    items = [annotation(category=1), annotation(category="1"), annotation(category=1.0)]
+    assert read(items, categories=categories).annotations[0].labels.tolist() == [1, 2, 1]
+    (text,) = texts(read([annotation(category="1.0")], categories=categories), "annotation-unreadable")
+    assert "category_id '1.0' is none of the categories'" in text
+
+
+def test_categories_of_one_name_are_one_class(read):
+    categories = [{"id": 1, "name": "Mask"}, {"id": 2, "name": "Mask "}, {"id": 1, "name": "Mask"}, {"name": "x"}]
+    scan = read([annotation(category=1), annotation(category=2)], categories=categories)
+    assert scan.findings == [] and scan.annotations[0].labels.tolist() == [1, 1]
+
+
+def test_annotations_of_no_image_are_one_error_that_may_be_left_out(read, tmp_path):
+    items = [annotation(), *(annotation(of=number) for number in range(7, 17)), annotation(of=None)]
+    (error,) = read(items).errors
+    assert error.check == "annotation-unreadable" and error.text.startswith(
+        f"{tmp_path / 'all.json'}: 11 of 12 annotations are of none of the images: annotation 11 has image_id 7; "
+    )
+    assert error.text.endswith("; … and 6 more")
+    skipped = read(items, skip_bad=True)
+    assert skipped.errors == [] and skipped.annotations[0].labels.tolist() == [1]
+
+
+def test_two_images_of_one_id_are_errors_of_both(read, tmp_path):
+    for name in ("b.jpg", "c.jpg"):
+        write_image(tmp_path / "images" / name)
+    images = [image(), image(1, "b.jpg"), image(2, "c.jpg")]
+    scan = read([annotation(), annotation(of=2)], images=images)
+    assert [a.image_path.name for a in scan.annotations] == ["c.jpg"]
+    assert len(scan.errors) == 2 and all("two images have the id 1, 'a.jpg' and 'b.jpg'" in f.text for f in scan.errors)
+    assert read([annotation()], images=[image(), image(1.0, "./a.jpg")]).annotations[0].labels.tolist() == [1]
+
+
+def test_entries_without_id_or_name_are_left_out_and_told(read, tmp_path):
+    (error,) = read([annotation()], images=[image(), {"id": 2}]).errors
+    assert error.text == f"{tmp_path / 'all.json'}: 1 of 2 images have no 'id' or 'file_name', such as {{'id': 2}}"
+
+
+# --- boxes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "outline", [[[5, 6, 15, 6, 15.5, 20]], [5, 6, 15, 6, 15.5, 20], [[5, 6, 9, 9], [15.5, 20, 9, 9]]]
+)
+@pytest.mark.parametrize("bbox", [None, []])
+def test_a_polygon_without_a_bbox_gives_the_box_around_it(read, outline, bbox):
+    scan = read([{**annotation(segmentation=outline), "bbox": bbox}])
+    assert scan.findings == [] and scan.annotations[0].boxes.tolist() == [[5, 6, 15.5, 20]]
+
+
+@pytest.mark.parametrize(
+    ("outline", "told"),
+    [
+        ({"counts": [3, 4], "size": [30, 40]}, "has a mask in run lengths and no bbox: expected a bbox"),
+        ([[1, 2, 3]], "expected a bbox, or a segmentation of polygons, found [[1, 2, 3]]"),
+        ([["a", 2, 3, 4]], "expected a bbox, or a segmentation of polygons"),
+        ("x", "expected a bbox, or a segmentation of polygons, found 'x'"),
+    ],
+)
+def test_what_is_no_outline_either_is_an_error(read, outline, told):
+    (text,) = texts(read([{**annotation(segmentation=outline), "bbox": None}]), "annotation-unreadable")
+    assert told in text
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["./a.jpg", " a.jpg", "images/a.jpg", "images\\a.jpg", ".\\a.jpg", "..\\images\\a.jpg"]
+)
+def test_a_name_that_leads_to_the_image_is_its_own(read, name):
+    scan = read([annotation()], images=[image(name=name)])
+    assert scan.findings == [] and scan.annotations[0].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("..\\..\\media\\a.jpg", "a.jpg"),
+        ("C:\\Users\\me\\a.jpg", "a.jpg"),
+        ("/data/upload/1/a.jpg", "a.jpg"),
+        ("https://host/x/a.jpg?token=b.jpg", "a.jpg"),
+        ("/data/local-files/?d=somewhere/a.jpg", "a.jpg"),
+        ("A.JPG", "a.jpg"),
+        ("two%20words.jpg", "two words.jpg"),
+        ("http://host/two%20words.jpg", "two words.jpg"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+        ("elsewhere/c.jpg", "below/c.jpg"),
+    ],
+)
+def test_the_last_part_of_a_name_counts_and_is_told(read, tmp_path, name, file):
+    write_image(tmp_path / "images" / file)
+    scan = read([annotation()], images=[image(name=name)])
+    assert scan.errors == [] and [a.image_path for a in scan.annotations] == [tmp_path / "images" / file]
+    assert len(scan.of("paired-by-name")) == (0 if (tmp_path / "images" / name).is_file() else 1)
+
+
+def test_the_last_part_counts_for_nothing_where_it_may_be_another_image(read, tmp_path):
+    for name in ("s1/c.jpg", "s2/c.jpg", "../val/d.jpg", "d.jpg"):
+        write_image(tmp_path / "images" / name)
+    images = [
+        image(1, "x/c.jpg"),
+        image(2, "val/d.jpg"),
+        image(3, "y/a.jpg"),
+        image(4, "a.jpg"),
+        image(5, "q/S2/C.jpg"),
+    ]
+    scan = read([annotation()], images=images)
+    assert [str(a.image_path.relative_to(tmp_path / "images")) for a in scan.annotations] == ["a.jpg", "s2/c.jpg"]
+    assert texts(scan, "orphaned") == [f"all.json: image {name}" for name in ("val/d.jpg", "x/c.jpg", "y/a.jpg")]
+
+
+def test_one_image_listed_under_two_spellings_is_no_pair(read):
+    images = [image(1), image(2, "./a.jpg")]
+    scan = read([annotation(), annotation((1, 1, 5, 5), of=2)], images=images)
+    assert scan.annotations == [] and len(scan.errors) == 1 and "listed twice" in scan.errors[0].text

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.coco_names import plain_name
 from utils.errors import DatasetError
 from utils.reading import Box, LabelledObject
 
@@ -130,7 +131,7 @@ def _images(items: Sequence[dict], path: Path, faults: list[str]) -> dict:
             nameless.append(item)
             continue
         there = entries.setdefault(key, (item, [], []))[0]
-        if there is not item and _plain_name(there["file_name"]) != _plain_name(name):
+        if there is not item and plain_name(there["file_name"]) != plain_name(name):
             text = f"two images have the id {_shown(item['id'])}, {there['file_name']!r:.80} and {name!r:.80}"
             entries[key][2].append(text)
             entries[key, len(entries)] = (item, [], [text])
@@ -141,10 +142,6 @@ def _images(items: Sequence[dict], path: Path, faults: list[str]) -> dict:
             f"{path}: {len(nameless)} of {len(items)} images have no 'id' or 'file_name', such as {_shown(nameless[0])}"
         )
     return entries
-
-
-def _plain_name(name: str) -> str:
-    return name.strip().replace("\\", "/").removeprefix("./")
 
 
 def _label(item: dict, index: int):
@@ -163,12 +160,13 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], 
             if name is None:
                 raise ValueError(f"category_id {_shown(item.get('category_id'))} is none of the categories'")
             where = f"annotation {label} ({name[:40]})"
-            objects.append(LabelledObject(where, name, _box(item), item.get("difficult") in (1, True)))
+            difficult, rotation = item.get("difficult") in (1, True), _rotation(item)
+            objects.append(LabelledObject(where, name, _box(item), difficult, rotation=rotation))
         except ValueError as fault:
             faults.append(f"annotation {label}: {fault}")
     size = tuple(image.get(key) for key in ("width", "height"))
     size = size if all(_finite(value) and value > 0 for value in size) else None
-    return CocoImage(image["file_name"], size, tuple(objects), crowds, tuple(faults))
+    return CocoImage(plain_name(image["file_name"]), size, tuple(objects), crowds, tuple(faults))
 
 
 def _box(item: dict) -> Box:
@@ -181,6 +179,21 @@ def _box(item: dict) -> Box:
     if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
         raise ValueError(f"expected a bbox of four finite numbers, x, y, width, height, found {_shown(box)}")
     return tuple(float(value) for value in box)
+
+
+def _rotation(item: dict) -> float:
+    """What CVAT writes beside the bbox of a rectangle that it has turned around its centre, in degrees."""
+    attributes = item.get("attributes")
+    value = attributes.get("rotation") if isinstance(attributes, dict) else None
+    try:
+        value = float(value) if isinstance(value, str) else value
+    except ValueError:  # an attribute of the user's own
+        return 0.0
+    if value is None:
+        return 0.0
+    if not _finite(value):
+        raise ValueError(f"expected a finite number of degrees as attributes.rotation, found {_shown(value)}")
+    return float(value)
 
 
 def _around(outline) -> Box:
