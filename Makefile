@@ -22,7 +22,7 @@ data/ppe_sample/made_by_make_sample.json: | .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 setup: .venv/.installed
 

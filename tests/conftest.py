@@ -9,3 +9,8 @@ import os
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first: with several processes, the last one to finish then has little left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -15,6 +15,8 @@ from voc_sets import write_config, write_voc_set
 
 from utils.loggers import read_metrics
 
+pytestmark = pytest.mark.slow
+
 COMMON = (
     "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp off --batch-size 1 --accumulate 3 "
     "--config shapes.yaml --seed 5 --ema 0.9 --use-train-aug --backbone-lr 0.5"
@@ -110,14 +112,21 @@ def test_patience_counts_on_after_a_kill(workplace):
     assert again.returncode == 2 and "give --patience more than 2" in again.stderr
 
 
-@pytest.fixture
-def copy_of_whole(workplace, whole):
-    """A run of its own that stopped after two of four epochs."""
-    name = "copied"
-    done = train(workplace, *COMMON, "--epochs", "1", "--project-name", name)
+@pytest.fixture(scope="module")
+def one_epoch(workplace):
+    done = train(workplace, *COMMON, "--epochs", "1", "--project-name", "copied")
     assert done.returncode == 0, done.stderr
-    yield run_dir(workplace, name)
-    shutil.rmtree(run_dir(workplace, name))
+    return run_dir(workplace, "copied").rename(workplace / "one epoch")
+
+
+@pytest.fixture
+def copy_of_whole(workplace, one_epoch):
+    """A run that has finished one epoch, in its own folder."""
+    run = run_dir(workplace, "copied")
+    run.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(one_epoch, run)
+    yield run
+    shutil.rmtree(run)
 
 
 def test_what_has_changed_is_named(workplace, copy_of_whole):

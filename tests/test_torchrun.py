@@ -18,6 +18,8 @@ from voc_sets import write_config, write_voc_set
 
 from utils.loggers import read_metrics
 
+pytestmark = pytest.mark.slow
+
 MODEL = "--model fasterrcnn_resnet10_fpn_small --img-size 96 --device cpu --amp off --config shapes.yaml".split()
 
 

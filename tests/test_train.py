@@ -24,6 +24,8 @@ from voc_sets import write_config, write_voc_set
 from models import load_model
 from utils.plots import read_metrics
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "train.py"
 MODEL = "fasterrcnn_resnet10_fpn_small"
 COMMON = ("--model", MODEL, "--img-size", "96", "--device", "cpu", "--amp", "off", "--batch-size", "4")
