@@ -44,6 +44,7 @@ def upright_box(box: Box, image: ImageInfo) -> Box:
 
 UPRIGHT, STORED = "upright", "stored"
 
+MAX_SHOWN = 20  # boxes of an image, with a finding
 OUT, INSIDE = 0.1, 0.02  # of a side: boxes that reach out by more do not fit, and within the second they do
 
 
@@ -127,6 +128,7 @@ def settle_turned(scans: Iterable[Scan]) -> None:
                     "and it cannot be told whether its boxes were drawn on the upright picture or on the one as stored "
                     f"({others}); they are taken as drawn on the upright one",
                     image=image.image_path,
+                    boxes=tuple(tuple(box) for a in image.part.annotations for box in a.boxes[:MAX_SHOWN].tolist()),
                 )
 
 
