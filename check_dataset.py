@@ -5,7 +5,8 @@
 Reads both splits and tells, in the terminal, as report.json and as report.html with pictures: files that cannot be read
 or do not belong together, boxes and classes that were probably not meant, pictures that are in both splits, objects
 that the model's anchors do not reach; and what to do about each. It never changes the data set: --fix-to DIR writes a
-repaired copy. Exit status: 0; 1 where it found errors; 2 where it could not look; 130 after Ctrl-C.
+repaired copy. Exit status: 0; 1 where it found errors; 2 where it could not look; 130 after Ctrl-C,
+143 after SIGTERM, 129 after SIGHUP.
 """
 
 import json
@@ -19,13 +20,12 @@ if __name__ == "__main__":  # before anything else is imported: this Python may 
     check_python(DATA_PACKAGES)
 
 from utils.check_arguments import check_arguments
-from utils.errors import ToolkitError, stop
+from utils.errors import ToolkitError
+from utils.script import ending
 
 if __name__ == "__main__":  # before the imports that take time
-    try:
+    with ending():
         ARGS = check_arguments()
-    except ToolkitError as error:
-        stop(error)
 
 import cv2
 
@@ -35,11 +35,13 @@ from utils.config import load_config
 from utils.doctor.examine import examine
 from utils.doctor.report import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
 from utils.findings import ERROR
+from utils.signals import Signals
 
 REPORTS = ("report.html", "report.json")
 
 
 def main(args) -> int:
+    Signals()
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
     model = model_row(args.model)
@@ -100,9 +102,5 @@ def printable(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    try:
+    with ending():
         sys.exit(main(ARGS))
-    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
-        stop(error)
-    except KeyboardInterrupt:
-        sys.exit(130)

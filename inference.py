@@ -4,7 +4,8 @@
 
 Writes each picture with its boxes, under its own name, to outputs/inference/res_N or to --output, and with --save:
 predictions.json (COCO, see utils/exports.py), predictions.csv, voc/*.xml for labelImg or CVAT, crops/CLASS/*. Exit
-status: 0; 1 where pictures could not be read (the others are done); 2 for an error; 130 after Ctrl-C.
+status: 0; 1 where something of a picture could not be read or written (the rest is done); 2 for an error; 130 after
+Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with the tables of what is done.
 """
 
 import sys
@@ -14,20 +15,18 @@ from utils.guard import NETWORK_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.errors import ToolkitError, stop
 from utils.inference_arguments import image_arguments
+from utils.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
-    try:
+    with ending():
         ARGS = image_arguments()
-    except ToolkitError as error:
-        stop(error)
 
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import cv2
@@ -36,27 +35,30 @@ from tqdm import tqdm
 
 from models.inference import build_predictor
 from torch_utils.runtime import cpu_count
-from utils.detections import class_filter
+from utils.detections import Detections, class_filter
 from utils.draw import draw_boxes
-from utils.errors import DatasetError
+from utils.errors import DatasetError, ToolkitError, printable
 from utils.exports import ImageResult
 from utils.image_formats import frames_in
 from utils.image_outputs import ImageOutputs
 from utils.read_ahead import in_batches, read_ahead
 from utils.runs import output_dir
-from utils.sources import find_images
-from utils.window import display_problem, show_figure, show_pictures
+from utils.signals import Signals, Stopped
+from utils.sources import SourceImage, find_images
+from utils.window import LARGEST_WINDOW, display_problem, fitted, show_figure, show_pictures
 
 INFERENCE_ROOT = Path("outputs/inference")
 THREADS = max(2, min(4, cpu_count()))  # for decoding, and as many for drawing and encoding
 AHEAD_MEGAPIXELS = 150  # decoded pictures that wait for the network: 450 MB, or one that is larger
 BATCH_MEGAPIXELS = 50  # pictures of one run of the network, which are 12 bytes per pixel there, and copied once
-WINDOW_WH = (1280, 720)  # fits any screen
+# What libraries raise for a picture that they cannot take, as one that is too large for the memory.
+IMAGE_ERRORS = (RuntimeError, ValueError, AssertionError, ArithmeticError, MemoryError, cv2.error)
 
 
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
+    signals = Signals()
     sources, notes = find_images(args.input, exclude=[INFERENCE_ROOT, *([args.output] if args.output else [])])
     for note in notes:
         print(f"note: {note}")
@@ -67,20 +69,29 @@ def main(args) -> int:
     predict, class_names = build_predictor(args, threshold=args.threshold)
     labels = class_filter(args.classes, class_names)
     run = Run(args, sources, outputs, predict, class_names, labels)
-    stopped = False
+    failure = None
     with output_dir(args.output, INFERENCE_ROOT) as outputs.folder:
         try:
-            with closing(run.pictures(keep=bool(show))) as pictures:
-                if show:
-                    show(pictures)
-                else:
-                    deque(pictures, maxlen=0)
-        except KeyboardInterrupt:
-            stopped = True
-        finally:
-            outputs.write_tables(run.results, class_names)
-    run.report(stopped=stopped)
-    return 130 if stopped else 1 if run.failures else 0
+            try:
+                with closing(run.pictures(keep=bool(show))) as pictures:
+                    if show:
+                        show(pictures)
+                    else:
+                        deque(pictures, maxlen=0)
+            finally:  # whatever ended it, what is done is not lost
+                with signals.held():
+                    run.unwritten += outputs.write_tables(run.results, class_names)
+        except Stopped:
+            pass
+        except (ToolkitError, OSError) as error:  # a disk that fills up: the rest would fail, too
+            failure = error
+    with suppress(OSError) if signals.noted else nullcontext():  # a terminal that hangs up shows nothing any more
+        run.report(stopped=bool(signals.noted))
+    if signals.noted:
+        return 128 + signals.noted
+    if failure:
+        raise failure
+    return 1 if run.skipped or run.unwritten else 0
 
 
 class Run:
@@ -90,8 +101,9 @@ class Run:
         self.args, self.sources, self.outputs = args, sources, outputs
         self.predict, self.class_names, self.labels = predict, class_names, labels
         self.results: list[ImageResult] = []
-        self.failures: list[str] = []
         self.animated: list[str] = []
+        self.skipped: list[str] = []  # pictures that could not be read or taken by the network, and why
+        self.unwritten: list[str] = []  # files that could not be written, and why
         self.network_seconds = 0.0
         self.bar = tqdm(total=len(sources), unit="image", disable=None, dynamic_ncols=True)
 
@@ -106,35 +118,53 @@ class Run:
         )
         writing: deque[tuple[ImageResult, Future]] = deque()
         with closing(decoded), self.bar, ThreadPoolExecutor(THREADS) as pool:
-            for batch in in_batches(decoded, size=batch_size, megapixels=BATCH_MEGAPIXELS):
-                behind = len(writing)
-                for result, image in self.detect(batch):
-                    writing.append((result, pool.submit(self.write, result, image, keep)))
-                for _ in range(behind):
-                    yield from self.written(*writing.popleft())
-            while writing:
-                yield from self.written(*writing.popleft())
+            try:
+                for batch in in_batches(decoded, size=batch_size, megapixels=BATCH_MEGAPIXELS):
+                    behind = len(writing)
+                    for result, image in self.detect(batch):
+                        writing.append((result, pool.submit(self.write, result, image, keep)))
+                    for _ in range(behind):
+                        yield self.written(*writing.popleft())
+                while writing:
+                    yield self.written(*writing.popleft())
+            finally:  # where it was stopped: what has been detected belongs to what is done
+                while writing:
+                    with suppress(ToolkitError, OSError):
+                        self.written(*writing.popleft())
 
     def detect(self, batch) -> list[tuple[ImageResult, np.ndarray]]:
         readable = []
         for source, image in batch:
             if isinstance(image, DatasetError):
-                self.fail(image)
+                self.skip(str(image))
             else:
                 readable.append((source, image))
-        if not readable:
-            return []
         started = time.perf_counter()
-        found = self.predict([image for _, image in readable])
+        found = self.predict_each(readable)
         self.network_seconds += time.perf_counter() - started
         results = []
         for (source, image), detections in zip(readable, found, strict=True):
-            detections = detections.above(self.args.threshold).of(self.labels)
-            results.append((ImageResult(source.path, source.name, image.shape[1], image.shape[0], detections), image))
+            if detections is not None:
+                detections = detections.above(self.args.threshold).of(self.labels)
+                height, width = image.shape[:2]
+                results.append((ImageResult(source.path, source.name, width, height, detections), image))
         return results
 
-    def write(self, result: ImageResult, image: np.ndarray, keep: bool) -> np.ndarray | None:
-        """Everything of one picture; returns it annotated, where it is to be kept, at the size of a window."""
+    def predict_each(self, pictures: list[tuple[SourceImage, np.ndarray]]) -> list[Detections | None]:
+        """The network's answers; where it fails on several, each alone, and None for those on which it fails then."""
+        try:
+            return self.predict([image for _, image in pictures]) if pictures else []
+        except (DatasetError, *IMAGE_ERRORS) as error:
+            if len(pictures) > 1:
+                return [self.predict_each([picture])[0] for picture in pictures]
+            source, image = pictures[0]
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            self.skip(f"{source.path}: {image.shape[1]}x{image.shape[0]} pixels: {reason}")
+            return [None]
+
+    def write(self, result: ImageResult, image: np.ndarray, keep: bool) -> tuple[list[str], np.ndarray | None]:
+        """Everything of one picture; returns what could not be written, and, where it is to be kept, the picture
+        annotated, at the size of a window."""
         found = result.detections
         if (frames := frames_in(result.path)) > 1:
             self.animated.append(f"{result.name.as_posix()}: the first of {frames} frames")
@@ -146,32 +176,30 @@ class Run:
             scores=found.scores,
             show_labels=not self.args.no_labels,
         )
-        self.outputs.write(result, image, drawn, self.class_names)
-        if not keep:
-            return None
-        scale = min(1.0, WINDOW_WH[0] / drawn.shape[1], WINDOW_WH[1] / drawn.shape[0])
-        size = tuple(max(1, round(side * scale)) for side in drawn.shape[1::-1])
-        return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA) if scale < 1 else drawn
+        unwritten = self.outputs.write(result, image, drawn, self.class_names)
+        return unwritten, fitted(drawn, LARGEST_WINDOW) if keep else None
 
-    def written(self, result: ImageResult, writing: Future) -> Iterator[np.ndarray | None]:
+    def written(self, result: ImageResult, writing: Future) -> np.ndarray | None:
+        self.results.append(result)  # whatever becomes of its files, it is in the tables
+        self.bar.update()
         try:
-            picture = writing.result()
-        except DatasetError as error:  # the result's format cannot hold it
-            self.fail(error)
-            return
-        self.results.append(result)
-        self.bar.update()
-        yield picture
+            unwritten, picture = writing.result()
+        except IMAGE_ERRORS as error:
+            unwritten, picture = [f"{result.path}: cannot be drawn: {error}"], None
+        for line in unwritten:
+            self.unwritten.append(line)
+            tqdm.write(f"not written: {printable(line)}", file=sys.stderr)
+        return picture
 
-    def fail(self, error: DatasetError) -> None:
-        self.failures.append(str(error))
+    def skip(self, line: str) -> None:
+        self.skipped.append(line)
         self.bar.update()
-        tqdm.write(f"skipped: {error}", file=sys.stderr)
+        tqdm.write(f"skipped: {printable(line)}", file=sys.stderr)
 
     def report(self, *, stopped: bool) -> None:
         """What was found, how fast, where it is, and what was skipped."""
         count = len(self.results)
-        if stopped or count + len(self.failures) < len(self.sources):
+        if stopped or count + len(self.skipped) < len(self.sources):
             print(f"stopped after {count} of {len(self.sources)} images")
         speed = f", {1000 * self.network_seconds / count:.1f} ms per image in the network" if count else ""
         print(f"{count} images{speed}")
@@ -185,10 +213,12 @@ class Run:
         if self.animated:
             more = f" (so of {len(self.animated) - 1} more images)" if len(self.animated) > 1 else ""
             print(f"note: {min(self.animated)} was looked at{more}; inference_video.py takes animations")
-        if self.failures:
-            print(f"{len(self.failures)} of {len(self.sources)} images were skipped:", file=sys.stderr)
-            for failure in self.failures:
-                print(f"  {failure}", file=sys.stderr)
+        for lines, head in (
+            (self.skipped, f"{len(self.skipped)} of {len(self.sources)} images were skipped:"),
+            (self.unwritten, f"{len(self.unwritten)} files could not be written:"),
+        ):
+            if lines:
+                print(head, *(f"  {printable(line)}" for line in lines), sep="\n", file=sys.stderr)
 
 
 def wanted_windows(args):
@@ -213,9 +243,5 @@ def show_figures(pictures) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with ending():
         sys.exit(main(ARGS))
-    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
-        stop(error)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -5,7 +5,8 @@
 
 Writes INPUT.mp4, with the time stamps and the sound of the input, to outputs/inference/res_N or to --output. In the
 window q or Esc ends, space pauses, s saves the picture. Exit status: 0; 1 where a part of the input could not be
-read (what came before is in the file); 2 for an error; 130 after Ctrl-C, with the file finished.
+read (what came before is in the file); 2 for an error; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with the
+file finished.
 """
 
 import sys
@@ -15,21 +16,18 @@ from utils.guard import NETWORK_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.errors import ToolkitError, stop
 from utils.inference_arguments import video_arguments
+from utils.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
-    try:
+    with ending():
         ARGS = video_arguments()
-    except ToolkitError as error:
-        stop(error)
 
 import re
-import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
@@ -46,6 +44,7 @@ from utils.frame_lines import FrameLines
 from utils.live import open_source
 from utils.pipeline import Pipeline
 from utils.runs import check_free, output_dir
+from utils.signals import Signals, Stopped
 from utils.video_writer import VideoWriter
 from utils.window import VideoWindow, display_problem, show_figure
 
@@ -56,7 +55,7 @@ LOOK_SECONDS = 0.02  # how long a key press waits at most for the window
 
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C, with a finished file
+    Signals()  # each ends it with a finished file
     with open_source(
         args.input, every=args.every, start=args.start, end=args.end, reconnects=args.reconnect, fps=args.fps
     ) as source:
@@ -74,10 +73,11 @@ def main(args) -> int:
             run = Run(args, source, out_dir, stem, class_names, labels, tracker)
             try:
                 run.go(predict, window)
-            except KeyboardInterrupt:
-                tqdm.write("stopped")
-                run.report()
-                return 130
+            except Stopped as stopped:
+                with suppress(OSError):  # a terminal that hangs up shows nothing any more
+                    tqdm.write("stopped")
+                    run.report()
+                return stopped.status
         run.report()
         print_notes(source.notes[told:])
         if args.mpl_show and run.last is not None:
@@ -269,9 +269,5 @@ def build_tracker(rate, threshold: float):
 
 
 if __name__ == "__main__":
-    try:
+    with ending():
         sys.exit(main(ARGS))
-    except (ToolkitError, OSError) as error:  # OSError: a disk that fills up, a folder that goes away
-        stop(error)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -16,14 +16,13 @@ if __name__ == "__main__":  # before anything else is imported: this Python may 
 
 from utils.arguments import training_arguments
 from utils.errors import ToolkitError, stop
+from utils.script import ending, reader_gone
 
 if __name__ == "__main__":  # before the imports that take seconds: --help, mistyped flags and Ctrl-C answer at once
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    with ending():
         ARGS = training_arguments()
-    except ToolkitError as error:
-        stop(error)
 
 import time
 from itertools import islice
@@ -265,11 +264,12 @@ def build_loaders(args, model, scans, group, log):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(ARGS))
-    except KeyboardInterrupt as error:
-        sys.exit(getattr(error, "status", 130))
-    except (ToolkitError, OSError, RuntimeError) as error:
-        told = explained(error)
-        note_in_file(f"error: {told}")
-        stop(told)
+    with ending():
+        try:
+            sys.exit(main(ARGS))
+        except (ToolkitError, OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and reader_gone():
+                raise
+            told = explained(error)
+            note_in_file(f"error: {told}")
+            stop(told)

@@ -18,20 +18,21 @@ def pick_device(request: str = "auto") -> torch.device:
     """
     if request == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(request)
-    except RuntimeError as error:
-        raise ConfigError(f"--device {request}: expected auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
+    expected = f"--device {request}: expected auto, cpu, cuda, cuda:N or, on a Mac, mps"
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,4})?", request):
+        raise ConfigError(f"{expected}; cuda:{request} is a GPU" if re.fullmatch("[0-9]{1,4}", request) else expected)
+    kind, _, index = request.partition(":")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"--device mps: torch {torch.__version__} has no Metal here; use --device auto or cpu")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            there = f"; the last is cuda:{count - 1}" if count else ""
+            remedy = "" if count else "; use --device cpu, or check the driver with nvidia-smi"
             raise ConfigError(
-                f"--device {request}: torch {torch.__version__} sees {count} CUDA GPUs here; "
-                "use --device cpu, or check the driver with nvidia-smi"
+                f"--device {request}: torch {torch.__version__} sees {count} CUDA GPUs here{there}{remedy}"
             )
-    elif device.type not in ("cpu", "mps"):
-        raise ConfigError(f"--device {request}: expected auto, cpu, cuda or cuda:N")
-    return device
+    return torch.device(request)
 
 
 def pick_amp(device: torch.device, request: str = "auto") -> torch.dtype | None:

@@ -12,6 +12,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options):
         super().__init__(**{"formatter_class": Formatter, **options})
 
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does it; but an empty value, as of a shell's variable that is not set, is an error."""
+        given = list(sys.argv[1:] if args is None else args)
+        for before, word in zip(["", *given], given, strict=False):
+            flag, sign, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+            if sign and not value.strip():
+                self.error(f"{flag or 'the first argument'}: expected a value, got an empty one ({word!r})")
+        return super().parse_known_args(args, namespace)
+
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:

@@ -16,8 +16,9 @@ from utils.annotations import raise_for_errors, scan_splits
 from utils.command_line import Parser, add_split_flags, words
 from utils.config import load_config
 from utils.dataset_writer import WRITERS, write_dataset
-from utils.errors import ToolkitError, stop
 from utils.scan import told
+from utils.script import ending
+from utils.signals import Signals
 
 
 def arguments(argv=None) -> argparse.Namespace:
@@ -33,6 +34,8 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
+    Signals()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     config = load_config(args.config, split=args.split, split_groups=args.split_groups)
     scans = scan_splits(config, skip_bad=args.skip_bad)
     raise_for_errors(scans)
@@ -52,9 +55,5 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with ending():
         sys.exit(main(arguments()))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ToolkitError, OSError) as error:
-        stop(error)

@@ -4,6 +4,7 @@ A script prints them without a traceback and exits with status 2. The message na
 expected, what was found, and the remedy.
 """
 
+import contextlib
 import sys
 from typing import NoReturn
 
@@ -33,7 +34,8 @@ class TrainingError(ToolkitError):
 def stop(error: Exception) -> NoReturn:
     """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
     if not getattr(error, "told", False):
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody may be listening any more
+            print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 

@@ -49,8 +49,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial:
-            data.tofile(partial)  # cv2.imwrite cannot open non-ASCII paths on Windows
+        with atomic_path(path) as beside:
+            data.tofile(beside)  # cv2.imwrite cannot open non-ASCII paths on Windows
     except OSError as error:
         raise ToolkitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -88,7 +88,7 @@ def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence
 
 def write_csv(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
     """`predictions.csv`: one line per object, boxes xyxy in pixels, best first within a picture."""
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
+    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_HEADER)
         for result in results:
@@ -137,8 +137,10 @@ def _add(parent: ElementTree.Element, content: dict) -> None:
 def write_crops(folder: Path, image: np.ndarray, result: ImageResult, class_names: Sequence[str], name: Path) -> None:
     """Each object cut out of the RGB picture: `folder/CLASS/a.jpg_1.jpg`, numbered best first.
 
-    `name` is the picture's name among the results, such as `a.jpg`; an object is written in its format.
+    `name` is the picture's name among the results, such as `a.jpg`; an object is written in its format. One that
+    cannot be written does not keep the others from it: the first such error is raised at the end.
     """
+    failures: list[ToolkitError] = []
     corners = np.concatenate(
         [np.floor(result.detections.boxes[:, :2]), np.ceil(result.detections.boxes[:, 2:])], axis=1
     )
@@ -148,7 +150,12 @@ def write_crops(folder: Path, image: np.ndarray, result: ImageResult, class_name
             continue
         # The whole name, for a.jpg and a.png both have a first object.
         path = folder / folder_name(class_names[label]) / name.parent / f"{name.name}_{number}{name.suffix}"
-        write_image(path, image[y1:y2, x1:x2])
+        try:
+            write_image(path, image[y1:y2, x1:x2])
+        except ToolkitError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def folder_name(class_name: str) -> str:

@@ -1,14 +1,21 @@
 """The files that a run over pictures leaves: their names, known before anything is computed, and their writing."""
 
-from collections.abc import Collection, Iterator, Sequence
+import errno
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from utils.errors import ToolkitError
 from utils.exports import ImageResult, write_coco, write_crops, write_csv, write_image, write_voc
 from utils.images import is_image
 from utils.runs import check_free
 from utils.sources import SourceImage, annotation_names, result_names
+
+# Errors after which the next file would fail as well: no room, no right to write, no disk.
+NOTHING_CAN_BE_WRITTEN = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV") if hasattr(errno, name)
+}
 
 
 class ImageOutputs:
@@ -37,21 +44,28 @@ class ImageOutputs:
         planned += [Path(self.crops)] if "crops" in self.kinds else []
         check_free(folder, planned)
 
-    def write(self, result: ImageResult, image: np.ndarray, drawn: np.ndarray, class_names: Sequence[str]) -> None:
-        """All files of one picture: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3)."""
-        name = self.pictures[result.name]
-        write_image(self.folder / name, drawn)
-        if "voc" in self.kinds:
-            write_voc(self.folder / self.annotations[result.name], result, class_names)
-        if "crops" in self.kinds:
-            write_crops(self.folder / self.crops, image, result, class_names, name)
+    def write(self, result: ImageResult, image: np.ndarray, drawn: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """All files of one picture: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3).
 
-    def write_tables(self, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
-        """The files about all pictures; none without any picture."""
-        if "json" in self.kinds and results:
-            write_coco(self.folder / "predictions.json", results, class_names)
-        if "csv" in self.kinds and results:
-            write_csv(self.folder / "predictions.csv", results, class_names)
+        Returns what could not be written, each with its reason. Raises OSError where no file could be: a full disk.
+        """
+        name = self.pictures[result.name]
+        tasks = [lambda: write_image(self.folder / name, drawn)]
+        if "voc" in self.kinds:
+            tasks.append(lambda: write_voc(self.folder / self.annotations[result.name], result, class_names))
+        if "crops" in self.kinds:
+            tasks.append(lambda: write_crops(self.folder / self.crops, image, result, class_names, name))
+        return _failures(tasks)
+
+    def write_tables(self, results: Sequence[ImageResult], class_names: Sequence[str]) -> list[str]:
+        """The files about all pictures, none without any picture; returns what could not be written."""
+        writers = {"json": write_coco, "csv": write_csv}
+        kinds = [kind for kind in writers if kind in self.kinds and results]
+        # Of all tables, also on a full disk: a failed one takes no room from the next.
+        return _failures(
+            [lambda k=kind: writers[k](self.folder / f"predictions.{k}", results, class_names) for kind in kinds],
+            fatal=(),
+        )
 
     def summary(self, *, written: bool) -> Iterator[str]:
         """Lines that say where the results are."""
@@ -66,3 +80,17 @@ class ImageOutputs:
                 f"note: {len(doubled)} pictures share their stem with another, so their XML keeps the suffix, as in "
                 f"{doubled[0]}; to train on them, give both files another stem"
             )
+
+
+def _failures(tasks: Iterable[Callable[[], None]], *, fatal: Collection[int] = NOTHING_CAN_BE_WRITTEN) -> list[str]:
+    """Do all tasks; returns why some could not be done. Raises the OSErrors of a number in `fatal`."""
+    failures = []
+    for task in tasks:
+        try:
+            task()
+        except (ToolkitError, OSError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(cause, OSError) and cause.errno in fatal:
+                raise
+            failures.append(str(error))
+    return failures

@@ -64,7 +64,7 @@ def _common(description: str, source: str) -> Parser:
     add("-th", "--threshold", type=_share, default=0.3, help="least score of what is shown and saved")
     add("-si", "--show-image", "--show", action="store_true", help="show the result in a window")
     add("-mpl", "--mpl-show", action="store_true", help="show the result with matplotlib")
-    add("-d", "--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("-d", "--device", default="auto", help="auto, cpu, cuda, cuda:N, or mps on a Mac")
     add("-ims", "--img-size", "--imgsz", type=image_size, help="short side in pixels; default: the checkpoint's")
     add("-nlb", "--no-labels", action="store_true", help="draw boxes without names and scores")
     add("--classes", nargs="+", metavar="CLASS", help="keep these classes only, by name or number")

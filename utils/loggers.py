@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from utils.errors import ToolkitError
 from utils.runs import write_text_atomically
+from utils.script import reader_gone
 
 METRICS_FILE = "metrics.jsonl"
 RESULTS_FILE = "results.csv"
@@ -155,8 +156,12 @@ class _TqdmHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             tqdm.write(self.format(record))
-        except (OSError, ValueError):  # a closed pipe, or a terminal without the character
-            self.handleError(record)
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads any more: the script is to end, once
+            raise
+        except (OSError, ValueError):  # a terminal that is gone, or one without the character
+            if not reader_gone():
+                self.handleError(record)
 
 
 def setup_logging(*, warnings_only: bool = False) -> logging.Logger:

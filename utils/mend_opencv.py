@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from utils.script import ending
+
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 _QUESTION = "import cv2; print(cv2.getBuildInformation())"
 
@@ -58,11 +60,14 @@ def _install(package: str) -> bool:
         pin = re.search(rf"^{package}==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
         version = pin[1]
     command = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-deps", f"{package}=={version}"]
-    if subprocess.run(command, check=False).returncode:
-        print(f"opencv: failed: {' '.join(command)}", file=sys.stderr)
+    # Not to our output: behind `| head` pip would fail for want of a reader.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{done.stderr.strip()}\nopencv: failed: {' '.join(command)}", file=sys.stderr)
         return False
     return True
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with ending():
+        sys.exit(main())

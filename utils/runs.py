@@ -16,6 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 LAUNCH_FILE = ".launch"  # which torchrun began the run, where it may restart it
 LOCK_FILE = ".lock"  # held by the process that trains there
 CHECKPOINTS = ("last_model.pth", "best_model.pth", "last_model_state.pth")
@@ -222,7 +223,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     suffix is kept, because image writers choose the format by it.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    token = secrets.token_hex(4)
+    partial = path.with_name(f".{path.stem}.{token}.partial{path.suffix}")
+    if len(os.fsencode(partial.name)) > LONGEST_NAME:  # where the name itself just fits
+        partial = path.with_name(f".{token}.partial{path.suffix}")
     try:
         yield partial
         with partial.open("rb+") as file:

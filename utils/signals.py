@@ -1,11 +1,16 @@
-"""Ctrl-C and SIGTERM: an exception as a rule, a note while something must not be torn apart."""
+"""Ctrl-C, SIGTERM and SIGHUP: an exception as a rule, a note while something must not be torn apart."""
 
 import contextlib
 import os
 import signal
 from collections.abc import Iterator
 
-ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+ASKING_TO_STOP = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+)
+HANG_UP = getattr(signal, "SIGHUP", None)
 # torchrun passes a signal on to processes that a terminal has sent it to already: twice is no second wish there.
 PATIENT = "TORCHELASTIC_RUN_ID" in os.environ
 NOTICE = "stopping after the current step, then saving"
@@ -14,7 +19,7 @@ SPEAKS = os.environ.get("RANK", "0") == "0"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; `status` is what to exit with, 130 for Ctrl-C and 143 for SIGTERM."""
+    """A signal asked the process to end; `status` is what to exit with, such as 143 for SIGTERM."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -22,11 +27,11 @@ class Stopped(KeyboardInterrupt):
 
 
 class Signals:
-    """Answers SIGINT and SIGTERM from now on: they raise `Stopped`, wherever the program is.
+    """Answers SIGINT, SIGTERM and SIGHUP from now on: they raise `Stopped`, wherever the program is.
 
     Within `held()` the first is only noted, for `check()` to raise at a moment that suits; a second ends the process
-    there and then, unless torchrun is at work. A signal that the process was started to ignore, as nohup and `&` do,
-    stays ignored.
+    there and then, unless torchrun is at work or it is SIGHUP, which the shell and the terminal send both. A signal
+    that the process was started to ignore, as nohup and `&` do, stays ignored.
     """
 
     def __init__(self):
@@ -53,7 +58,7 @@ class Signals:
 
     def _answer(self, number: int, frame) -> None:
         if self.noted:
-            if PATIENT:
+            if PATIENT or number == HANG_UP:
                 return
             os._exit(128 + number)  # no clean-up: a full queue or a dead disk may be why it was asked twice
         self.noted = number

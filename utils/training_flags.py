@@ -96,7 +96,7 @@ def _add_data(add) -> None:
 
 
 def _add_running(add) -> None:
-    add("-d", "--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("-d", "--device", default="auto", help="auto, cpu, cuda, cuda:N, or mps on a Mac")
     add("-j", "--workers", type=count, help="loader processes; default: up to 8 with a GPU, 0 without")
     add("--cache", choices=("off", "ram", "disk"), default="off",
         help="keep decoded images in memory, or in a file under outputs/cache")  # fmt: skip

@@ -33,6 +33,13 @@ def display_problem() -> str | None:
     return f"OpenCV cannot open a window ({lines[-1] if lines else f'exit status {probe.returncode}'})"
 
 
+def fitted(picture: np.ndarray, limit_wh: tuple[int, int]) -> np.ndarray:
+    """The picture, smaller where it is larger than `limit_wh`, (width, height) in pixels."""
+    scale = min(1.0, limit_wh[0] / picture.shape[1], limit_wh[1] / picture.shape[0])
+    size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+
+
 def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float) -> None:
     """Show RGB pictures one after the other, each until a key is pressed or for `seconds`; q or Esc ends.
 
