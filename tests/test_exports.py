@@ -79,7 +79,7 @@ def test_voc_is_what_training_reads(results, tmp_path):
         write_voc(tmp_path / "voc" / result.name.with_suffix(".xml"), result, NAMES)
     scan = read_voc(tmp_path / "pictures", tmp_path / "voc", NAMES, progress=False)
     assert not scan.findings
-    first, empty = scan.annotations
+    first, empty, below = scan.annotations
     assert first.boxes.tolist() == [[10, 21, 50, 61], [0, 0, 120, 90]] and first.labels.tolist() == [1, 2]
     assert len(empty.boxes) == 0
     below = read_voc(tmp_path / "pictures" / "sub", tmp_path / "voc" / "sub", NAMES, progress=False)

@@ -93,7 +93,7 @@ def test_names_as_long_as_a_file_system_takes_are_written(infer, tmp_path):
 
 def test_a_file_that_cannot_be_written_is_told_and_the_rest_goes_on(infer, tmp_path):
     picture(tmp_path / "in" / "a.png")
-    picture(tmp_path / "in" / ("b" * 251 + ".pgm"))  # its result would be .pgm.png, of 259 bytes
+    (tmp_path / "in" / ("b" * 251 + ".pgm")).write_bytes(b"P5 30 20 255\n" + bytes(600))  # its result: .pgm.png
     picture(tmp_path / "in" / "c.png")
     status, out, err = infer("--input", "in", "--save", "json", "csv", "voc")
     assert status == 1 and "3 images" in out
@@ -116,19 +116,13 @@ def test_a_crop_and_an_xml_that_cannot_be_written_are_told_by_name(infer, tmp_pa
 def test_a_folder_in_place_of_a_table_is_told_and_the_other_table_is_written(infer, tmp_path, monkeypatch):
     picture(tmp_path / "in" / "a.png")
 
-    def meanwhile(self):  # after the start, which looks whether the names are free
+    pictures = inference.Run.pictures
+
+    def and_meanwhile(self, *, keep):  # after the start, which looks whether the names are free
         (tmp_path / "out" / "predictions.json").mkdir()
-        return report(self)
+        return pictures(self, keep=keep)
 
-    report = inference.Run.pictures
-    monkeypatch.setattr(
-        inference.Run, "pictures", lambda self, keep: meanwhile_then(self, keep, tmp_path / "out" / "predictions.json")
-    )
-
-    def meanwhile_then(self, keep, folder):
-        folder.mkdir()
-        yield from report(self, keep=keep)
-
+    monkeypatch.setattr(inference.Run, "pictures", and_meanwhile)
     status, _, err = infer("--input", "in", "--save", "json", "csv")
     assert status == 1 and "predictions.json" in err and (tmp_path / "out" / "predictions.csv").is_file()
 
@@ -163,12 +157,16 @@ def test_a_signal_leaves_the_tables_of_what_is_done(weights, tmp_path, number):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-def test_a_reader_that_goes_away_ends_it_without_a_word(weights, tmp_path):
+@pytest.mark.parametrize(("unbuffered", "status"), [("", 0), ("1", 141)])
+def test_a_reader_that_goes_away_ends_it_without_a_word(weights, tmp_path, unbuffered, status):
+    """At once where that is noticed; where only the last lines are not read, everything is done."""
     picture(tmp_path / "in" / "a.png")
-    process = start(weights, tmp_path, "--input", "in", "-o", "out", "--save", "json")
+    more = {"env": os.environ | {"PYTHONUNBUFFERED": unbuffered}}
+    process = start(weights, tmp_path, "--input", "in", "-o", "out", "--save", "json", **more)
     process.stdout.close()
-    assert process.stderr.read() == "" and process.wait(60) in (0, 141)
-    assert names_in(tmp_path / "out") == ["a.png"]
+    assert process.stderr.read() == "" and process.wait(60) == status
+    if status == 0:
+        assert names_in(tmp_path / "out") == ["a.png"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("unshare"), reason="mounts of its own")
@@ -176,7 +174,8 @@ def test_a_disk_that_fills_up_ends_it_with_the_reason(weights, tmp_path):
     for number in range(40):
         picture(tmp_path / "in" / f"{number}.png", 200, 200)
     (tmp_path / "small").mkdir()
-    command = " ".join([sys.executable, str(SCRIPT), "--weights", str(weights), "--device cpu --input in -o small/out --save json"])
+    words = [sys.executable, SCRIPT, "--weights", weights, "--device cpu --input in -o small/out --save json"]
+    command = " ".join(map(str, words))
     script = f"mount -t tmpfs -o size=600k none small && {command}; echo status $?"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.detections import Detections
+from utils.errors import DatasetError
 
 
 class Predictor:
@@ -31,10 +32,25 @@ class Predictor:
     def predict(self, images: Sequence[Tensor]) -> list[Detections]:
         """uint8 (3, H, W) tensors in, one `Detections` each out."""
         self.model.eval()
+        for image in images:
+            self._check(*image.shape[-2:])
         batch = [to_float(image, self.device) for image in images]
         with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
             outputs = self.model(batch)
         return self.to_detections(outputs)
+
+    def _check(self, height: int, width: int) -> None:
+        """Raise DatasetError for a picture of whose short side the network would get less than a pixel."""
+        transform = getattr(self.model, "transform", None)
+        if transform is None:
+            return
+        short, long = min(height, width), max(height, width)
+        seen = short * min(transform.min_size[-1] / short, transform.max_size / long)
+        if seen < 1:
+            raise DatasetError(
+                f"too thin for the network: of its short side {seen:.2g} pixels would be left, where its long side is "
+                f"shrunk to {transform.max_size}; cut it into parts of at most 10 times their width"
+            )
 
     @staticmethod
     def to_detections(outputs: Sequence[dict[str, Tensor]]) -> list[Detections]:

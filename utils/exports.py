@@ -50,7 +50,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as beside:
-            data.tofile(beside)  # cv2.imwrite cannot open non-ASCII paths on Windows
+            beside.write_bytes(data)  # cv2.imwrite cannot open non-ASCII paths on Windows
     except OSError as error:
         raise ToolkitError(f"{path}: cannot be written: {error.strerror or error}") from error
 

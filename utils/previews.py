@@ -53,7 +53,7 @@ def write_sheet(path: Path, drawings: Sequence[Drawing], class_names: Sequence[s
     sheet = image_grid(drawn, titles=titles, legend=legend, columns=3, cell_hw=(CELL, CELL))
     with atomic_path(path) as partial:
         _, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
-        data.tofile(partial)
+        partial.write_bytes(data)
     return sheet
 
 
