@@ -7,7 +7,7 @@ from pathlib import Path
 
 from utils.annotations import READERS, detect_format
 from utils.config_classes import read_classes
-from utils.config_folders import Folder, as_keys, further_folders
+from utils.config_folders import Folder, as_keys, folders_of_both, further_folders
 from utils.config_paths import find_path
 from utils.errors import ConfigError
 from utils.scan import BACKGROUND
@@ -117,6 +117,12 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         faults.append(f"SOURCE: expected text, found {source!r}")
     values, further = further_folders(path, values, faults, notes, one_folder=split is not None)
     images, labels, lists = _paths(path, values, faults, notes, source, one_folder=split is not None)
+    if further and split is None and images["TRAIN"] and images["VALID"]:
+        every = [
+            (Folder(images[name], labels[name], lists[name]), *further.get(name.lower(), ()))
+            for name in ("TRAIN", "VALID")
+        ]
+        faults += folders_of_both(*every)
     annotation_format = values.get("FORMAT")
     if annotation_format is None and not faults:
         annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])

@@ -57,6 +57,17 @@ def as_keys(split: str, folders: Sequence[Folder]) -> dict:
     }
 
 
+def folders_of_both(train: Sequence[Folder], valid: Sequence[Folder]) -> list[str]:
+    """Faults: folders whose images are trained on and validated on, as no list keeps them apart."""
+    return [
+        f"{one.images_dir} is of both splits: validation images would be trained on; take it out of one"
+        for one in train
+        for other in valid
+        if one.images_dir.resolve() == other.images_dir.resolve() and not (one.list_path and other.list_path)
+        if one.labels_dir == other.labels_dir or one.labels_dir.suffix.lower() != ".json"
+    ]
+
+
 def _found(path: Path, values: dict, keys: list[str], faults: list[str], notes: list[str]) -> Folder | None:
     images = find_path(path, values, keys[0], faults, notes, want_folder=True)
     is_file = str(values[keys[1]]).lower().endswith(".json")
