@@ -129,6 +129,14 @@ def test_a_folder_that_yolos_labels_do_not_know_is_left_out(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("suffix", [".xml", ".txt"])
+def test_masks_that_lie_with_the_labels_are_no_images(tmp_path, suffix):
+    write(tmp_path, "images/a.jpg", f"labels/a{suffix}", "labels/a.png", "images/b.jpg", f"labels/b{suffix}")
+    found, scan = read(tmp_path, suffix=suffix)
+    assert found == {"images/a.jpg": 1, "images/b.jpg": 1}
+    assert [f.text for f in scan.findings] == ["labels/a.png: lies with the labels of an image of this name"]
+
+
 def test_links_in_a_circle_hidden_folders_and_results(tmp_path):
     write(tmp_path, "a.jpg", "a.xml", "s/b.jpg", "s/b.xml", ".old/c.jpg", ".old/c.xml", "out/d.jpg", "out/d.xml")
     (tmp_path / "out/predictions.json").write_text("{}")
@@ -235,6 +243,8 @@ def test_what_can_only_be_meant_so_is_paired(tmp_path, image, label, suffix):
         (["IMG_0.jpg", "img_0.jpg", "IMG_0.@", "img_0.@"], 2),
         (["a.jpg", "a.png", "a.jpg.@", "a.png.@"], 2),
         (["a.jpg", "a.png", "a.jpg.@", "a.@"], 2),
+        (["a.jpg", "a.jpg.png", "a.@", "a.jpg.@"], 2),
+        (["images/a.jpg", "images/a.png", "labels/a.jpg.@", "labels/a.png.@"], 2),
     ],
 )
 @pytest.mark.parametrize("suffix", [".xml", ".txt"])

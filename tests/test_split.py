@@ -62,6 +62,12 @@ def test_groups_stay_whole_and_the_order_of_images_does_not_matter(images, share
         (["IMG_0001", "IMG_0002", "frame_1"], None, [0, 1, 2]),
         (["cam1_0001", "cam1_0002", "cam2_0001"], r"(.+)_\d+", [0, 0, 1]),
         (["cam1_0001", "cam2_0001", "other"], r"cam.*", [0, 1, 2]),
+        (["d/a", "n/a", "b"], None, [0, 1, 2]),
+        (["d/frame_1", "d/frame_2", "n/frame_1", "n/frame_2"], None, [0, 0, 1, 1]),
+        (["d/walk_frame_1", "d/walk_frame_2", "n/walk_frame_1", "d/run_frame_1"], None, [0, 0, 1, 2]),
+        (["train/a_jpg.rf.0af1", "valid/a_jpg.rf.77b2", "valid/b_jpg.rf.0af1"], None, [0, 0, 1]),
+        (["d/1", "d/2", "n/1"], r"([^/]+)/.*", [0, 0, 1]),
+        (["d/p1_1", "n/p1_2", "n/p2_1"], r"(p\d+)_.*", [0, 0, 1]),
     ],
 )
 def test_names_that_belong_together(names, pattern, groups):

@@ -13,9 +13,9 @@ OUTPUT_FILES = frozenset({"predictions.json", "predictions.csv", "train.log", "m
 
 
 # Folders that say what lies in them, and nothing of where it belongs: images/cam1/a.jpg and labels/cam1/a.txt.
-KIND_FOLDERS = frozenset(
-    "images image imgs img jpegimages pictures photos frames labels label annotations annotation annots xml xmls txt "
-    "json jsons voc yolo labelme bboxes boxes gt groundtruth ground_truth".split()
+IMAGE_FOLDERS = frozenset("images image imgs img jpegimages pictures photos frames".split())
+LABEL_FOLDERS = frozenset(
+    "labels label annotations annotation annots ann xml xmls txt json jsons voc yolo labelme bboxes boxes".split()
 )
 
 
@@ -101,7 +101,12 @@ def placeless(name: str) -> str:
 
 def is_kind(folder: str) -> bool:
     """Whether a folder's name says what kind of file lies in it, and nothing else."""
-    return folder.lower() in KIND_FOLDERS
+    return folder.lower() in IMAGE_FOLDERS or folder.lower() in LABEL_FOLDERS
+
+
+def is_among(name: str, folders: Collection[str]) -> bool:
+    """Whether any of the folders in a relative name is one of `folders`."""
+    return any(part.lower() in folders for part in name.split("/")[:-1])
 
 
 def names_below(paths: Collection[Path]) -> list[str]:

@@ -78,7 +78,7 @@ class ImageOutputs:
         if doubled:
             yield (
                 f"note: {len(doubled)} pictures share their stem with another, so their XML keeps the suffix, as in "
-                f"{doubled[0]}; to train on them, give both files another stem"
+                f"{doubled[0]}, by which training pairs them, too"
             )
 
 

@@ -5,7 +5,17 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.file_tree import FileTree, folder_of, is_kind, list_tree, placeless, stem_of
+from utils.file_tree import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
+    FileTree,
+    folder_of,
+    is_among,
+    is_kind,
+    list_tree,
+    placeless,
+    stem_of,
+)
 from utils.image_formats import unread_format
 from utils.images import is_image
 from utils.names import how_they_differ, nfc, outline
@@ -81,6 +91,7 @@ def pair_files(
         for folder in tree.outputs:
             scan.add("folder-left-out", f"{tree.root / folder}: holds results of an earlier run")
 
+    images = _without_masks(scan, images)
     notes, clashes = _match(images, labels, is_other)
     labels = [label for label in labels if label.partner or not is_other(stem_of(label.name).rpartition("/")[2])]
     wanted = _wanted(scan, images, labels, stems, kind, images_dir, labels_dir)
@@ -114,6 +125,18 @@ def pair_files(
     return result
 
 
+def _without_masks(scan: Scan, images: list[_File]) -> list[_File]:
+    """Without pictures that lie with the labels, such as masks, where a folder of images has the very names."""
+    with_labels = [image for image in images if is_among(image.name, LABEL_FOLDERS - IMAGE_FOLDERS)]
+    if not with_labels:
+        return images
+    proper = {placeless(stem_of(image.name)) for image in images if is_among(image.name, IMAGE_FOLDERS)}
+    masks = {id(image): image for image in with_labels if placeless(stem_of(image.name)) in proper}
+    for image in masks.values():
+        scan.add("unlabelled", f"{image.name}: lies with the labels of an image of this name", image=image.path)
+    return [image for image in images if id(image) not in masks]
+
+
 def pair_names(
     images: Iterable[tuple[str, Path]], labels: Iterable[tuple[str, Path]], is_other: Callable[[str], bool]
 ) -> list[tuple[Path, Path]]:
@@ -128,37 +151,39 @@ def _match(images: list[_File], labels: list[_File], is_other: Callable[[str], b
     notes: list[tuple[_File, _File]] = []
     clashes: list[tuple[list[_File], str]] = []
     whole, stem = (lambda name: name), stem_of
-    for image_key, label_key, change, strict in (
-        (whole, stem, _same, True),  # a.jpg and a.jpg.xml
-        (stem, stem, _same, True),
-        (whole, stem, placeless, True),  # images/a.jpg and labels/a.jpg.txt
-        (stem, stem, placeless, True),
-        (stem, stem, _folded, False),  # IMG_0.JPG and img_0.xml
-        (whole, stem, _folded, False),
-        (stem, stem, _flat, False),  # cam1/a.jpg and a.xml
-        (whole, stem, _flat, False),
+    for image_key, change, how in (
+        (stem, _same, "unique"),  # a.jpg and a.xml; a.jpg.png and a.jpg.xml
+        (whole, _same, "exact"),  # a.jpg and a.jpg.xml
+        (stem, _same, "exact"),
+        (stem, placeless, "unique"),  # images/a.jpg and labels/a.txt
+        (whole, placeless, "exact"),
+        (stem, placeless, "exact"),
+        (stem, _folded, "like"),  # IMG_0.JPG and img_0.xml
+        (whole, _folded, "like"),
+        (stem, _flat, "flat"),  # cam1/a.jpg and a.xml
+        (whole, _flat, "flat"),
     ):
         groups: dict[str, tuple[list[_File], list[_File]]] = defaultdict(lambda: ([], []))
-        for side, files, key_of in ((0, images, image_key), (1, labels, label_key)):
+        for side, files, key_of in ((0, images, image_key), (1, labels, stem)):
             for file in files:
                 groups[change(key_of(file.name))][side].append(file)
         for found in groups.values():
             if not found[1]:
                 continue
-            if change is _flat:
+            if how == "flat":
                 _match_flat(*found, notes, clashes)
                 continue
             free = [[file for file in files if file.free] for files in found]
-            if strict and free[1] and not free[0] and image_key is stem and found[0] and not found[0][0].at_fault:
+            if len(free[0]) == len(free[1]) == 1 and (how != "unique" or len(found[0]) == len(found[1]) == 1):
+                free[0][0].partner, free[1][0].partner = free[1][0], free[0][0]
+                if how == "like":
+                    notes.append((free[0][0], free[1][0]))
+            elif how == "exact" and free[1] and found[0] and found[0][0].partner and not free[0]:
                 # A second annotation of an image that has one, such as a.xml beside a.jpg.xml.
                 clashes.append(_clash([found[0][0].partner, *free[1]], found[0]))
-            elif len(free[0]) == len(free[1]) == 1:
-                free[0][0].partner, free[1][0].partner = free[1][0], free[0][0]
-                if not strict:
-                    notes.append((free[0][0], free[1][0]))
-            elif free[0] and free[1]:
+            elif how != "unique" and free[0] and free[1]:
                 clashes.append(_clash(max(free, key=len), [*free[0], *free[1]]))
-        if change is _same and image_key is stem:
+        if change is _same and how == "exact" and image_key is stem:
             for label in labels:  # classes.txt and the like, unless an image has that very name
                 label.at_fault |= label.free and is_other(stem_of(label.name).rpartition("/")[2])
     return notes, clashes

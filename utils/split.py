@@ -8,31 +8,42 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import ConfigError
+from utils.file_tree import folder_of, names_below, stem_of
 
 # Names whose images belong together though nobody said so: frames of one video ("walk_frame_012", "walk-frame12"), and
 # the augmented copies that Roboflow exports ("photo_jpg.rf.1a2b3c").
-USUAL_GROUPS = r"(.+?)(?:[ _.-]?frame[ _.-]?\d+|\.rf\.\w+)"
+FRAMES = r"(.*?)(?:[ _.-]?frame[ _.-]?\d+)"
+COPIES = r"(.+?)(?:\.rf\.\w+)"
 
 
 def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
     """For each image the group that it must stay with.
 
     Args:
-        pattern: a regular expression for the whole name without extension; its first group, or the match itself, names
-            the group. Where it does not match, an image is a group of its own. None takes `USUAL_GROUPS`.
+        pattern: a regular expression for the whole name without extension, or else for the path below the folder that
+            all images are in; its first group, or the match itself, names the group. Where it does not match, an image
+            is a group of its own. None takes what `FRAMES` finds, in one folder, and `COPIES`, in all of them.
 
     Raises:
         ConfigError: the pattern is no regular expression.
     """
     try:
-        compiled = re.compile(USUAL_GROUPS if pattern is None else pattern)
+        compiled = re.compile(pattern if pattern is not None else "")
     except re.error as error:
         raise ConfigError(f"--split-groups {pattern!r}: not a regular expression: {error}") from error
-    matches = [compiled.fullmatch(path.stem) for path in paths]
-    return [
-        path.name if match is None else f"group {match[1 if compiled.groups else 0]}"
-        for path, match in zip(paths, matches, strict=True)
-    ]
+    groups = []
+    for name in names_below(paths):
+        stem = stem_of(name)
+        folder, last, group = folder_of(stem), stem.rpartition("/")[2], None
+        if pattern is not None:
+            match = compiled.fullmatch(last) or compiled.fullmatch(stem)
+            group = match[1 if compiled.groups else 0] if match else None
+        elif match := re.fullmatch(COPIES, last):
+            group = match[1]
+        elif (match := re.fullmatch(FRAMES, last)) and (folder or match[1]):
+            group = f"{folder}/{match[1]}" if folder else match[1]
+        groups.append(name if group is None else f"group {group}")
+    return groups
 
 
 def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]:
