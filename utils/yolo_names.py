@@ -11,7 +11,7 @@ from utils.suggestions import plain
 from utils.yaml_files import read_yaml
 from utils.yolo_yaml import is_yolo_yaml, names_of, translated
 
-TEXT_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "darknet.labels")
+TEXT_LISTS = ("classes.txt", "_darknet.labels", "darknet.labels")  # and *.names, as Darknet has them
 YAML_NAMES = ("data", "dataset")  # a YAML of another name counts where its paths lead to the labels
 MAX_BYTES = 2**20
 SHOWN = 20  # names of a list in a message
@@ -36,8 +36,8 @@ def class_lists(images_dir: Path, labels_dir: Path) -> list[ClassList]:
     found: dict[Path, ClassList] = {}
     for folder, inside in _folders(images_dir, labels_dir):
         if inside:
-            for name in TEXT_LISTS:
-                _add(found, folder / name, _text_names(folder / name))
+            for path in (*(folder / name for name in TEXT_LISTS), *sorted(folder.glob("*.names"))):
+                _add(found, path, _text_names(path))
             _add(found, folder / "notes.json", _label_studio_names(folder / "notes.json"))
         for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
             if about := _of_yaml(path, images_dir, labels_dir, named=inside and path.stem.lower() in YAML_NAMES):
@@ -160,8 +160,8 @@ def _label_studio_names(path: Path) -> list[str]:
 def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> ClassList | None:
     """What a YAML says, if it is one of this data set: its paths lead here, or nowhere and it has the usual name."""
     try:
-        values = read_yaml(path)
-    except ConfigError:
+        values = read_yaml(path) if path.stat().st_size <= MAX_BYTES else {}
+    except (ConfigError, OSError):
         return None
     shape, names = None, ()
     if is_yolo_yaml(values) or ("names" in values and named):

@@ -1,9 +1,9 @@
 """What the numbers of a YOLO row mean: a box, a box with keypoints or a score, or the corners of a polygon."""
 
+import contextlib
 import math
 import threading
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from utils.reading import Box
@@ -13,6 +13,7 @@ OUTSIDE = 0.05  # of the image that a box of good labels may reach out
 BESIDE = 0.25  # of a box's side that its keypoints may lie out of it
 SURE = 6.0  # natural logarithm of how many times likelier one reading of a row is, at the most
 ENOUGH = 3.3  # of all rows together: 27 times
+LOOKED_AT = 200  # rows of as many numbers; more would tell nothing new
 MANY = 20  # rows, of which some would be no box by chance if they were polygons
 MAX_BYTES = 16 * 2**20
 
@@ -28,7 +29,7 @@ class RowReader:
     def __init__(self, paths: Iterable[Path] = (), kpt_shape: tuple[int, int] | None = None):
         self.paths, self.kpt_shape = paths, kpt_shape
         self._lock = threading.Lock()
-        self._polygons: dict[int, bool | None] | None = None
+        self._polygons: dict[int, bool | None] | None = None  # by how many numbers the rows have
 
     def box(self, values: Sequence[float]) -> tuple[Box, str]:
         """The box, (x_centre, y_centre, width, height) in shares, and what else the row was taken to have.
@@ -119,39 +120,33 @@ def _cannot_tell(count: int) -> str:
     )
 
 
-def _long_rows(paths: Iterable[Path]) -> Iterable[list[float]]:
-    """The numbers of all rows that have more than five; files and rows with faults are told by whoever reads them."""
+def _long_rows(paths: Iterable[Path]) -> dict[int, list[list[float]]]:
+    """The first rows of each count of numbers above five; files and rows with faults are told by whoever reads them."""
+    rows: dict[int, list[list[float]]] = {}
     for path in paths:
         try:
             text = path.read_bytes().decode("utf-8-sig") if path.stat().st_size <= MAX_BYTES else ""
         except (OSError, UnicodeError):
             continue
         for line in text.splitlines():
-            words = line.split()
-            if len(words) > 6:
-                try:
-                    yield numbers_of(words[1:])
-                except ValueError:
-                    continue
+            words = line.split()[1:]
+            if len(words) > 5 and len(like := rows.setdefault(len(words), [])) < LOOKED_AT:
+                with contextlib.suppress(ValueError):
+                    like.append(numbers_of(words))
+    return rows
 
 
-def _decide(rows: Iterable[Sequence[float]]) -> dict[int, bool | None]:
+def _decide(rows: Mapping[int, Sequence[Sequence[float]]]) -> dict[int, bool | None]:
     """Count of numbers -> whether such rows are polygons; None where it cannot be told."""
-    weight: Counter[int] = Counter()
-    times: Counter[int] = Counter()
-    no_box: Counter[int] = Counter()
-    for values in rows:
-        leaning = _leaning(values)
-        weight[len(values)] += leaning
-        times[len(values)] += 1
-        no_box[len(values)] += leaning == SURE
-    various = len({count // 2 for count in times}) > 2  # a skeleton has always as many points
+    leanings = {count: [_leaning(values) for values in like] for count, like in rows.items()}
+    whole = sum(map(sum, leanings.values()))
+    various = len({count // 2 for count in rows}) > 2  # a skeleton has always as many points
     decided: dict[int, bool | None] = {}
-    for count in times:
-        total = weight[count]
+    for count, like in leanings.items():
+        total = sum(like)
         if various and total > -ENOUGH:  # few outlines have as many corners; all of them say what they are
-            total = weight.total()
-        by_chance = times[count] < MANY or count >= 12 or various or no_box[count] > 0.02 * times[count]
+            total = whole
+        by_chance = len(like) < MANY or count >= 12 or various or like.count(SURE) > 0.02 * len(like)
         decided[count] = None if abs(total) < ENOUGH or (total > 0 and not by_chance) else total > 0
     return decided
 
@@ -236,7 +231,7 @@ def _is_parallelogram(corners: Sequence[tuple[float, float]]) -> bool:
     return size > 0 and all(abs(a[i] + c[i] - b[i] - d[i]) < 0.02 * size for i in (0, 1))
 
 
-def _crosses(corners: Sequence[tuple[float, float]], most: int = 40) -> bool:
+def _crosses(corners: Sequence[tuple[float, float]], most: int = 24) -> bool:
     """Whether an outline crosses itself; of many corners every second or further one is looked at."""
     step = -(-len(corners) // most)
     points = corners[::step]
