@@ -132,6 +132,23 @@ def test_in_coco(tmp_path):
     assert np.concatenate([a.labels for a in scans["train"].annotations]).tolist() == [1, 1]
 
 
+def test_a_crowd_of_an_ignored_class_goes_too(tmp_path):
+    write_clean_set(tmp_path)
+    extra = as_coco(tmp_path)
+    content = json.loads((tmp_path / "train.json").read_text())
+    of_first = [item for item in content["annotations"] if item["image_id"] == 2]
+    content["annotations"] = [item for item in content["annotations"] if item not in of_first]
+    content["annotations"].append({**of_first[0], "iscrowd": 1})
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    yaml = write_yaml(tmp_path, classes="[Gloves]", extra=extra)
+    (tmp_path / "ignored.yaml").write_text(yaml.read_text() + "IGNORE: [Mask]\n")
+    _, scans = scanned(tmp_path / "ignored.yaml")
+    assert scans["train"].of("crowd") == [] and len(scans["train"].annotations) == 6
+    (tmp_path / "renamed.yaml").write_text(yaml.read_text() + "IGNORE: [Hat]\nRENAME: {Mask: Hat}\n")
+    _, scans = scanned(tmp_path / "renamed.yaml")
+    assert scans["train"].of("crowd") == [] and len(scans["train"].annotations) == 6
+
+
 @pytest.mark.parametrize(
     ("extra", "told"),
     [

@@ -8,6 +8,7 @@ from utils.coco_names import ImageFinder, inside
 from utils.errors import DatasetError
 from utils.file_tree import FileTree, folder_of, stem_of
 from utils.images import is_image
+from utils.names import nfc
 from utils.reading import Box, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 from utils.split_lists import listed_names
@@ -56,10 +57,11 @@ def read_coco(
             scan.add("annotation-unreadable", f"{where}: expected a path inside {images_dir}")
         else:
             scan.add("orphaned", f"{json_path.name}: image {entry.file_name}")
+    gone = {nfc(name) for name in (*ignored, *(old for old, new in (renamed or {}).items() if new in ignored))}
     for path, found in of_path.items():
         if entry := _entry_of(scan, path, found, json_path):
             where = f"{json_path}: image {entry.file_name!r:.200}"
-            pairs.append(Pair(path, where, f"{json_path.name}: image {entry.file_name}", _reader(entry, where)))
+            pairs.append(Pair(path, where, f"{json_path.name}: image {entry.file_name}", _reader(entry, where, gone)))
     if stems is None:
         _tell_unlisted(scan, finder.tree, set(of_path), json_path)
     how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
@@ -115,14 +117,16 @@ def json_file(path: Path) -> Path:
     return found[0]
 
 
-def _reader(entry: CocoImage, where: str):
+def _reader(entry: CocoImage, where: str, gone: Collection[str]):
+    """What reads the entry; crowd regions of the classes in `gone` are left out like their objects."""
+    crowds = sum(nfc(name) not in gone for name in entry.crowds)
+
     def read() -> Labels:
         if entry.faults:
             more = f"; … and {len(entry.faults) - 5} more" if len(entry.faults) > 5 else ""
             raise DatasetError(f"{where}: {'; '.join(entry.faults[:5])}{more}")
-        crowds = f"{entry.file_name}: {entry.crowds} crowd regions"
-        notes = (("crowd", crowds),) if entry.crowds else ()
-        return Labels(entry.objects, entry.size, _from_xywh, notes, entry.crowds, ("xywh", "pixels"))
+        notes = (("crowd", f"{entry.file_name}: {crowds} crowd regions"),) if crowds else ()
+        return Labels(entry.objects, entry.size, _from_xywh, notes, crowds, ("xywh", "pixels"))
 
     return read
 

@@ -16,12 +16,12 @@ MAX_TOLD = 5  # faults of a kind in a message
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An entry of "images" with its annotations, faults among them as texts."""
+    """An entry of "images" with its annotations, the classes of crowd regions, and faults as texts."""
 
     file_name: str
     size: tuple[float, float] | None
     objects: tuple[LabelledObject, ...]
-    crowds: int
+    crowds: tuple[str, ...]
     faults: tuple[str, ...]
 
 
@@ -149,10 +149,10 @@ def _label(item: dict, index: int):
 
 
 def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], name_of) -> CocoImage:
-    objects, faults, crowds = [], list(faults), 0
+    objects, faults, crowds = [], list(faults), []
     for index, item in annotations:
         if item.get("iscrowd") in (1, True):
-            crowds += 1
+            crowds.append(name_of(item.get("category_id")) or "")
             continue
         label = _label(item, index)
         try:
@@ -166,7 +166,7 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], 
             faults.append(f"annotation {label}: {fault}")
     size = tuple(image.get(key) for key in ("width", "height"))
     size = size if all(_finite(value) and value > 0 for value in size) else None
-    return CocoImage(plain_name(image["file_name"]), size, tuple(objects), crowds, tuple(faults))
+    return CocoImage(plain_name(image["file_name"]), size, tuple(objects), tuple(crowds), tuple(faults))
 
 
 def _box(item: dict) -> Box:
