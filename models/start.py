@@ -3,7 +3,8 @@
 from models.build import build_model, freeze_batch_norm, freeze_stages
 from models.create import create_model
 from models.registry import DEFAULT_MODEL, model_spec
-from models.weights import load_whole, transfer
+from models.transfer import transfer
+from models.weights import load_whole
 from torch_utils.checkpoint import load_checkpoint
 from utils.errors import ConfigError
 
@@ -31,10 +32,8 @@ def start_model(args, config, log):
         model = build_model(spec, config.num_classes, img_size)
         kept = transfer(model, spec, start, config.class_names)
         log.info(f"weights: {args.weights}, {start.epoch} epochs")
-        log.info(f"  class layers kept: {', '.join(kept.kept_classes) or 'none'}")
-        log.info(f"  class layers new: {', '.join(kept.new_classes) or 'none'}")
-        if kept.new_layers:
-            log.info(f"  layers made new: {', '.join(kept.new_layers)}")
+        for line in kept.told():
+            log.info(f"  {line}")
     else:
         if args.pretrained is None:
             best = "coco" if spec.coco else "imagenet" if spec.imagenet else "none"
@@ -48,14 +47,24 @@ def start_model(args, config, log):
         )
         log.info(f"weights: {args.backbone_weights or args.pretrained}")
     trained = bool(start or args.backbone_weights or args.pretrained != "none")
-    if args.freeze_layers is None:
-        args.freeze_layers = len(spec.stages) - 3 if trained else 0  # the last three learn, as in torchvision
+    trained_stages = kept.stages if start else len(spec.stages) if trained else 0
+    if args.freeze_layers is None:  # the last three learn, as in torchvision
+        args.freeze_layers = min(trained_stages, len(spec.stages) - 3)
+    elif trained_stages < args.freeze_layers <= len(spec.stages):
+        raise ConfigError(
+            f"--freeze-layers {args.freeze_layers}: only {trained_stages} of the backbone's first stages have trained "
+            f"weights here, and random ones are not to be fixed: give at most {trained_stages}, or weights that fit "
+            "the model"
+        )
     frozen = freeze_stages(model, args.freeze_layers)
     if frozen:
         log.info(f"  frozen, parameters and batch statistics: {', '.join(frozen)}")
-    if args.freeze_bn:
-        whole = start or args.pretrained == "coco"  # else only the backbone's statistics were trained
-        count = freeze_batch_norm(model if whole else model.backbone.body) if trained else 0
+    if args.freeze_bn:  # those whose statistics were trained: all, or the backbone's
+        count = 0
+        if start:
+            count = freeze_batch_norm(model, only=kept.norms)
+        elif trained:
+            count = freeze_batch_norm(model if args.pretrained == "coco" else model.backbone.body)
         log.info(f"  frozen batch norms, --freeze-bn: {count}" + ("" if trained else " (nothing is trained yet)"))
     args.img_size = model.img_size
     return model

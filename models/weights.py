@@ -3,7 +3,6 @@
 import pickle
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
@@ -96,11 +95,11 @@ def load_whole(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint) -> No
     frozen = frozen_norms(model, state)
     freeze_batch_norm(model, only=frozen)
     if frozen:
-        state = _as_trained(spec, checkpoint)
+        state = as_trained(spec, checkpoint)
     _load(model, state, new=None, source=str(checkpoint.path))
 
 
-def _as_trained(spec: ModelSpec, checkpoint: Checkpoint) -> StateDict:
+def as_trained(spec: ModelSpec, checkpoint: Checkpoint) -> StateDict:
     """The state dict with its frozen batch norms restated for epsilon 1e-5, where they were trained at another.
 
     torchvision builds version 1 with epsilon 0 where it starts from the published detector, and with 1e-5 where it
@@ -134,70 +133,10 @@ def frozen_norms(model: nn.Module, state: StateDict) -> set[str]:
     }
 
 
-@dataclass
-class Transfer:
-    """What `transfer` kept. `new_layers`: state dict keys left as initialised; `kept_classes`, `new_classes`: names."""
-
-    new_layers: list[str] = field(default_factory=list)
-    kept_classes: list[str] = field(default_factory=list)
-    new_classes: list[str] = field(default_factory=list)
-
-
-def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_names: tuple[str, ...]) -> Transfer:
-    """Start from a checkpoint, maybe of other classes: keep all that fits, and class by class what has the same name.
-
-    Args:
-        class_names: the model's classes, background first.
-
-    Raises CheckpointError where hardly anything fits, which means another model.
-    """
-    state = checkpoint.state_dict
-    frozen = frozen_norms(model, state)
-    freeze_batch_norm(model, only=frozen)
-    if frozen:
-        state = _as_trained(spec, checkpoint)
-    own = model.state_dict()
-    kept = {k: v for k, v in state.items() if not k.startswith(CLASS_LAYERS) and k in own and own[k].shape == v.shape}
-    body = [k for k in own if not k.startswith(CLASS_LAYERS)]
-    if len(kept) < len(body) / 2:
-        raise CheckpointError(
-            f"{checkpoint.path}: only {len(kept)} of {len(body)} tensors fit this model; "
-            f"it was trained as {checkpoint.model_name or 'another model'}: pass that as --model"
-        )
-    result = Transfer(new_layers=[k for k in body if k not in kept])
-    kept |= _class_rows(own, state, checkpoint.class_names, class_names, result)
-    if not result.kept_classes:
-        result.new_layers += [k for k in own if k.startswith(CLASS_LAYERS)]
-    model.load_state_dict(kept, strict=False)
-    return result
-
-
-def _class_rows(
-    own: StateDict, state: StateDict, old: tuple[str, ...] | None, new: tuple[str, ...], result: Transfer
-) -> dict[str, Tensor]:
-    """The class layers with the rows of classes that both lists name taken over; matched by name, not by order."""
-    keys = [k for k in own if k.startswith(CLASS_LAYERS)]
-    fits = old is not None and all(
-        k in state and len(state[k]) % len(old) == 0 and own[k].shape[1:] == state[k].shape[1:] for k in keys
-    )
-    shared = [name for name in new[1:] if fits and name in old]
-    result.kept_classes = shared
-    result.new_classes = [name for name in new[1:] if name not in shared]
-    rows = {}
-    if shared:
-        for key in keys:
-            source = state[key].unflatten(0, (len(old), -1))  # (classes, 1 or 4, ...)
-            target = own[key].clone().unflatten(0, (len(new), -1))
-            for name in (new[0], *shared):
-                target[new.index(name)] = source[old.index(name)]
-            rows[key] = target.flatten(0, 1)
-    return rows
-
-
 def _load_backbone(model: FasterRCNN, state: StateDict, source: str) -> None:
     """Load the part of `state` that is this backbone, whatever stands before its names (`backbone.body.`, nothing)."""
     body = model.backbone.body
-    own = [key for key in body.state_dict() if not key.endswith("num_batches_tracked")]
+    own = [key for key in body.state_dict() if not is_counter(key)]
     prefixes = {key.removesuffix(own[0]) for key in state if key == own[0] or key.endswith("." + own[0])} or {""}
     fitting = {prefix: sum(prefix + key in state for key in own) for prefix in sorted(prefixes)}
     most = max(fitting.values())
@@ -205,22 +144,32 @@ def _load_backbone(model: FasterRCNN, state: StateDict, source: str) -> None:
     if len(best) > 1 and most == len(own):
         raise CheckpointError(f"{source}: holds several backbones, {', '.join(best)}: save the wanted one alone")
     part = {key.removeprefix(best[0]): value for key, value in state.items() if key.startswith(best[0])}
-    _load(body, {k: v for k, v in part.items() if k in body.state_dict()}, new=None, source=source)
+    # What follows a classifier's backbone has no place here; a layer within it without a place is another backbone's.
+    parts = {name for name, _ in body.named_children()}
+    _load(body, {k: v for k, v in part.items() if k.partition(".")[0] in parts}, new=None, source=source)
+
+
+def is_counter(key: str) -> bool:
+    """Whether a state dict's key is a batch norm's count of batches: frozen ones have none, and no weight is in it."""
+    return key.endswith("num_batches_tracked")
 
 
 def _load(model: nn.Module, state: StateDict, *, new: str | None, source: str) -> None:
     """Strict but for keys under `new`; all that does not fit in one error."""
     own = model.state_dict()
-    # Batch norms saved while frozen carry no count of batches; it only matters where momentum is None.
-    needed = [k for k in own if not (new and k.startswith(new)) and not k.endswith("num_batches_tracked")]
+    needed = [k for k in own if not (new and k.startswith(new)) and not is_counter(k)]
     faults = [f"missing {k}" for k in needed if k not in state]
-    faults += [f"unknown {k}" for k in state if k not in own and not k.endswith("num_batches_tracked")]
+    faults += [f"unknown {k}" for k in state if k not in own and not is_counter(k)]
     faults += [
         f"{k}: expected shape {tuple(own[k].shape)}, found {tuple(v.shape)}"
         for k, v in state.items()
         if k in own and own[k].shape != v.shape
     ]
     if faults:
-        listed = "\n  ".join(faults[:8] + ([f"... and {len(faults) - 8} more"] if len(faults) > 8 else []))
-        raise CheckpointError(f"{source} does not fit the model:\n  {listed}\n  Check --model and the class list.")
+        fitting = sum(k in state and own[k].shape == state[k].shape for k in needed)
+        listed = "\n  ".join(faults[:4] + ([f"... and {len(faults) - 4} more"] if len(faults) > 4 else []))
+        raise CheckpointError(
+            f"{source} does not fit the model, {fitting} of whose {len(needed)} tensors are in it:\n"
+            f"  {listed}\n  Check --model and the class list."
+        )
     model.load_state_dict(state, strict=False)
