@@ -52,6 +52,18 @@ def no_image(folder):
     (folder / "test/b1.jpg").write_text("<html>not found</html>")
 
 
+def too_thin(folder):
+    write_pair(folder / "train", "thin.png", 71, objects=[], size=(2000, 1))
+
+
+def very_long(folder):
+    write_pair(folder / "train", "long.png", 71, objects=[], size=(3600, 300))
+
+
+def very_small(folder):
+    write_pair(folder / "test", "small.png", 71, objects=[], size=(9, 12))
+
+
 def broken_xml(folder):
     (folder / "train/a2.xml").write_text("<annotation><object><name>Mask</name>")
 
@@ -293,6 +305,9 @@ def there_twice(folder):
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
     (no_image, "image-unreadable", ERROR, "valid", r"b1\.jpg: cannot be decoded as an image"),
+    (too_thin, "image-too-thin", ERROR, "train", r"thin\.png: 2000x1, more than 100 times as long as wide"),
+    (very_long, "image-odd", WARNING, "train", r"long\.png: 3600x300, shown to the network as 1066x89 pixels"),
+    (very_small, "image-odd", WARNING, "valid", r"small\.png: 9x12, stretched to 640x853 pixels at --img-size 640"),
     (broken_xml, "annotation-unreadable", ERROR, "train", r"a2\.xml"),
     (misspelt, "unknown-class", ERROR, "train", r"a0\.xml: object 1: unknown class 'mask' \(did you mean 'Mask'\?\)"),
     (two_of_a_name, "ambiguous-name", ERROR, "train", r"a3"),

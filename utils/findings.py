@@ -54,6 +54,12 @@ CHECKS = {
         "images that cannot be read", ERROR, "Take the image from its source again, or remove it with its annotation.",
         of_a_file=True,
     ),
+    "image-too-thin": Check(
+        "images too thin for the network", ERROR,
+        "Cut the image into parts no longer than a few times their width: with its long side made to fit, next to "
+        "nothing is left of the short one.",
+        of_a_file=True,
+    ),
     "annotation-unreadable": Check(
         "annotations that cannot be read", ERROR, "Open and save the file in the tool that wrote it, or label it anew.",
         of_a_file=True,
@@ -132,6 +138,11 @@ CHECKS = {
     "size-mismatch": Check(
         "files whose <size> is not the image's", WARNING,
         "The boxes are used as they stand. If the image was resized after it was labelled, they are wrong.",
+    ),
+    "image-odd": Check(
+        "images that are very long or very small", WARNING,
+        "Cut long ones into parts, for training and with inference.py --slice: the network sees them shrunk. Take "
+        "small ones from a larger source: stretched, they show little.",
     ),
     "box-twice": Check(
         "boxes that are there twice", WARNING,

@@ -6,6 +6,7 @@ beforehand asks here.
 """
 
 LONG_OVER_SHORT = 1333 / 800
+MOST_ASPECT = 100  # long side over short side; beyond, no pixel of the short side is left at the smallest image size
 
 
 def long_side_limit(img_size: int) -> int:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from utils.box_layout import Written, one_cause
 from utils.errors import DatasetError
 from utils.findings import CHECKS, Finding
+from utils.geometry import MOST_ASPECT
 from utils.images import ImageInfo, probe_image
 from utils.names import how_they_differ, look_alike, nfc
 from utils.scan import Annotation, Scan
@@ -144,6 +145,10 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
         image = probe_image(pair.image_path)
     except DatasetError as error:
         scan.add("image-unreadable", str(error), image=pair.image_path)
+    else:
+        if max(image.width, image.height) > MOST_ASPECT * min(image.width, image.height):
+            text = f"{pair.image_path}: {image.width}x{image.height}, more than {MOST_ASPECT} times as long as wide"
+            scan.add("image-too-thin", text, image=pair.image_path)
     if labels:
         labels, gone = _without_ignored(labels, label_of)
         unknown = [item for item in labels.objects if item.name not in label_of]

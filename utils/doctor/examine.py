@@ -7,6 +7,7 @@ from utils.doctor.anchors import Anchors, best_ious
 from utils.doctor.boxes import box_findings
 from utils.doctor.classes import anchor_findings, class_findings
 from utils.doctor.diagnosis import Diagnosis
+from utils.doctor.images import image_findings
 from utils.doctor.leaks import leaks
 from utils.doctor.objects import Objects
 from utils.doctor.statistics import split_statistics
@@ -35,6 +36,7 @@ def examine(
         objects = Objects.of(scan.annotations)
         ious = best_ious(objects, anchors, img_size)
         statistics[split] = split_statistics(objects, ious, config.class_names, img_size)
+        found[split] += image_findings(scan.annotations, img_size)
         found[split] += box_findings(objects, config.class_names, img_size)
         if split == "train":  # what it is not taught well, it is not asked for in vain either
             found[split] += anchor_findings(objects, ious, config.class_names, anchors, img_size)
