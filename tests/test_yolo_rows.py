@@ -187,3 +187,19 @@ def test_the_shape_is_in_the_checkpoint(tmp_path):
     path.write_text("TRAIN_DIR_IMAGES: a\nVALID_DIR_IMAGES: b\nCLASSES: [Mask]\nFORMAT: yolo\nKPT_SHAPE: [0, 0]\n")
     config = load_config(path)
     assert config.kpt_shape == (0, 0) and config.as_dict()["KPT_SHAPE"] == [0, 0]
+
+
+@pytest.mark.parametrize("row", ["0 320 240 100 80", "0 300 200 310 220 280 260", "0 100 120 220 240 0.9"])
+def test_a_split_in_pixels_is_one_error(read, row):
+    scan = read(*[f"{row}\n{row}"] * 4, "", "")
+    (error,) = scan.findings
+    assert error.check == "box-layout" and scan.annotations == []
+    assert error.text.startswith(
+        "expected shares of the image (0 to 1); all numbers of 4 of 4 files (a0.txt, a1.txt, a2.txt, …) seem to be in "
+        "pixels: a0.txt: line 1: expected shares of the image from 0 to 1, found "
+    )
+
+
+def test_some_files_in_pixels_are_errors_of_their_own(read):
+    errors = read(*["0 320 240 100 80"] * 4, "0 0.5 0.5 0.2 0.2").errors
+    assert [f.check for f in errors] == ["annotation-unreadable"] * 4

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.file_tree import stem_of
+from utils.findings import CHECKS, Finding
 from utils.label_files import pair_labels
 from utils.pairing import knows_folder
 from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 from utils.suggestions import plain
 from utils.yolo_names import class_lists, numbered_names
-from utils.yolo_rows import RowReader, numbers_of
+from utils.yolo_rows import InPixels, RowReader, numbers_of
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
+LEAST, NEARLY_ALL = 3, 0.95  # files in pixels, and their share of all, that are one fault of the whole split
 
 
 def read_yolo(
@@ -73,6 +75,11 @@ def read_yolo(
     hint = f"CLASSES has 0 to {len(names) - 1}"
     how = {"renamed": renamed, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
+    if cause := extras.one_cause():
+        gone = {image for image, path in labelled.items() if path in extras.in_pixels}
+        kept = [f for f in scan.findings if CHECKS[f.check].of_a_file or f.check == "class-numbers"]
+        findings = [f for f in kept if f.image not in gone or f.check != "annotation-unreadable"]
+        scan = Scan([], [Finding("box-layout", cause), *findings], [])
     for text in extras.told(labels_dir):
         scan.add("row-extras", text)
     scan.skip_bad = skip_bad
@@ -96,9 +103,11 @@ class ClassNumbers:
 
 
 class Extras:
-    """Counts the rows that were taken for more than a box, for many threads."""
+    """Counts the rows that were taken for more than a box, and the files in pixels, for many threads."""
 
     def __init__(self):
+        self.files = 0
+        self.in_pixels: dict[Path, str] = {}
         self.rows: Counter[str] = Counter()
         self.first: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -107,6 +116,24 @@ class Extras:
         with self._lock:
             self.rows[kind] += 1
             self.first.setdefault(kind, where)
+
+    def add_file(self, path: Path, faults: Sequence[str], in_pixels: int, count: int) -> None:
+        """A file of `count` rows, of which so many are in pixels; without rows, it tells nothing."""
+        with self._lock:
+            self.files += count > 0
+            if count and in_pixels == count:
+                self.in_pixels[path] = f"{path.name}: {faults[0]}"
+
+    def one_cause(self) -> str | None:
+        """What is wrong with the whole split, None where that is nothing."""
+        if len(self.in_pixels) < max(LEAST, NEARLY_ALL * self.files):
+            return None
+        first = sorted(self.in_pixels, key=lambda path: natural_key(path.name))
+        names = ", ".join(path.name for path in first[:3]) + ", …" * (len(first) > 3)
+        return (
+            f"expected shares of the image (0 to 1); all numbers of {len(first)} of {self.files} files ({names}) seem "
+            f"to be in pixels: {self.in_pixels[first[0]]}"
+        )
 
     def told(self, labels_dir: Path) -> list[str]:
         return [
@@ -130,7 +157,7 @@ def read_yolo_file(
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
         raise DatasetError(f"{path}: not a text file: {error}") from error
-    objects, faults, count = [], [], 0
+    objects, faults, count, in_pixels = [], [], 0, 0
     for number, line in enumerate(text.splitlines(), 1):
         if not (words := line.split()):
             continue
@@ -139,6 +166,7 @@ def read_yolo_file(
             box, extra = rows.box(numbers_of(words[1:]))
         except ValueError as fault:
             count += 1
+            in_pixels += isinstance(fault, InPixels)
             faults += [f"line {number}: {fault}"] if count <= MAX_FAULTS else []
             continue
         name, named = numbers.name(number_of_class)
@@ -146,6 +174,8 @@ def read_yolo_file(
         objects.append(LabelledObject(f"line {number} ({shown})", name, box, named=named))
         if extra and extras:
             extras.add(extra, f"{path.name}, line {number}")
+    if extras:
+        extras.add_file(path, faults, in_pixels, count + len(objects))
     if count:
         more = f"; … and {count - MAX_FAULTS} more" if count > MAX_FAULTS else ""
         raise DatasetError(f"{path}: {'; '.join(faults)}{more}")

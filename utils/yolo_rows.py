@@ -18,6 +18,10 @@ MANY = 20  # rows, of which some would be no box by chance if they were polygons
 MAX_BYTES = 16 * 2**20
 
 
+class InPixels(ValueError):
+    """A row whose numbers are too large for shares of an image."""
+
+
 class RowReader:
     """Tells boxes from polygons in the rows of a split, by `kpt_shape` or else by their geometry.
 
@@ -57,7 +61,7 @@ class RowReader:
         if not _may_be_polygon(values):
             if self.kpt_shape is None and _may_be_box(values):
                 return _checked(values[:4]), _behind(values)
-            raise ValueError(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
+            raise _no_shares(values)
         is_polygon = self.kpt_shape == (0, 0) or self._is_polygon(count)
         if is_polygon is None:
             raise ValueError(_cannot_tell(count))
@@ -89,9 +93,14 @@ def numbers_of(words: Sequence[str]) -> list[float]:
     return values
 
 
+def _no_shares(values: Sequence[float]) -> ValueError:
+    text = f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?"
+    return InPixels(text) if max(values) > 2 else ValueError(text)
+
+
 def _checked(values: Sequence[float]) -> Box:
     if max(values) > 2:  # slightly out of the image is clipped; this is another unit
-        raise ValueError(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
+        raise _no_shares(values)
     return tuple(values[:4])
 
 
