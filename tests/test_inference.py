@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -262,8 +263,12 @@ def test_a_file_name_that_is_no_utf8(folder, weights, tmp_path):
     done = infer(tmp_path, *arguments, "-o", "out", env={"LC_ALL": "C.UTF-8"})
     assert done.returncode == 0, done.stderr
     assert b"gr\xfcn.jpg" in os.listdir(os.fsencode(tmp_path / "out"))  # noqa: PTH208
-    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["images"][0]["file_name"] == "gr?n.jpg"
-    assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith("gr?n.jpg,")
+    name = json.loads((tmp_path / "out" / "predictions.json").read_text())["images"][0]["file_name"]
+    assert os.fsencode(name) == b"gr\xfcn.jpg"  # the file's own
+    assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith(r"gr\udcfcn.jpg,")
+    (path,) = (tmp_path / "out" / "voc").iterdir()
+    assert ElementTree.parse(path).findtext("filename") == r"gr\udcfcn.jpg" and path.stem == "gr\udcfcn"
+    assert r"note: gr\udcfcn.jpg: no UTF-8" in done.stdout and "<filename> in the XML and the CSV" in done.stdout
 
 
 def test_a_folder_of_the_user_s_stays_and_one_made_here_does_not(folder, weights, tmp_path):

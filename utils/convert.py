@@ -19,6 +19,7 @@ from utils.dataset_writer import WRITERS, write_dataset
 from utils.scan import told
 from utils.script import ending
 from utils.signals import Signals
+from utils.xml_text import escape_note
 
 
 def arguments(argv=None) -> argparse.Namespace:
@@ -48,6 +49,10 @@ def main(args: argparse.Namespace) -> int:
     difficult = sum(int(a.difficult.sum()) for part in annotations.values() for a in part)
     if args.to == "yolo" and difficult:
         print(f"note: {difficult} objects are difficult, which YOLO's format cannot say", file=sys.stderr)
+    if args.to == "voc":
+        names = [a.image_path.name for part in annotations.values() for a in part]
+        for line in escape_note(names, "<filename> in the XML"):
+            print(f"note: {line}", file=sys.stderr)
     path = write_dataset(args.output, annotations, config.class_names, args.to, source=config.source)
     counts = ", ".join(f"{len(part)} {name}" for name, part in annotations.items())
     print(f"{counts} images in {args.to} format; train with: python train.py --config {path}")

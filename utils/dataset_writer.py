@@ -18,6 +18,7 @@ from tqdm import tqdm
 from utils.errors import ToolkitError
 from utils.runs import write_text_atomically
 from utils.scan import Annotation
+from utils.xml_text import xml_text
 
 YAML_NAME = "dataset.yaml"
 
@@ -119,9 +120,7 @@ def _write_voc(out_dir: Path, split: Split, class_names: Sequence[str]) -> str:
             for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
                 # The shortest text that reads back as the same float32; 12 for 12.0.
                 ElementTree.SubElement(bndbox, tag).text = np.format_float_positional(value, trim="-")
-        ElementTree.indent(root, "\t")
-        path = out_dir / split.name / f"{Path(name).stem}.xml"
-        path.write_text(ElementTree.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
+        (out_dir / split.name / f"{Path(name).stem}.xml").write_text(xml_text(root), encoding="utf-8")
     return split.name
 
 

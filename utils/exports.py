@@ -14,6 +14,7 @@ import numpy as np
 from utils.detections import Detections
 from utils.errors import DatasetError, ToolkitError
 from utils.runs import atomic_path, write_text_atomically
+from utils.xml_text import xml_text
 
 CSV_HEADER = ("image", "class", "score", "x1", "y1", "x2", "y2")
 
@@ -88,7 +89,7 @@ def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence
 
 def write_csv(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
     """`predictions.csv`: one line per object, boxes xyxy in pixels, best first within a picture."""
-    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="replace") as file:
+    with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_HEADER)
         for result in results:
@@ -120,9 +121,8 @@ def write_voc(path: Path, result: ImageResult, class_names: Sequence[str]) -> No
         entry = {"name": class_names[label], "pose": "Unspecified", "truncated": 0, "difficult": 0}
         entry["bndbox"] = {"xmin": x1, "ymin": y1, "xmax": x2, "ymax": y2}
         _add(root, {"object": entry})
-    ElementTree.indent(root, "\t")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, ElementTree.tostring(root, encoding="unicode") + "\n")
+    write_text_atomically(path, xml_text(root))
 
 
 def _add(parent: ElementTree.Element, content: dict) -> None:

@@ -53,7 +53,7 @@ class FrameLines:
         line = {"frame": index, "time": round(time, 6), "width": width, "height": height, "detections": found}
         try:
             if self._file is None:
-                self._file = self.path.open("x", encoding="utf-8", newline="\n")
+                self._file = self.path.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")
             self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:

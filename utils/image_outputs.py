@@ -11,6 +11,7 @@ from utils.exports import ImageResult, write_coco, write_crops, write_csv, write
 from utils.images import is_image
 from utils.runs import check_free
 from utils.sources import SourceImage, annotation_names, result_names
+from utils.xml_text import escape_note
 
 # Errors after which the next file would fail as well: no room, no right to write, no disk.
 NOTHING_CAN_BE_WRITTEN = {
@@ -74,6 +75,9 @@ class ImageOutputs:
             return
         names = {"json": "predictions.json", "csv": "predictions.csv", "voc": "voc/", "crops": f"{self.crops}/"}
         yield f"results: {self.folder}: " + ", ".join(["annotated pictures", *(names[kind] for kind in self.kinds)])
+        where = [words for kind, words in (("voc", "<filename> in the XML"), ("csv", "the CSV")) if kind in self.kinds]
+        if where:
+            yield from (f"note: {line}" for line in escape_note(self.pictures, " and ".join(where)))
         doubled = [xml.name for xml in self.annotations.values() if is_image(xml.stem)] if "voc" in self.kinds else []
         if doubled:
             yield (

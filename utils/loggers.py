@@ -37,7 +37,7 @@ class JsonlLogger:
         path = Path(run_dir) / METRICS_FILE
         try:
             _end_last_line(path)
-            self._file = path.open("a", encoding="utf-8", newline="\n")
+            self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
         except OSError as error:
             raise ToolkitError(f"{path} cannot be opened for writing: {error}") from error
 
@@ -193,7 +193,7 @@ def attach_log_file(logger: logging.Logger, path: Path) -> None:
     """
     try:
         _end_last_line(Path(path))
-        log_file = logging.FileHandler(path, encoding="utf-8")
+        log_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ToolkitError(f"{path} cannot be opened for writing: {error}") from error
     log_file.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))

@@ -241,6 +241,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with the newlines it has, all or nothing."""
+    """Write `text` as UTF-8 with the newlines it has, all or nothing.
+
+    A byte of a file name that is no UTF-8 becomes an escape such as \\udcfc, which JSON reads as the same name again.
+    """
     with atomic_path(path) as partial:
-        partial.write_bytes(text.encode(errors="replace"))  # a file name that is no UTF-8 gets question marks
+        partial.write_bytes(text.encode(errors="backslashreplace"))

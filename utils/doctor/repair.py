@@ -16,6 +16,7 @@ from utils.errors import DatasetError
 from utils.findings import CHECKS
 from utils.runs import write_text_atomically
 from utils.scan import Annotation, Scan, told
+from utils.xml_text import escape_note
 
 REPORT = "repairs.txt"
 EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
@@ -67,6 +68,9 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     annotations = _without_copies(annotations, lines, progress)
     if empty := [split for split, kept in annotations.items() if not kept]:
         raise DatasetError(f"{config.path}: nothing is left of the {' and the '.join(empty)} split: no copy is written")
+    if config.annotation_format == "voc":
+        kept = [a.image_path.name for part in annotations.values() for a in part]
+        lines += [f"names: {line}" for line in escape_note(kept, "<filename> in the XML")]
     path = write_dataset(
         out_dir, annotations, config.class_names, config.annotation_format, source=config.source, progress=progress
     )
