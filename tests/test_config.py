@@ -127,8 +127,8 @@ def test_a_missing_key_is_named_with_the_keys_found(root, key):
     [
         ({"TRAIN_DIR_LABEL": "x"}, "TRAIN_DIR_LABEL: unknown key (did you mean TRAIN_DIR_LABELS?)"),
         ({"Classes": ["Mask"]}, "Classes: unknown key (did you mean CLASSES?)"),
-        ({"FORMAT": "voc2"}, "FORMAT: expected one of voc, coco, yolo, found 'voc2'"),
-        ({"FORMAT": ["voc"]}, "FORMAT: expected one of voc, coco, yolo, found ['voc']"),
+        ({"FORMAT": "voc2"}, "FORMAT: expected one of voc, coco, yolo, labelme, found 'voc2'"),
+        ({"FORMAT": ["voc"]}, "FORMAT: expected one of voc, coco, yolo, labelme, found ['voc']"),
         ({"RENAME": ["mask"]}, "RENAME: expected names and classes, such as {mask: Mask}, found ['mask']"),
         ({"RENAME": {"mask": "Hat"}}, "RENAME: 'Hat' is none of CLASSES"),
         ({"RENAME": {"Mask": "Gloves"}}, "RENAME: 'Mask' is itself one of CLASSES"),

@@ -18,6 +18,7 @@ from utils.file_tree import list_tree
 from utils.findings import CHECKS
 from utils.images import is_image
 from utils.label_files import LABEL_FORMATS, looks_like
+from utils.labelme import read_labelme
 from utils.look_around import look_around
 from utils.looks import like_groups
 from utils.other_splits import folders_of_other_splits
@@ -38,7 +39,7 @@ MAX_LINES = 100  # errors of a split that a message names
 
 FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list": "list_path"}
 
-READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo}
+READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "labelme": read_labelme}
 
 
 def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dict[str, Scan]:

@@ -162,6 +162,20 @@ def _write_coco(out_dir: Path, split: Split, class_names: Sequence[str]) -> str:
     return path.relative_to(out_dir).as_posix()
 
 
+def _write_labelme(out_dir: Path, split: Split, class_names: Sequence[str]) -> str:
+    for annotation, name in zip(split.annotations, split.names, strict=True):
+        shapes = []
+        rows = zip(annotation.boxes.tolist(), annotation.labels.tolist(), annotation.difficult.tolist(), strict=True)
+        for (x1, y1, x2, y2), label, difficult in rows:
+            shape = {"label": class_names[label], "points": [[x1, y1], [x2, y2]], "group_id": None}
+            shapes.append(shape | {"shape_type": "rectangle", "flags": {"difficult": True} if difficult else {}})
+        content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": name, "imageData": None}
+        content |= {"imageHeight": annotation.height, "imageWidth": annotation.width}
+        path = out_dir / split.name / f"{Path(name).stem}.json"
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return split.name
+
+
 def _write_data_yaml(out_dir: Path, splits: Sequence[Split], class_names: Sequence[str]) -> None:
     """For YOLO's own tools."""
     keys = {"train": "train", "valid": "val"}
@@ -183,4 +197,5 @@ WRITERS = {
     "voc": Writer("{split}", _write_voc),
     "coco": Writer("{split}", _write_coco),
     "yolo": Writer("images/{split}", _write_yolo),
+    "labelme": Writer("{split}", _write_labelme),
 }

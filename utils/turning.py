@@ -138,7 +138,8 @@ def _replace(scan: Scan, image: TurnedImage, reading: str, part: Scan) -> None:
     scan.findings = [finding for finding in scan.findings if id(finding) not in old] + part.findings
     place = next((i for i, a in enumerate(scan.annotations) if a.image_path == image.image_path), None)
     if place is None:  # all its boxes were lost
-        place = bisect([natural_key(a.image_path.name) for a in scan.annotations], natural_key(image.image_path.name))
+        keys = [natural_key(a.image_path.as_posix()) for a in scan.annotations]  # folders, too
+        place = bisect(keys, natural_key(image.image_path.as_posix()))
     end = place + len(image.part.annotations)
     scan.annotations[place:end], scan.looks[place:end] = part.annotations, part.looks
     image.reading, image.part = reading, part
