@@ -67,7 +67,7 @@ def examined(config_path: Path) -> Diagnosis:
 
 
 def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
-    return replace(diagnosis, findings={"train": list(found), "valid": []})
+    return replace(diagnosis, findings={"train": list(found), "valid": []}, samples={})
 
 
 @pytest.fixture
@@ -132,6 +132,18 @@ def test_what_the_data_set_holds(shapes, tmp_path):
 
 def test_a_data_set_without_faults(shapes, tmp_path):
     assert "Nothing wrong found." in written(with_findings(shapes), tmp_path).text
+
+
+def test_a_clean_report_shows_twelve_annotated_images(shapes, tmp_path):
+    page = written(replace(with_findings(shapes), samples=shapes.samples), tmp_path)
+    assert "Nothing wrong found." in page.text and "As it is annotated" in page.text
+    assert len(page.all("img")) == 12 and len(shapes.samples["train"]) == 8 and len(shapes.samples["valid"]) == 4
+    for (image, picture), annotation in zip(
+        zip(page.all("img"), page.pictures, strict=True), [a for s in shapes.samples.values() for a in s], strict=True
+    ):
+        assert image["alt"].startswith(annotation.image_path.name) and "marked box" in image["alt"]
+        color = np.array(class_color(int(annotation.labels[0])))
+        assert near(picture, color).any()  # its boxes are drawn in the colours of their classes
 
 
 def test_a_data_set_of_which_nothing_is_known(shapes, tmp_path):
@@ -249,7 +261,7 @@ def test_pictures_of_all_causes_and_splits(shapes, tmp_path):
         return [Finding("unknown-class", f"{p}: {subject}", subject=subject, image=p) for p in paths]
 
     findings = {"train": [*of("train", "often", 90), *of("train", "seldom", 1)], "valid": of("valid", "often", 2)}
-    page = written(replace(shapes, findings=findings), tmp_path)
+    page = written(replace(shapes, findings=findings, samples={}), tmp_path)
     alts = [image["alt"] for image in page.all("img")]
     assert len(alts) == MOST_CARDS
     assert {"train-seldom-0.png", "valid-often-0.png", "valid-often-1.png", "train-often-0.png"} <= set(alts)

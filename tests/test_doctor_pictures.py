@@ -10,7 +10,8 @@ from voc_files import write_image
 
 from utils.colors import class_color
 from utils.doctor.diagnosis import Histogram
-from utils.doctor.html_charts import histogram_svg, median
+from utils.doctor.html_charts import histogram, median
+from utils.doctor.html_text import environment
 from utils.doctor.pictures import COLOURS, SIDE, Wanted, make_pictures, show_boxes
 from utils.images import read_image
 
@@ -86,9 +87,13 @@ def test_pictures_come_in_their_order(tmp_path):
     assert greys == pytest.approx([20 * number for number in range(12)], abs=2)
 
 
+def svg(chart) -> str:
+    return environment().get_template("statistics.html").module.histogram(chart)
+
+
 def test_marks_stand_where_their_values_are():
     h = Histogram((16, 32, 64, 128, 256, 512, 1024), (1, 0, 2, 2, 0, 5))
-    page = Page(histogram_svg("sides", "px", {"train": h}, log=True, marks=(32, 64, 512), mark_label="anchors"))
+    page = Page(svg(histogram("sides", "px", {"train": h}, "", log=True, marks=(32, 64, 512), mark_label="anchors")))
     marks = [float(line["x1"]) for line in page.all("line") if line["class"] == "mark"]
     ticks = [float(line["x1"]) for line in page.all("line") if line["class"] == "tick"]
     assert len(ticks) == 7 and marks == pytest.approx([ticks[1], ticks[2], ticks[5]], abs=0.1)
@@ -109,12 +114,12 @@ def test_marks_stand_where_their_values_are():
     ],
 )
 def test_histograms_of_any_kind(edges, counts, options):
-    page = Page(histogram_svg("title", "unit", {"train": Histogram(edges, counts)}, **options))
+    page = Page(svg(histogram("title", "unit", {"train": Histogram(edges, counts)}, "", **options)))
     assert len(page.all("path")) == 1 and "nan" not in str(page.tags) and "inf" not in str(page.tags)
     assert len([line for line in page.all("line") if line["class"] == "tick"]) <= 13
 
 
 def test_a_histogram_of_nothing_is_nothing():
-    assert histogram_svg("title", "unit", {"train": Histogram((0, 1), (0,))}) == ""
+    assert histogram("title", "unit", {"train": Histogram((0, 1), (0,))}, "") is None
     assert math.isnan(median(Histogram((0, 1), (0,))))
     assert median(Histogram((0, 10, 20), (1, 3))) == pytest.approx(10 + 10 / 3)

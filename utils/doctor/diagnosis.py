@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from utils.config import DatasetConfig
 from utils.doctor.anchors import Anchors
 from utils.findings import CHECKS, SEVERITIES, Finding
+from utils.scan import Annotation
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SplitStatistics:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`statistics` and `findings` by split, "train" and "valid"; what concerns both splits stands with "valid"."""
+    """`statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "valid"."""
 
     config: DatasetConfig
     model: str
@@ -56,6 +57,7 @@ class Diagnosis:
     img_size: int
     statistics: dict[str, SplitStatistics] = field(default_factory=dict)
     findings: dict[str, list[Finding]] = field(default_factory=dict)
+    samples: dict[str, list[Annotation]] = field(default_factory=dict)
 
     def by_check(self) -> dict[str, list[tuple[str, Finding]]]:
         """Check -> its (split, finding), for checks that found something, the gravest first."""

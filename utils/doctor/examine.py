@@ -1,6 +1,8 @@
 """All checks of a data set: what the reader found, and what only shows when everything has been read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from utils.config import DatasetConfig
 from utils.doctor.anchors import Anchors, best_ious
@@ -11,7 +13,9 @@ from utils.doctor.images import image_findings
 from utils.doctor.leaks import leaks
 from utils.doctor.objects import Objects
 from utils.doctor.statistics import split_statistics
-from utils.scan import Scan
+from utils.scan import Annotation, Scan
+
+SAMPLES = {"train": 8, "valid": 4}  # annotated images that a report shows, whatever was found
 
 
 def examine(
@@ -44,4 +48,12 @@ def examine(
     for more in ({} if unusable else class_findings(statistics), leaks(scans, thorough=thorough)):
         for split, findings in more.items():
             found[split] += findings
-    return Diagnosis(config, model, anchors, img_size, statistics, found)
+    samples = {split: _spread(scan.annotations, SAMPLES[split]) for split, scan in scans.items()}
+    return Diagnosis(config, model, anchors, img_size, statistics, found, samples)
+
+
+def _spread(annotations: Sequence[Annotation], count: int) -> list[Annotation]:
+    """At most so many images with objects, evenly spread over the split."""
+    shown = [annotation for annotation in annotations if len(annotation.labels)]
+    chosen = np.linspace(0, len(shown) - 1, min(count, len(shown))).round().astype(int)
+    return [shown[i] for i in chosen.tolist()]

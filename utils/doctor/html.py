@@ -13,11 +13,12 @@ from markupsafe import Markup
 
 from utils.doctor.diagnosis import Diagnosis
 from utils.doctor.html_statistics import statistics_view
-from utils.doctor.html_text import counted, render, short_path
-from utils.doctor.pictures import SIDE, Picture, Wanted, make_pictures
+from utils.doctor.html_text import counted, environment, short_path
+from utils.doctor.pictures import SIDE, Picture, Sample, Wanted, make_pictures
 from utils.doctor.report import format_title
 from utils.findings import CHECKS, ERROR, NOTE, SEVERITIES, WARNING, Finding
 from utils.runs import write_text_atomically
+from utils.scan import Annotation
 
 MOST_CARDS = 12  # pictures of a check, or pairs of them,
 MOST_PICTURES = 120  # and of all checks together
@@ -65,30 +66,36 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
     found = diagnosis.by_check()
     cards = {check: _cards(pairs, _room(found)) for check, pairs in found.items()}
     wanted = [wanted for of_check in cards.values() for card in of_check for wanted in card.wanted]
+    samples = [(split, a) for split, of_split in diagnosis.samples.items() for a in of_split]
+    wanted += [Sample(annotation, diagnosis.config.class_names) for _, annotation in samples]
     pictures = iter(make_pictures(wanted, progress=progress))
     config = diagnosis.config
-    return render(
-        "report.html",
-        name=config.path.name,
-        path=config.path,
-        style=Markup(STYLE.read_text(encoding="utf-8")),
-        policy=POLICY,
-        signs=SIGNS,
-        facts={
-            "format": format_title(diagnosis),
-            "classes": f"{len(config.class_names) - 1:,}",
-            "for model": diagnosis.model,
-            "image size": diagnosis.img_size,
-            "checked": f"{datetime.now():%Y-%m-%d %H:%M}",
-        },
-        verdict=_verdict(diagnosis),
-        counts={severity: diagnosis.count(severity) for severity in SEVERITIES},
-        tiles=[
-            (split, counted(s.images, "image"), counted(s.objects, "object"))
-            for split, s in diagnosis.statistics.items()
-        ],
-        sections=[_section(check, pairs, cards[check], pictures, len(found)) for check, pairs in found.items()],
-        statistics=statistics_view(diagnosis),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            name=config.path.name,
+            path=config.path,
+            style=Markup(STYLE.read_text(encoding="utf-8")),
+            policy=POLICY,
+            signs=SIGNS,
+            facts={
+                "format": format_title(diagnosis),
+                "classes": f"{len(config.class_names) - 1:,}",
+                "for model": diagnosis.model,
+                "image size": diagnosis.img_size,
+                "checked": f"{datetime.now():%Y-%m-%d %H:%M}",
+            },
+            verdict=_verdict(diagnosis),
+            counts={severity: diagnosis.count(severity) for severity in SEVERITIES},
+            tiles=[
+                (split, counted(s.images, "image"), counted(s.objects, "object"))
+                for split, s in diagnosis.statistics.items()
+            ],
+            sections=[_section(check, pairs, cards[check], pictures, len(found)) for check, pairs in found.items()],
+            samples=[_sample(split, annotation, next(pictures)) for split, annotation in samples],
+            statistics=statistics_view(diagnosis),
+        )
     )
 
 
@@ -172,7 +179,11 @@ def _figure(card: Card, pictures: list[Picture]) -> dict:
     first = card.findings[0]
     paths = [path for path in (first.image, first.other) if path]
     where, _, fault = first.text.partition(": ")
-    images = [_image(picture, path, card) for picture, path in zip(pictures, paths, strict=True)]
+    boxes = sum(len(finding.boxes) for finding in card.findings)
+    images = [
+        _image(picture, path, boxes if path == first.image else 0)
+        for picture, path in zip(pictures, paths, strict=True)
+    ]
     if not paths:  # of an image that cannot be read, the text has the name
         paths, images = [Path(where)], [{"fault": _cut(fault, 200)}]
     text = first.text if first.image else ""
@@ -188,8 +199,19 @@ def _figure(card: Card, pictures: list[Picture]) -> dict:
     }
 
 
-def _image(picture: Picture, path: Path, card: Card) -> dict:
-    boxes = sum(len(finding.boxes) for finding in card.findings) if path == card.findings[0].image else 0
+def _sample(split: str, annotation: Annotation, picture: Picture) -> dict:
+    path = annotation.image_path
+    return {
+        "kind": "" if picture.jpeg else "low",
+        "split": split,
+        "images": [_image(picture, path, len(annotation.labels))],
+        "names": [(path, path.name)],
+        "text": counted(len(annotation.labels), "object"),
+        "more": 0,
+    }
+
+
+def _image(picture: Picture, path: Path, boxes: int) -> dict:
     return {
         "fault": _cut(picture.fault or "", 200),
         "data": base64.b64encode(picture.jpeg or b"").decode(),

@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
-def render(template: str, **values: object) -> str:
-    """Render a template of this folder; every value is escaped, and what cannot be seen in it is spelled out."""
-    environment = Environment(
+def environment() -> Environment:
+    """Return the templates of this folder; values are escaped, and what cannot be seen in them is spelled out."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         finalize=_visible,
@@ -22,8 +22,8 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["flagged"] = flagged
-    return environment.get_template(template).render(**values)
+    made.filters["flagged"] = flagged
+    return made
 
 
 def flagged(text: str) -> Markup:

@@ -11,8 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.colors import BLACK, WHITE, class_color
+from utils.draw import draw_boxes, is_crowded
 from utils.errors import DatasetError
 from utils.images import read_image
+from utils.scan import Annotation
 
 Boxes = Sequence[Sequence[float]]  # each (x1, y1, x2, y2) in pixels of the upright picture
 Region = tuple[int, int, int, int]  # such a box, perhaps reaching out of the image
@@ -47,8 +49,33 @@ class Wanted:
     seconds: frozenset[int] = frozenset()
     side: int = SIDE
 
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Draw the boxes in question on the image, RGB uint8 (H, W, 3)."""
+        return show_boxes(image, self.boxes, seconds=self.seconds, side=self.side)
 
-def make_pictures(wanted: Sequence[Wanted], *, progress: bool = True) -> list[Picture]:
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An annotated image to show as it is, its long side at most `SIDE` pixels, with all its boxes and names."""
+
+    annotation: Annotation
+    class_names: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.annotation.image_path
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Draw all boxes with the names of their classes, or without where these would hide the image."""
+        scale, labels = min(1.0, SIDE / max(image.shape[:2])), self.annotation.labels
+        if scale < 1:
+            size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+            image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        named = not is_crowded(labels, self.class_names, image.shape[:2])
+        return draw_boxes(image, self.annotation.boxes * scale, labels, self.class_names, show_labels=named)
+
+
+def make_pictures(wanted: Sequence[Wanted | Sample], *, progress: bool = True) -> list[Picture]:
     """A picture for each; one that cannot be made has its fault and stops nothing."""
     # Threads, for OpenCV lets others run while it decodes; few, for each may hold a picture of a gigabyte.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -64,9 +91,9 @@ def make_pictures(wanted: Sequence[Wanted], *, progress: bool = True) -> list[Pi
             raise
 
 
-def _make(wanted: Wanted) -> Picture:
+def _make(wanted: Wanted | Sample) -> Picture:
     try:
-        picture = show_boxes(read_image(wanted.path), wanted.boxes, seconds=wanted.seconds, side=wanted.side)
+        picture = wanted.draw(read_image(wanted.path))
     except DatasetError as error:
         return Picture(fault=str(error).removeprefix(f"{wanted.path}: "))
     except (OSError, ValueError, MemoryError, cv2.error) as error:  # a name with a null byte; a picture of gigabytes
