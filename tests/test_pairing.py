@@ -408,3 +408,16 @@ def test_captions_are_no_annotations(tmp_path):
     (tmp_path / "b.txt").write_text("two people with masks\n")
     assert detect_format(tmp_path, tmp_path) == "voc"
     assert checks(read(tmp_path)[1]) == ["unlabelled"]
+
+
+def test_the_other_splits_further_folders_inside_are_not_trained_on_either(tmp_path):
+    write(
+        tmp_path, *(f"{name}{end}" for name in ("d/a", "d/s/b", "d/check/c", "v/e", "w/f") for end in (".jpg", ".xml"))
+    )
+    values = {"TRAIN_DIR_IMAGES": ["d", "w"], "VALID_DIR_IMAGES": ["v", "d/check"]}
+    scans = scan_splits(config(tmp_path, **values), progress=False)
+    assert used(scans, tmp_path) == {
+        "train": ["d/a.jpg", "d/s/b.jpg", "w/f.jpg"],
+        "valid": ["d/check/c.jpg", "v/e.jpg"],
+    }
+    assert not any(scan.findings for scan in scans.values())

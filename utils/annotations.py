@@ -108,7 +108,8 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
     whole, seen = Scan(skip_bad=how["skip_bad"]), set()
     for index, folder in enumerate(folders):
         places = {f"{name}_{kind}": getattr(folder, short) for kind, short in FOLDER_FIELDS.items()}
-        scan = scan_split(replace(config, further={}, **places), name, lines=lines.get(index), **how)
+        others = {split: of for split, of in config.further.items() if split != name}
+        scan = scan_split(replace(config, further=others, **places), name, lines=lines.get(index), **how)
         ids = [i for i, a in enumerate(scan.annotations) if a.image_path.resolve() not in seen]
         scan.turned = [turned for turned in scan.turned if turned.image_path.resolve() not in seen]
         seen.update(a.image_path.resolve() for a in [*scan.annotations, *scan.turned])

@@ -57,6 +57,7 @@ def _drop(scan: Scan, images: set[Path]) -> None:
     kept = [index for index, annotation in enumerate(scan.annotations) if annotation.image_path not in images]
     scan.looks = [scan.looks[index] for index in kept]
     scan.annotations = [scan.annotations[index] for index in kept]
+    scan.turned = [turned for turned in scan.turned if turned.image_path not in images]
 
 
 def _tell_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) -> None:

@@ -27,8 +27,8 @@ def folders_of_other_splits(config, split: str, scan: Scan) -> set[str]:
     roots = [images_dir, getattr(config, f"{split}_labels_dir")]
     other = {"train": "valid", "valid": "train"}[split]
     found = set()
-    for kind in ("images", "labels"):
-        inner = getattr(config, f"{other}_{kind}_dir").resolve()
+    inside = [place.resolve() for folder in config.folders(other) for place in (folder.images_dir, folder.labels_dir)]
+    for inner in inside:
         for root in {root.resolve() for root in roots}:
             if inner != root and inner.is_relative_to(root):
                 found.add(inner.relative_to(root).as_posix())

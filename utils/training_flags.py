@@ -79,7 +79,12 @@ def _add_how(add) -> None:
         help="average the weights, too; 0.999 if not given",
     )
     add("--patience", type=count, default=0, metavar="N", help="stop after N epochs without a better one; 0: never")
-    add("--freeze-layers", type=count, metavar="N", help="fix N trained backbone stages; default: all but 3 if trained, else 0")
+    add(
+        "--freeze-layers",
+        type=count,
+        metavar="N",
+        help="fix N trained backbone stages; default: all but 3 if trained, else 0",
+    )
     add("--freeze-bn", action="store_true", help="fix the batch statistics that came with trained weights")
     add("--sync-bn", action=argparse.BooleanOptionalAction, help="batch statistics over all GPUs, with torchrun")
 
