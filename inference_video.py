@@ -43,7 +43,7 @@ from utils.exports import write_image
 from utils.frame_lines import FrameLines
 from utils.live import open_source
 from utils.pipeline import Pipeline
-from utils.runs import check_free, output_dir
+from utils.runs import check_free, check_writable, output_dir
 from utils.signals import Signals, Stopped
 from utils.video_writer import VideoWriter
 from utils.window import VideoWindow, display_problem, show_figure
@@ -70,6 +70,7 @@ def main(args) -> int:
         labels = class_filter(args.classes, class_names)
         tracker = build_tracker(source.rate / args.every, args.threshold) if args.track else None
         with output_dir(args.output, INFERENCE_ROOT) as out_dir:
+            check_writable(out_dir, [f"{stem}.mp4", *([f"{stem}.jsonl"] if "json" in args.save else [])])
             run = Run(args, source, out_dir, stem, class_names, labels, tracker)
             try:
                 run.go(predict, window)

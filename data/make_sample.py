@@ -10,6 +10,7 @@ picture and a clip to run inference on are drawn too, where data/inference_data 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
@@ -157,4 +158,10 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    STATUS = 0
+    try:
+        STATUS = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads the last lines; what they tell of is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(STATUS)

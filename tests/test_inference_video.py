@@ -107,7 +107,7 @@ def busy(number, size_wh):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_is_written_when_it_is_stopped_plays(checkpoint, tmp_path, how):
     clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(1000)], picture=busy)
     words = command(checkpoint, clip, "-th", "1", "-o", "out")
@@ -129,8 +129,21 @@ def test_what_is_written_when_it_is_stopped_plays(checkpoint, tmp_path, how):
     if how == signal.SIGKILL:
         assert process.returncode == -how
     else:
-        assert process.returncode == 130 and "Traceback" not in err
+        assert process.returncode == 128 + how and "Traceback" not in err
         assert f"{len(numbers)} frames in" in out and b"moof" not in target.read_bytes()
+
+
+def test_a_name_too_long_for_the_result_is_told_before_anything_is_encoded(checkpoint, tmp_path):
+    for stem, fits in (("a" * 251, True), ("b" * 252, False)):  # of 255 bytes with ".mp4", and of 256
+        clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(4)])
+        source = clip.rename(tmp_path / f"{stem}.ts" if not fits else tmp_path / f"{stem}.mp4")
+        done = run(checkpoint, source, "-th", "1", "-o", stem[0], cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        if fits:
+            assert done.returncode == 0 and len(read_clip(tmp_path / "a" / source.name)) == 4, done.stderr
+        else:
+            assert done.returncode == 2 and "b.mp4: cannot be written: File name too long" in done.stderr
+            assert "frames in" not in done.stdout and not (tmp_path / "b").exists()
 
 
 class Dropping(BaseHTTPRequestHandler):

@@ -215,6 +215,16 @@ def check_free(folder: Path, names: Iterable[str | Path]) -> None:
         )
 
 
+def check_writable(folder: Path, names: Iterable[str]) -> None:
+    """Raise ToolkitError where `folder` takes no file of one of `names`, none of which is there yet."""
+    for name in names:
+        try:
+            (folder / name).open("x").close()
+            (folder / name).unlink()
+        except OSError as error:
+            raise ToolkitError(f"{folder / name}: cannot be written: {error.strerror or error}") from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it replaces `path`, on failure it is removed.
