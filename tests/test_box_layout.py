@@ -1,6 +1,7 @@
 """One cause of a whole split's trouble is one error; the same trouble in a few boxes is told box by box."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from utils.coco import read_coco
 from utils.config import load_config
 from utils.doctor.repair import repair
 from utils.errors import DatasetError
+from utils.scan import told
 from utils.voc import read_voc
 from utils.yolo import read_yolo
 
@@ -65,6 +67,13 @@ def centred(boxes):
     return np.concatenate([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], axis=-1)
 
 
+def polygons(boxes):
+    """Five corners in each box, on all its sides."""
+    x1, y1, x2, y2 = np.moveaxis(boxes, -1, 0)
+    middle = (x1 + x2) / 2
+    return np.stack([x1, y1, middle, (y1 * 0.9 + y2 * 0.1), x2, y1, x2, y2, x1, y2], axis=-1)
+
+
 WHOLE = np.tile(SIZE, 2)
 PIXELS, SHARES, PERCENT = "in pixels", "as shares of the image (0 to 1)", "in percent of the image"
 CORNERS, XYWH, CENTRE = "xmin, ymin, xmax, ymax", "x, y, width, height", "x and y of the centre, width, height"
@@ -77,6 +86,10 @@ CAUSES = {
     "VOC as YOLO": (voc, lambda b: centred(b) / WHOLE, f"{CORNERS} {PIXELS}", f"{CENTRE} {SHARES}"),
     "COCO in shares": (coco, lambda b: xywh(b) / WHOLE, f"{XYWH} {PIXELS}", f"{XYWH} {SHARES}"),
     "COCO as corners": (coco, lambda b: b, f"{XYWH} {PIXELS}", f"{CORNERS} {PIXELS}"),
+    "YOLO in pixels": (yolo, centred, f"{CENTRE} {SHARES}", f"{CENTRE} {PIXELS}"),
+    "YOLO in percent": (yolo, lambda b: centred(b) / WHOLE * 100, f"{CENTRE} {SHARES}", f"{CENTRE} {PERCENT}"),
+    "YOLO as corners in pixels": (yolo, lambda b: b, f"{CENTRE} {SHARES}", f"{CORNERS} {PIXELS}"),
+    "YOLO polygons in pixels": (yolo, lambda b: polygons(b), f"{CENTRE} {SHARES}", f"{CENTRE} {PIXELS}"),
     "YOLO as corners": (yolo, lambda b: b / WHOLE, f"{CENTRE} {SHARES}", f"{CORNERS} {SHARES}"),
 }
 
@@ -91,7 +104,9 @@ def test_one_cause_is_one_error(tmp_path, write, change, expected, found, seed):
     assert error.text.startswith(f"expected {expected}; ") and found in error.text.partition(" all fit as ")[2], error
     assert "24 boxes in 8 files (0." in error.text or "(0.jpg" in error.text
     assert (
-        ": object 1 (Mask): box (" in error.text or "annotation" in error.text or "line 1 (Mask): box (" in error.text
+        ": object 1 (Mask): box (" in error.text
+        or "annotation" in error.text
+        or re.search(r"txt: line 1( \(Mask\))?: box \(", error.text)
     )
 
 
@@ -134,6 +149,25 @@ def test_boxes_that_are_meant_so_are_left_alone(tmp_path, write, change):
 def test_sizes_that_differ_alone_are_told_file_by_file(tmp_path):
     scan = voc(tmp_path, truth(4, 2), labelled=(800, 600))
     assert [f.check for f in scan.findings] == ["size-mismatch"] * 4 and len(scan.annotations) == 4
+
+
+def test_some_files_in_pixels_are_told_as_such(tmp_path):
+    boxes = centred(truth(8, 2))
+    boxes[4:] /= WHOLE
+    scan = yolo(tmp_path, boxes)
+    assert len(scan.annotations) == 4 and [f.check for f in scan.findings] == ["annotation-unreadable"] * 4
+    (line,) = told(scan.findings)
+    assert line.startswith("numbers that are no shares of the image from 0 to 1: are these pixels? in 4 files: 0.jpg")
+
+
+def test_class_numbers_that_count_from_one_are_one_error(tmp_path):
+    for number, label in enumerate((1, 2, 1, 2)):
+        write_image(tmp_path / f"{number}.jpg")
+        (tmp_path / f"{number}.txt").write_text(f"{label} 0.5 0.5 0.2 0.2\n")
+    (error,) = read_yolo(tmp_path, tmp_path, CLASSES, progress=False).errors
+    assert error.check == "class-numbers" and "from 0 to 1, as CLASSES has 2 names, found 2 and no 0" in error.text
+    (tmp_path / "0.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert {f.check for f in read_yolo(tmp_path, tmp_path, CLASSES, progress=False).errors} == {"unknown-class"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -195,9 +196,16 @@ def test_a_split_in_pixels_is_one_error(read, row):
     (error,) = scan.findings
     assert error.check == "box-layout" and scan.annotations == []
     assert error.text.startswith(
-        "expected shares of the image (0 to 1); all numbers of 4 of 4 files (a0.txt, a1.txt, a2.txt, …) seem to be in "
-        "pixels: a0.txt: line 1: expected shares of the image from 0 to 1, found "
+        "expected x and y of the centre, width, height as shares of the image (0 to 1); 4 of 4 boxes in 4 files "
+        "(a0.txt, a1.txt, a2.txt, …) cannot be meant so, and all fit as "
     )
+    assert re.search(r"all fit as .* in pixels.*: a0.txt: line 1: box \(", error.text)
+
+
+def test_a_split_in_pixels_of_other_images_is_one_error(read):
+    (error,) = read(*["0 3200 2400 100 80"] * 4, "", "").findings
+    assert error.check == "box-layout" and "the numbers of 4 of 4 files are larger, and fit no other" in error.text
+    assert "a0.txt: line 1: expected shares of the image from 0 to 1, found 3200" in error.text
 
 
 def test_some_files_in_pixels_are_errors_of_their_own(read):

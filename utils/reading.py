@@ -2,89 +2,28 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 from tqdm import tqdm
 
-from utils.box_layout import Written, one_cause
+from utils.box_layout import LEAST, NEARLY_ALL, Written, one_cause
 from utils.errors import DatasetError
 from utils.findings import CHECKS, Finding
 from utils.geometry import MOST_ASPECT
 from utils.images import ImageInfo, probe_image
+from utils.labels import Box, LabelledObject, Labels, Pair, UnitError
 from utils.names import how_they_differ, look_alike, nfc
-from utils.scan import Annotation, Scan
+from utils.placing import place, place_turned, written_boxes
+from utils.scan import Scan
 from utils.suggestions import plain, suggestion
-from utils.turning import (
-    STORED,
-    UPRIGHT,
-    TurnedImage,
-    boxes_reading,
-    enclosing_box,
-    settle_turned,
-    size_reading,
-    upright_box,
-)
+from utils.turning import UPRIGHT, settle_turned
 
-Box = tuple[float, float, float, float]
+__all__ = ["IGNORED", "Box", "LabelledObject", "Labels", "Pair", "UnitError", "plain", "read_pairs"]
 
 MAX_UNKNOWN = 5  # classes of a file that are told by name
 IGNORED = 0  # the label of a class whose objects are left out
-
-
-@dataclass(frozen=True)
-class LabelledObject:
-    """`where` names the object in messages, such as "object 3 (Mask)"; `name` is its class, known or not.
-
-    `named` is False where the file has a number that no name is known of, and `name` only tells of it.
-    `rotation` is what the box is turned by around its centre, in degrees.
-    """
-
-    where: str
-    name: str
-    box: Box
-    difficult: bool = False
-    named: bool = True
-    rotation: float = 0.0
-
-    def __post_init__(self):
-        if not self.name.isascii():  # composed and decomposed accents are one name
-            object.__setattr__(self, "name", nfc(self.name))
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What an annotation says of one image.
-
-    | field | meaning |
-    |---|---|
-    | objects | boxes as they stand in the file |
-    | size | (width, height) of the image as the file has it, None where it does not say |
-    | to_pixels | from the box as it stands to xyxy in pixels, given the image's (width, height) |
-    | notes | findings about the file, (check, text) |
-    | crowds | regions of several objects that have no box of their own here |
-    | layout | how the format writes a box: a key of `utils.box_layout.LAYOUTS` and one of `UNITS` |
-    """
-
-    objects: tuple[LabelledObject, ...]
-    size: tuple[float, float] | None = None
-    to_pixels: Callable[[Box, tuple[int, int]], Box] = lambda box, size: box
-    notes: tuple[tuple[str, str], ...] = ()
-    crowds: int = 0
-    layout: tuple[str, str] = ("corners", "pixels")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and what reads its annotation, which messages name by `called`, and in errors by `path`."""
-
-    image_path: Path
-    path: Path | str
-    called: str
-    read: Callable[[], Labels]
 
 
 def read_pairs(
@@ -120,14 +59,27 @@ def read_pairs(
             pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would read all the rest first
             raise
     settle_turned([scan])
-    if cause := one_cause(written):
+    if cause := one_cause(written) or _no_shares(scan):
         return _unusable(scan, cause)
     return scan
 
 
+def _no_shares(scan: Scan) -> str | None:
+    """Say so where nearly all files have numbers too large for their unit, whatever unit that is."""
+    found = [finding for finding in scan.findings if finding.subject == UnitError.SUBJECT]
+    total = len(found) + sum(len(annotation.labels) > 0 for annotation in scan.annotations)
+    if len(found) < max(LEAST, NEARLY_ALL * total):
+        return None
+    return (
+        f"expected shares of the image (0 to 1); the numbers of {len(found)} of {total} files are larger, and fit no "
+        f"other unit of their images: are these pixels of images of another size? {found[0].text}"
+    )
+
+
 def _unusable(scan: Scan, cause: str) -> Scan:
     """A split of which no box means what it says: its one cause, and what has nothing to do with boxes."""
-    kept = [finding for finding in scan.findings if CHECKS[finding.check].of_a_file]
+    of_files = [finding for finding in scan.findings if CHECKS[finding.check].of_a_file]
+    kept = [finding for finding in of_files if finding.subject != UnitError.SUBJECT]
     return Scan([], [Finding("box-layout", cause), *kept], [])
 
 
@@ -136,9 +88,12 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
 
     `known` are the names to suggest for one that is not.
     """
-    scan, labels, image = Scan(), None, None
+    scan, labels, image, no_shares = Scan(), None, None, None
     try:
         labels = pair.read()
+    except UnitError as error:
+        no_shares = error.labels
+        scan.add("annotation-unreadable", str(error), subject=error.SUBJECT, image=pair.image_path)
     except DatasetError as error:
         scan.add("annotation-unreadable", str(error), image=pair.image_path)
     try:
@@ -153,107 +108,16 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
         labels, gone = _without_ignored(labels, label_of)
         unknown = [item for item in labels.objects if item.name not in label_of]
         _tell_unknown(scan, pair, unknown, labels, image, known, hint)
+    written = written_boxes(pair, labels or no_shares, image) if (labels or no_shares) and image else None
     if scan.findings:
-        return scan, None
+        return scan, written if no_shares else None
     if image.orientation == 1:
-        scan.extend(_annotated(pair, labels, image, label_of, UPRIGHT))
+        scan.extend(place(pair, labels, image, label_of, UPRIGHT))
     else:
-        scan.extend(_turned(pair, labels, image, label_of))
+        scan.extend(place_turned(pair, labels, image, label_of))
     if gone and scan.annotations:
         scan.ignored[pair.image_path] = gone
-    return scan, _written(pair, labels, image) if labels.objects and image.orientation == 1 else None
-
-
-def _written(pair: Pair, labels: Labels, image: ImageInfo) -> Written:
-    size, first = (image.width, image.height), labels.objects[0]
-    straight = [item for item in labels.objects if not item.rotation % 360]
-    return Written(
-        f"{pair.called}: {first.where}: box ({', '.join(f'{v:g}' for v in first.box)})",
-        pair.called.rpartition(": image ")[2],
-        labels.layout,
-        np.array([item.box for item in straight], np.float64).reshape(-1, 4),
-        np.array([labels.to_pixels(item.box, size) for item in straight], np.float64).reshape(-1, 4),
-        size,
-        labels.size,
-    )
-
-
-def _turned(pair: Pair, labels: Labels, image: ImageInfo, label_of: Mapping[str, int]) -> Scan:
-    """A Scan of an image that EXIF turns, with what is needed to read it again once all files are known."""
-    by_size = size_reading(labels.size, image)
-    by_boxes = None
-    if by_size or not labels.size or labels.size == (image.width, image.height):
-        sizes = (image.width, image.height), (image.stored_width, image.stored_height)
-        drawn = [[_drawn(labels, item, size) for item in labels.objects] for size in sizes]
-        by_boxes = boxes_reading(*drawn, image)
-
-    def read(reading: str, why: str) -> Scan:
-        return _annotated(pair, labels, image, label_of, reading, why)
-
-    turned = TurnedImage(pair.image_path, pair.called, image.orientation, by_size, by_boxes, bool(labels.objects), read)
-    turned.reading = turned.shown() or UPRIGHT
-    turned.part = read(turned.reading, "which alone they fit")
-    return Scan(list(turned.part.annotations), list(turned.part.findings), list(turned.part.looks), turned=[turned])
-
-
-def _annotated(
-    pair: Pair, labels: Labels, image: ImageInfo, label_of: Mapping[str, int], reading: str, why: str = ""
-) -> Scan:
-    """A Scan of one image whose files are sound; `reading` is the picture that its boxes were drawn on, see `why`."""
-    scan, size = Scan(), (image.width, image.height)
-    stored_size = (image.stored_width, image.stored_height)
-    written = f"{pair.called}: <size> is {labels.size[0]:g}x{labels.size[1]:g}" if labels.size else ""
-    by_exif = f"{pair.image_path.name} is {image.width}x{image.height} by its EXIF orientation {image.orientation}"
-    if reading == STORED and labels.objects:
-        told = f"{written}, {by_exif}"
-        if labels.size != stored_size or stored_size == size:
-            told = f"{pair.called}: the boxes were drawn on the picture as stored, {why}; {by_exif}"
-        scan.add("rotated", told, image=pair.image_path)
-    if labels.size and labels.size != (stored_size if reading == STORED else size):
-        told = f"{pair.image_path.name} is {image.width}x{image.height}; the boxes are used as they stand"
-        if labels.size == stored_size:
-            told = f"{by_exif}; the boxes are used as drawn on the upright picture, {why}"
-        scan.add("size-mismatch", f"{written}, {told}", image=pair.image_path)
-
-    boxes, kept = [], []
-    for item in labels.objects:
-        box = _drawn(labels, item, stored_size if reading == STORED else size)
-        box = upright_box(box, image) if reading == STORED else box
-        clipped = np.clip(box, 0, [image.width, image.height] * 2).astype(np.float32)
-        where = f"{pair.called}: {item.where}: box ({', '.join(f'{v:g}' for v in item.box)})"
-        about = {"image": pair.image_path, "boxes": (tuple(map(float, box)),)}
-        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            scan.add("box-dropped", f"{where} {_why_nothing_left(box, image)}", **about)
-            continue
-        out = np.abs(clipped - np.asarray(box)).max() > 0.5  # less is rounding
-        if item.rotation % 360:
-            cut = ", cut at the image's border" * bool(out)
-            scan.add("box-rotated", f"{where} is turned by {item.rotation:g} degrees: the box around it{cut}", **about)
-        elif out:
-            scan.add("box-clipped", f"{where} reaches out of the {image.width}x{image.height} image", **about)
-        boxes.append(clipped)
-        kept.append(item)
-    if not kept and (labels.objects or labels.crowds):  # it shows objects, and would be trained on as if it did not
-        shows = f"none of its {len(labels.objects)} boxes can be used"
-        shows = shows if labels.objects else f"{labels.crowds} crowd regions and no box"
-        scan.add("no-box-left", f"{pair.image_path.name}: {shows}", image=pair.image_path)
-        return scan
-    if image.frames > 1:
-        scan.add("first-frame", f"{pair.image_path.name}: the first of {image.frames} frames", image=pair.image_path)
-    for check, text in labels.notes:
-        scan.add(check, text, image=pair.image_path)
-    scan.looks.append(image.look)
-    scan.annotations.append(
-        Annotation(
-            pair.image_path,
-            image.width,
-            image.height,
-            np.asarray(boxes, np.float32).reshape(-1, 4),
-            np.array([label_of[item.name] for item in kept], np.int64),
-            np.array([item.difficult for item in kept], np.bool_),
-        )
-    )
-    return scan
+    return scan, written
 
 
 def _without_ignored(labels: Labels, label_of: Mapping[str, int]) -> tuple[Labels, Counter]:
@@ -261,20 +125,6 @@ def _without_ignored(labels: Labels, label_of: Mapping[str, int]) -> tuple[Label
     kept = tuple(item for item in labels.objects if label_of.get(item.name) != IGNORED)
     gone = Counter(item.name for item in labels.objects if label_of.get(item.name) == IGNORED)
     return (replace(labels, objects=kept), gone) if gone else (labels, gone)
-
-
-def _drawn(labels: Labels, item: LabelledObject, size: tuple[int, int]) -> Box:
-    """The box of an object, xyxy in pixels of the picture of `size` that it was drawn on."""
-    box = labels.to_pixels(item.box, size)
-    return enclosing_box(box, item.rotation) if item.rotation % 360 else box
-
-
-def _why_nothing_left(box: Box, image: ImageInfo) -> str:
-    if box[0] > box[2] or box[1] > box[3]:
-        return "is inverted"
-    if box[0] == box[2] or box[1] == box[3]:
-        return "is empty"
-    return f"has nothing inside the {image.width}x{image.height} image"
 
 
 def _tell_unknown(

@@ -8,18 +8,16 @@ from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.file_tree import stem_of
-from utils.findings import CHECKS, Finding
 from utils.label_files import pair_labels
 from utils.pairing import knows_folder
-from utils.reading import Box, LabelledObject, Labels, Pair, read_pairs
+from utils.reading import Box, LabelledObject, Labels, Pair, UnitError, read_pairs
 from utils.scan import BACKGROUND, Scan, natural_key
 from utils.suggestions import plain
 from utils.yolo_names import class_lists, numbered_names
-from utils.yolo_rows import InPixels, RowReader, numbers_of
+from utils.yolo_rows import OtherUnit, RowReader, numbers_of
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
-LEAST, NEARLY_ALL = 3, 0.95  # files in pixels, and their share of all, that are one fault of the whole split
 
 
 def read_yolo(
@@ -75,11 +73,15 @@ def read_yolo(
     hint = f"CLASSES has 0 to {len(names) - 1}"
     how = {"renamed": renamed, "ignored": ignored, "progress": progress}
     scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
-    if cause := extras.one_cause():
-        gone = {image for image, path in labelled.items() if path in extras.in_pixels}
-        kept = [f for f in scan.findings if CHECKS[f.check].of_a_file or f.check == "class-numbers"]
-        findings = [f for f in kept if f.image not in gone or f.check != "annotation-unreadable"]
-        scan = Scan([], [Finding("box-layout", cause), *findings], [])
+    if numbers.count_from_one:
+        count = len(names)
+        # Each is one class further than it should be: the last of them are unknown, the others wrong without a word.
+        scan.findings = [f for f in scan.findings if f.check != "unknown-class"]
+        scan.add(
+            "class-numbers",
+            f"{labels_dir}: expected class numbers from 0 to {count - 1}, as CLASSES has {count} names, found {count} "
+            "and no 0: these labels count from 1, or CLASSES lacks a name",
+        )
     for text in extras.told(labels_dir):
         scan.add("row-extras", text)
     scan.skip_bad = skip_bad
@@ -91,9 +93,11 @@ class ClassNumbers:
 
     def __init__(self, names: Sequence[str], taken: Collection[str] = ()):
         self.names, self.taken = names, {plain(name) for name in (*names, *taken)}
+        self.seen: set[int] = set()
 
     def name(self, number: int) -> tuple[str, bool]:
         """The name, and whether it is one."""
+        self.seen.add(number)
         if number < len(self.names):
             return self.names[number], True
         text = f"number {number}"
@@ -101,13 +105,16 @@ class ClassNumbers:
             text = f"class {text}"
         return text, False
 
+    @property
+    def count_from_one(self) -> bool:
+        """Whether the numbers looked up are one too high for the names, all of them as it seems."""
+        return 0 not in self.seen and max(self.seen, default=0) == len(self.names) > 1 and len(self.seen) > 1
+
 
 class Extras:
-    """Counts the rows that were taken for more than a box, and the files in pixels, for many threads."""
+    """Counts the rows that were taken for more than a box, for many threads."""
 
     def __init__(self):
-        self.files = 0
-        self.in_pixels: dict[Path, str] = {}
         self.rows: Counter[str] = Counter()
         self.first: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -116,24 +123,6 @@ class Extras:
         with self._lock:
             self.rows[kind] += 1
             self.first.setdefault(kind, where)
-
-    def add_file(self, path: Path, faults: Sequence[str], in_pixels: int, count: int) -> None:
-        """A file of `count` rows, of which so many are in pixels; without rows, it tells nothing."""
-        with self._lock:
-            self.files += count > 0
-            if count and in_pixels == count:
-                self.in_pixels[path] = f"{path.name}: {faults[0]}"
-
-    def one_cause(self) -> str | None:
-        """What is wrong with the whole split, None where that is nothing."""
-        if len(self.in_pixels) < max(LEAST, NEARLY_ALL * self.files):
-            return None
-        first = sorted(self.in_pixels, key=lambda path: natural_key(path.name))
-        names = ", ".join(path.name for path in first[:3]) + ", …" * (len(first) > 3)
-        return (
-            f"expected shares of the image (0 to 1); all numbers of {len(first)} of {self.files} files ({names}) seem "
-            f"to be in pixels: {self.in_pixels[first[0]]}"
-        )
 
     def told(self, labels_dir: Path) -> list[str]:
         return [
@@ -157,7 +146,7 @@ def read_yolo_file(
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
         raise DatasetError(f"{path}: not a text file: {error}") from error
-    objects, faults, count, in_pixels = [], [], 0, 0
+    objects, faults, count, other_unit = [], [], 0, []
     for number, line in enumerate(text.splitlines(), 1):
         if not (words := line.split()):
             continue
@@ -165,8 +154,9 @@ def read_yolo_file(
             number_of_class = _label(words[0])
             box, extra = rows.box(numbers_of(words[1:]))
         except ValueError as fault:
+            if isinstance(fault, OtherUnit):
+                other_unit.append(LabelledObject(f"line {number}", str(number_of_class), fault.box))
             count += 1
-            in_pixels += isinstance(fault, InPixels)
             faults += [f"line {number}: {fault}"] if count <= MAX_FAULTS else []
             continue
         name, named = numbers.name(number_of_class)
@@ -174,11 +164,12 @@ def read_yolo_file(
         objects.append(LabelledObject(f"line {number} ({shown})", name, box, named=named))
         if extra and extras:
             extras.add(extra, f"{path.name}, line {number}")
-    if extras:
-        extras.add_file(path, faults, in_pixels, count + len(objects))
     if count:
         more = f"; … and {count - MAX_FAULTS} more" if count > MAX_FAULTS else ""
-        raise DatasetError(f"{path}: {'; '.join(faults)}{more}")
+        message = f"{path}: {'; '.join(faults)}{more}"
+        if len(other_unit) == count:
+            raise UnitError(message, _labels((*objects, *other_unit)))
+        raise DatasetError(message)
     return tuple(objects)
 
 
@@ -190,9 +181,13 @@ def _label(word: str) -> int:
 
 def _pair(image_path: Path, path: Path, name: str, numbers: ClassNumbers, rows: RowReader, extras: Extras) -> Pair:
     def read() -> Labels:
-        return Labels(read_yolo_file(path, numbers, rows, extras), to_pixels=_from_shares, layout=("centre", "shares"))
+        return _labels(read_yolo_file(path, numbers, rows, extras))
 
     return Pair(image_path, path, name, read)
+
+
+def _labels(objects: tuple[LabelledObject, ...]) -> Labels:
+    return Labels(objects, to_pixels=_from_shares, layout=("centre", "shares"))
 
 
 def _negative(image_name: str):

@@ -18,8 +18,12 @@ MANY = 20  # rows, of which some would be no box by chance if they were polygons
 MAX_BYTES = 16 * 2**20
 
 
-class InPixels(ValueError):
-    """A row whose numbers are too large for shares of an image."""
+class OtherUnit(ValueError):
+    """Numbers too large for shares; `box` is the row's box in their unit, (x_centre, y_centre, width, height)."""
+
+    def __init__(self, values: Sequence[float]):
+        super().__init__(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
+        self.box = tuple(values) if len(values) == 4 else _around(values[: len(values) - len(values) % 2])
 
 
 class RowReader:
@@ -61,15 +65,13 @@ class RowReader:
         if not _may_be_polygon(values):
             if self.kpt_shape is None and _may_be_box(values):
                 return _checked(values[:4]), _behind(values)
-            raise _no_shares(values)
+            raise OtherUnit(values)
         is_polygon = self.kpt_shape == (0, 0) or self._is_polygon(count)
         if is_polygon is None:
             raise ValueError(_cannot_tell(count))
         if not is_polygon:
             return _checked(values[:4]), _behind(values)
-        xs, ys = corners[::2], corners[1::2]
-        box = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
-        return box, "a score" if count % 2 else ""
+        return _around(corners), "a score" if count % 2 else ""
 
     def _is_polygon(self, count: int) -> bool | None:
         """Of rows with so many numbers; None where all of them do not tell."""
@@ -93,14 +95,14 @@ def numbers_of(words: Sequence[str]) -> list[float]:
     return values
 
 
-def _no_shares(values: Sequence[float]) -> ValueError:
-    text = f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?"
-    return InPixels(text) if max(values) > 2 else ValueError(text)
+def _around(corners: Sequence[float]) -> Box:
+    xs, ys = corners[::2], corners[1::2]
+    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)
 
 
 def _checked(values: Sequence[float]) -> Box:
     if max(values) > 2:  # slightly out of the image is clipped; this is another unit
-        raise _no_shares(values)
+        raise OtherUnit(values)
     return tuple(values[:4])
 
 
