@@ -10,6 +10,7 @@ from voc_files import CLASSES, element, write_image, xml
 
 from utils.annotations import raise_for_errors, scan_splits
 from utils.coco import read_coco
+from utils.box_layout import Written, one_cause
 from utils.config import load_config
 from utils.doctor.repair import repair
 from utils.errors import DatasetError
@@ -144,6 +145,15 @@ def test_boxes_that_are_meant_so_are_left_alone(tmp_path, write, change):
     as_format = {voc: boxes, coco: xywh(boxes), yolo: centred(boxes) / WHOLE}[write]
     scan = write(tmp_path, as_format)
     assert not scan.of("box-layout") and len(scan.annotations) == 8
+
+
+def test_shares_that_reach_out_are_no_percent_of_a_large_image():
+    size = (1920, 1080)
+    files = []
+    for boxes in truth(6, 2, size) * 1.3:
+        shares = centred(boxes) / np.tile(size, 2)
+        files.append(Written("0.txt: line 1", "0.txt", ("centre", "shares"), shares, boxes, size, None))
+    assert one_cause(files) is None
 
 
 def test_sizes_that_differ_alone_are_told_file_by_file(tmp_path):

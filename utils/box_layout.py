@@ -19,6 +19,7 @@ LEAST = 3  # boxes that cannot be meant as they are read, and
 LEAST_SHARE = 0.15  # of all boxes so many
 LEAST_ALONE = 8  # boxes, where one file has them all
 NEARLY_ALL = 0.98  # must fit in the other way: a single slip is no counter-example among fifty
+REACH = 0.3  # of the image, that the boxes of a split go to
 SMALLER = 0.7  # a size in the files, of the image's: by then eight boxes do not all lie in that corner by chance
 
 
@@ -113,12 +114,13 @@ def _pixels(numbers: np.ndarray, sizes: np.ndarray, layout: str, unit: str) -> n
 
 def _other_ways(numbers: np.ndarray, sizes: np.ndarray, own: tuple[str, str]) -> list[tuple[str, str]]:
     """The ways in which nearly all boxes fit: a change of the unit alone, or of the order alone, before any other."""
-    found = [
-        (layout, unit)
-        for layout in LAYOUTS
-        for unit in UNITS
-        if (layout, unit) != own and _fits(_pixels(numbers, sizes, layout, unit), sizes).mean() >= NEARLY_ALL
-    ]
+    found = []
+    for layout in LAYOUTS:
+        for unit in UNITS:
+            boxes = _pixels(numbers, sizes, layout, unit)
+            reach = (boxes[:, 2:] / sizes).max(axis=0)  # small numbers would fit a larger unit, all in one corner
+            if (layout, unit) != own and (reach > REACH).all() and _fits(boxes, sizes).mean() >= NEARLY_ALL:
+                found.append((layout, unit))
     return (
         [way for way in found if way[0] == own[0]]
         or [way for way in found if way[1] == own[1]]
