@@ -9,8 +9,8 @@ from PIL import Image
 from voc_files import CLASSES, element, write_image, xml
 
 from utils.annotations import raise_for_errors, scan_splits
-from utils.coco import read_coco
 from utils.box_layout import Written, one_cause
+from utils.coco import read_coco
 from utils.config import load_config
 from utils.doctor.repair import repair
 from utils.errors import DatasetError
