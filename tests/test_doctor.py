@@ -348,7 +348,7 @@ FAULTS = [
     (upside, "rotated", NOTE, "train", r"EXIF orientation 6"),
     (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),
-    (other_numbers, "class-numbers", ERROR, "train", r"number 0 is Gloves there and Mask here"),
+    (other_numbers, "class-numbers", ERROR, "train", r"number 0 is 'Gloves' there and 'Mask' here"),
     (there_twice, "two-places", WARNING, "train", r"^TRAIN_DIR_IMAGES: .*/train, beside the YAML, is used; not"),
     (keypoints, "row-extras", NOTE, "train", r"2 rows taken for a box and keypoints, such as a4\.txt, line 1"),
     (crowd, "crowd", NOTE, "train", r"a0\.jpg"),

@@ -68,10 +68,10 @@ def test_another_order_beside_the_labels_is_an_error(folder, place):
     (error,) = [f for scan in scans.values() for f in scan.errors]  # the same list for both splits is told once
     assert error.check == "class-numbers"
     assert error.text == (
-        f"{folder / place} has the classes [Mask, Hat, Gloves], CLASSES is [Gloves, Mask, Hat]: number 0 is Mask there "
-        "and Gloves here. If the file is right, write CLASSES: [Mask, Hat, Gloves]"
+        f"{folder / place} has the classes [Mask, Hat, Gloves], CLASSES is [Gloves, Mask, Hat]: number 0 is 'Mask' "
+        "there and 'Gloves' here. If the file is right, write CLASSES: [Mask, Hat, Gloves]"
     )
-    with pytest.raises(DatasetError, match="number 0 is Mask there and Gloves here"):
+    with pytest.raises(DatasetError, match="number 0 is 'Mask' there and 'Gloves' here"):
         raise_for_errors(scan_splits(load_config(folder / "helmets.yml"), skip_bad=True, progress=False))
     with pytest.raises(DatasetError, match="no copy is written"):
         repair(load_config(folder / "helmets.yml"), scans, folder / "mended", progress=False)
@@ -96,6 +96,7 @@ def test_the_same_order_is_none(folder, place, names):
         ("notes.json", '{"categories": [{"id": 4, "name": "Gloves"}]}'),
         ("other.yaml", "train: elsewhere/images\nnames: [Gloves, Mask, Hat]"),
         ("../classes.txt", "Gloves\nMask\nHat"),  # of the folder that holds all data sets
+        ("own.yaml", "TRAIN_DIR_IMAGES: images/train\nCLASSES: [Gloves, Mask, Hat]\nFORMAT: yolo"),  # another try
         ("../data.yaml", "train: other/train\nnames: [Gloves, Mask, Hat]"),
     ],
 )
@@ -134,7 +135,7 @@ def test_renamed_and_ignored_names_are_found_by_the_list(folder):
     assert labels(scanned(folder, ["Mask", "Gloves"], RENAME={"Hat": "Mask"})) == [1, 1, 2]
     assert labels(scanned(folder, ["Maske", "Hut", "Gloves"], RENAME={"Mask": "Maske", "Hat": "Hut"})) == [1, 2, 3]
     (error,) = scanned(folder, ["Gloves", "Mask"], IGNORE=["Hat"])["train"].of("class-numbers")
-    assert "number 0 is Mask there and Gloves here" in error.text
+    assert "number 0 is 'Mask' there and 'Gloves' here" in error.text
 
 
 def test_an_ignored_class_keeps_its_number(folder):

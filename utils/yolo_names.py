@@ -95,7 +95,7 @@ def _contradiction(found: ClassList, written: Sequence[str], of_list: Sequence[s
     number = next(i for i, (a, b) in enumerate(zip(of_list, of_yaml, strict=False)) if a != b)
     text = (
         f"{found.path} has the classes {_listed(found.names)}, CLASSES is {_listed(written)}: number {number} is "
-        f"{found.names[number]} there and {written[number]} here"
+        f"{found.names[number]!r} there and {written[number]!r} here"
     )
     if sorted(of_list) == sorted(of_yaml):
         spelled = dict(zip(of_yaml, written, strict=True))
@@ -168,7 +168,7 @@ def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> 
         names = names_of(values["names"], path, [])
         values = translated(values, path, [])
         shape = values.get("KPT_SHAPE")
-    elif values.get("FORMAT") == "yolo" and isinstance(values.get("CLASSES"), list):
+    elif named and values.get("FORMAT") == "yolo" and isinstance(values.get("CLASSES"), list):
         names = values.get("YOLO_NAMES") or [name for name in values["CLASSES"] if name != "__background__"]
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         return None
