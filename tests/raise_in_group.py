@@ -1,9 +1,11 @@
 """A process of a group: `torchrun raise_in_group.py FOLDER` notes in FOLDER what is raised in it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -33,6 +35,8 @@ try:
     assert group.from_first(lambda: group.rank) == 0
     with group.first_one_first():
         pass
+    apart = replace(group, host=dist.new_group(backend="gloo"))  # as beside GPUs
+    assert apart.share(group.rank) == 0 and apart.gather(group.rank) == [0, 1] and apart.highest(group.rank) == [1]
     notes = [caught(group, OSError(5, "disk"), in_block=in_block) for in_block in (False, True)]
     notes.append(caught(group, KeyError("a fault of ours"), in_block=False))
     (folder / f"rank {group.rank}").write_text("\n".join(notes))

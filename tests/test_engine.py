@@ -168,6 +168,27 @@ def test_devices_that_are_not_there_are_named():
     assert pick_amp(CPU, "off") is None and pick_amp(CPU, "bf16") is torch.bfloat16
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
+def test_a_numbered_gpu_is_the_current_one_and_the_first_stays_free():
+    device = pick_device("cuda:1")
+    assert torch.cuda.current_device() == 1
+    train_one_epoch(
+        trainer(new_model().to(device), device=device), batches(2), epoch=1, on_steps=lambda records: None, title=""
+    )
+    assert torch.cuda.memory_reserved(1) > 0 and torch.cuda.memory_reserved(0) == 0
+    torch.cuda.set_device(0)
+
+
+@needs_cuda
+def test_on_cuda_an_overflowing_norm_moves_nothing():
+    device = torch.device("cuda")
+    model = new_model().to(device)
+    job, before = trainer(model, device=device), [p.detach().clone() for p in model.parameters()]
+    model.backbone.body.layer4[0].conv1.weight.register_hook(lambda gradient: torch.full_like(gradient, 1e38))
+    train_one_epoch(job, batches(1), epoch=1, on_steps=lambda records: None, title="")
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("device", ("cpu", pytest.param("cuda", marks=needs_cuda)))
 def test_batches_come_to_the_device_in_order_and_whole(device):
     made = batches(count=3)

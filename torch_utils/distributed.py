@@ -26,7 +26,7 @@ class Group:
     """The processes that train together; one alone is a group of one, and every method works there, too.
 
     rank: this process's number. size: how many there are. device: where this one computes. host: torch's group for
-    numbers that no GPU is to be waited for; None where that is the usual one. store: torchrun's.
+    what no GPU is to be waited for; None where that is the usual one. store: torchrun's.
     """
 
     device: torch.device
@@ -45,7 +45,7 @@ class Group:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=self._object_device)
+        dist.broadcast_object_list(box, src=0, group=self.host)  # by way of GPUs, a checkpoint would take their memory
         return box[0]
 
     def from_first(self, make: Callable[[], Any]) -> Any:
@@ -90,7 +90,7 @@ class Group:
         if self.size == 1:
             return [value]
         box = [None] * self.size
-        dist.all_gather_object(box, value)
+        dist.all_gather_object(box, value, group=self.host)
         return box
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -139,10 +139,6 @@ class Group:
     def close(self) -> None:
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
-
-    @property
-    def _object_device(self) -> torch.device | None:
-        return self.device if self.device.type == "cuda" else None
 
 
 def under_torchrun() -> bool:

@@ -32,6 +32,8 @@ def pick_device(request: str = "auto") -> torch.device:
             raise ConfigError(
                 f"--device {request}: torch {torch.__version__} sees {count} CUDA GPUs here{there}{remedy}"
             )
+        if index:  # else pinned memory, and questions about the current GPU, would go to the first one
+            torch.cuda.set_device(int(index))
     return torch.device(request)
 
 
