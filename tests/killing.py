@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import warm
 
 from utils.loggers import read_metrics
 
@@ -44,16 +45,7 @@ def while_writing(run: Path, name: str = "last_model") -> Callable[[], bool]:
 
 
 def start(folder: Path, *arguments: str, env: dict | None = None) -> subprocess.Popen:
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=env,
-        start_new_session=True,
-    )
+    return warm.start([sys.executable, SCRIPT, *arguments], cwd=folder, env=env, both=True)
 
 
 def children(parent: int) -> list[int]:

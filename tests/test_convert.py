@@ -1,12 +1,13 @@
 """A data set in another format and back: the same boxes to the last bit of a float32, and the same training."""
 
+import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,10 +25,8 @@ DATA = ROOT.parent / "shared" / "data"
 
 
 def run(*args, cwd, status=0):
-    done = subprocess.run(
-        [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=280,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    env = os.environ | ({"PYTHONPATH": str(ROOT)} if args[0] == "-m" else {})
+    done = warm.run([sys.executable, *args], cwd=cwd, env=env)
     assert done.returncode == status, done.stderr
     return done
 

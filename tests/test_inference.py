@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import warm
 from PIL import Image
 
 from models import create_model
@@ -70,16 +71,8 @@ def folder(tmp_path_factory):
 
 
 def infer(cwd, *arguments, env=None):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--device", "cpu", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        | (env or {}),
-        check=False,
-    )
+    headless = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return warm.run([sys.executable, SCRIPT, "--device", "cpu", *arguments], cwd=cwd, env=headless | (env or {}))
 
 
 @pytest.fixture(scope="module")

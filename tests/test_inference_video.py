@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import warm
 from clips import number_of, numbered, read_clip, sound_of, write_clip
 from video_runs import command, environment, small_checkpoint
 
@@ -26,15 +27,7 @@ def checkpoint(tmp_path_factory):
 
 
 def run(checkpoint, source, *options, cwd):
-    return subprocess.run(
-        command(checkpoint, source, *options),
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return warm.run(command(checkpoint, source, *options), cwd=cwd, env=environment())
 
 
 def lines_of(path):

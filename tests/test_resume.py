@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+import warm
 import yaml
 from killing import SCRIPT, differences, in_evaluation, kill_when, lines, mid_epoch, start, while_writing
 from voc_sets import write_config, write_voc_set
@@ -38,10 +39,7 @@ def run_dir(workplace, name):
 
 
 def train(folder, *arguments, env=None):
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=240, env={**os.environ, **(env or {})}, check=False
-    )
+    return warm.run([sys.executable, SCRIPT, *arguments], cwd=folder, env={**os.environ, **(env or {})})
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +85,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(workplace, whole, nu
     while process.poll() is None and lines(run, "step") < STEPS + 1:
         pass
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in out, out
     command = re.search(r"go on with: python train\.py (.*)", out)[1].split()
     assert "stopped" in out and "saved" in out

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 import yaml
 from killing import SCRIPT, children, differences, lines
 from torch.distributed.run import get_args_parser
@@ -40,8 +41,7 @@ def torchrun(processes: int, *options: str) -> list[str]:
 
 def run(program, folder, *arguments):
     command = [*map(str, program), *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, env=env, check=False)
+    return warm.run(command, cwd=folder, timeout=500)
 
 
 def runs(folder, name) -> Path:

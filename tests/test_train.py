@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import warm
 import yaml
 from killing import children
 from pycocotools.coco import COCO
@@ -42,10 +43,8 @@ def workplace(tmp_path_factory):
 
 
 def train(folder, *arguments, config="shapes.yaml", common=COMMON, env=None):
-    command = [sys.executable, str(SCRIPT), *common, "--config", config, *arguments]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=240, env={**os.environ, **(env or {})}, check=False
-    )
+    command = [sys.executable, SCRIPT, *common, "--config", config, *arguments]
+    return warm.run(command, cwd=folder, env={**os.environ, **(env or {})})
 
 
 @pytest.fixture(scope="module")
@@ -254,12 +253,10 @@ def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_pa
     write_voc_set(tmp_path / "test", 2, seed=2)
     write_config(tmp_path)
     command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", workers]
-    process = subprocess.Popen(
-        [*command, "-pn", "cut"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = warm.start([*command, "-pn", "cut"], cwd=tmp_path)
     wait_for(tmp_path / "outputs/training/cut/last_model.pth")
     cv2.imwrite(str(tmp_path / "train" / "picture 1.jpg"), np.zeros((5, 5, 3), np.uint8))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in err, err
     assert re.search(r"^error: .*picture 1\.jpg: has changed since the start", err, re.MULTILINE)
 
@@ -268,13 +265,11 @@ def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_pa
 def test_a_loader_process_that_is_killed_is_told_and_the_process_ends(workplace):
     """As the system does where memory runs out."""
     command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, "-pn", "bereft"], cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = warm.start([*command, "-pn", "bereft"], cwd=workplace)
     run = workplace / "outputs/training/bereft"
     wait_for(run / "last_model.pth")
     os.kill(children(process.pid)[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in err, err
     assert "killed by signal" in err and "fewer --workers" in err
     assert "error: DataLoader worker" in (run / "train.log").read_text()

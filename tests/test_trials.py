@@ -1,13 +1,12 @@
 """`--find-lr` and `--find-batch-size`: short trials that leave a plot and a suggestion, and nothing else."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import pytest
+import warm
 from voc_sets import write_config, write_voc_set
 
 from torch_utils.trials import BatchTrial, smoothed, suggest_batch, suggest_lr
@@ -26,10 +25,7 @@ def workplace(tmp_path_factory):
 
 
 def trial(workplace, *arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *OPTIONS, *arguments], cwd=workplace, capture_output=True, text=True,
-        timeout=280, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
-    )  # fmt: skip
+    return warm.run([sys.executable, SCRIPT, *OPTIONS, *arguments], cwd=workplace)
 
 
 def test_find_lr_suggests_a_rate_below_where_it_diverges(workplace):
