@@ -141,7 +141,7 @@ def test_what_has_changed_is_named(workplace, copy_of_whole):
     kept = {path: path.read_bytes() for path in (workplace / "train").iterdir()}
     try:
         xml = workplace / "train" / "picture 1.xml"
-        xml.write_text(xml.read_text().replace("<xmin>", "<xmin>1", 1))
+        xml.write_text(re.sub(r"<xmax>(\d+)", lambda found: f"<xmax>{int(found[1]) - 1}", xml.read_text(), count=1))
         (workplace / "train" / "picture 2.xml").unlink()
         shutil.copy(workplace / "train" / "picture 3.jpg", workplace / "train" / "picture 99.jpg")
         shutil.copy(workplace / "train" / "picture 3.xml", workplace / "train" / "picture 99.xml")
