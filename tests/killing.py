@@ -61,7 +61,7 @@ def children(parent: int) -> list[int]:
     return sorted(found)
 
 
-def kill_when(process: subprocess.Popen, reached: Callable[[], bool], seconds: float = 120) -> bool:
+def kill_when(process: subprocess.Popen, reached: Callable[[], bool], seconds: float = 300) -> bool:
     """SIGKILL as soon as `reached`; False where the process ended before."""
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:

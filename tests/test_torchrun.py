@@ -100,7 +100,7 @@ def assert_same_training(whole: Path, split: Path, start: Path) -> None:
                 assert torch.allclose(ends[1][kind][key], value, rtol=1e-3, atol=1e-5 + 0.05 * moved), key
 
 
-def wait_until(reached, process, seconds=120):
+def wait_until(reached, process, seconds=300):
     deadline = time.monotonic() + seconds
     while not reached():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
@@ -143,7 +143,7 @@ def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
     run_dir = runs(workplace, "preempted")
     wait_until(lambda: lines(run_dir, "step") >= 5, process)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode != 0 and re.search("stopped (in|after) epoch", out) and "go on with: torchrun" in out, out
     saved = torch.load(run_dir / "last_model.pth", weights_only=True)
     last_step = read_metrics(run_dir / "metrics.jsonl")[0][-1]["step"]

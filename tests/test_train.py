@@ -162,7 +162,7 @@ def test_a_run_is_not_resumed_as_something_else(workplace, two_epochs):
     assert done.returncode == 2 and "'Boots'" in done.stderr
 
 
-def wait_for(path, seconds=120):
+def wait_for(path, seconds=300):
     deadline = time.monotonic() + seconds
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
