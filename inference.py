@@ -166,7 +166,8 @@ class Run:
         """Everything of one picture; returns what could not be written, and, where it is to be kept, the picture
         annotated, at the size of a window."""
         found = result.detections
-        if (frames := frames_in(result.path)) > 1:
+        frames = frames_in(result.path)
+        if frames > 1:
             self.animated.append(f"{result.name.as_posix()}: the first of {frames} frames")
         drawn = draw_boxes(
             image,
