@@ -228,15 +228,20 @@ def wanted_windows(args):
         problem = display_problem()
         if problem is None:
             print("keys in the window: q or Esc ends, any other shows the next picture")
-            return lambda pictures: show_pictures(args.input, pictures, seconds=0)
+            return lambda pictures: show_pictures(args.input, filter(is_drawn, pictures), seconds=0)
         print(f"note: no window: {problem}; the results are in files alone")
     return show_figures if args.mpl_show else None
+
+
+def is_drawn(picture: np.ndarray | None) -> bool:
+    """False for one whose drawing failed, which has been told."""
+    return picture is not None
 
 
 def show_figures(pictures) -> None:
     """Each picture in a matplotlib window, until that is closed."""
     problem = None
-    for number, picture in enumerate(pictures, 1):
+    for number, picture in enumerate(filter(is_drawn, pictures), 1):
         if problem is None:
             problem = show_figure(f"picture {number}", picture)
             if problem:

@@ -1,6 +1,7 @@
 """The window, on a virtual screen, with key presses of its own; skipped where Xvfb or xdotool is not installed."""
 
 import ctypes
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clips import number_of, read_clip, write_clip
@@ -182,6 +184,66 @@ def test_pictures_one_after_the_other(screen, how, left):
     assert process.returncode == 0 and out == f"left {left}\n" and "Traceback" not in err, err
 
 
+SHEETS = """
+import numpy as np, sys
+from utils.window import screen_wh, show_pictures, window_wh
+print(screen_wh(), window_wh((1472, 1550)), flush=True)
+width, height = map(int, sys.argv[1:])
+show_pictures("shown here", [np.full((height, width, 3), (200, 40, 40), np.uint8)], seconds=30)
+"""
+
+
+@needs_screen
+@pytest.mark.parametrize("size", [(1472, 1550), (4000, 90), (12, 9), (640, 480)])
+def test_a_window_fits_the_screen_and_shows_all_of_the_picture(tmp_path, size):
+    words = ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x600x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        display = f":{server.stdout.readline().strip()}"
+        with started([sys.executable, "-c", SHEETS, *map(str, size)], display, ROOT) as process:
+            window = window_named(display, "shown here", process)
+            deadline = time.monotonic() + 10
+            seen = None
+            while time.monotonic() < deadline:
+                lines = xdotool(display, "getwindowgeometry", "--shell", window)
+                found = dict(line.split("=") for line in lines)
+                if seen == (seen := (int(found["WIDTH"]), int(found["HEIGHT"]))) and seen[0] > 200:
+                    break
+                time.sleep(0.3)
+            press(display, window, "q")
+            out, err = process.communicate(timeout=20)
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert process.returncode == 0 and out.startswith("(1024, 600)"), err
+    assert seen[0] <= 1024 * 0.9 + 2 and seen[1] <= 600 * 0.9 + 2
+    if size == (640, 480):
+        assert seen == size
+    if size == (12, 9):
+        assert seen[0] >= 300 and seen[1] >= 200
+    if size == (1472, 1550):
+        assert seen[0] / seen[1] == pytest.approx(1472 / 1550, abs=0.02)
+
+
+@needs_screen
+def test_the_counts_after_q_are_those_of_what_is_done(screen, checkpoint, tmp_path):
+    display, _ = screen
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), np.full((60, 80, 3), 90, np.uint8))
+    words = [sys.executable, str(ROOT / "inference.py"), "-w", str(checkpoint), "-d", "cpu", "-i", "in", "-o", "out"]
+    with started([*words, "--show-image", "--save", "json"], display, tmp_path) as process:
+        window = window_named(display, "in", process)
+        time.sleep(0.5)
+        press(display, window, "q")
+        out, err = process.communicate(timeout=60)
+    written = len(list((tmp_path / "out").glob("*.png")))
+    images = json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]
+    assert process.returncode == 0 and out.count("keys in the window") == 1, err
+    assert f"stopped after {written} of 40 images" in out and f"\n{written} images" in out
+    assert len(images) == written < 40
+
+
 @needs_screen
 def test_a_video_is_shown_paused_saved_and_ended(screen, checkpoint, tmp_path):
     display, _ = screen
@@ -216,7 +278,7 @@ def test_a_video_is_shown_paused_saved_and_ended(screen, checkpoint, tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays of X11")
-@pytest.mark.parametrize(("display", "words"), [(None, "there is no display"), (":987", "OpenCV cannot open a window")])
+@pytest.mark.parametrize(("display", "words"), [(None, "there is no display"), (":987", "cannot reach display :987")])
 def test_no_usable_display_is_found_out_without_a_crash(display, words):
     code = "from utils.window import display_problem; print(display_problem())"
     done = subprocess.run(

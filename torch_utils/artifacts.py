@@ -134,6 +134,7 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
         if problem:
             log.info(f"--vis-transformed: {problem}; the pictures are {run_dir / 'train_batch_*.jpg'}")
         else:
+            log.info("keys in the window: q or Esc begins the training, any other shows the next sheet")
             show_pictures("what the network sees (any key: next, q: train)", sheets, seconds=10)
 
 

@@ -1,11 +1,13 @@
 """Pictures on the screen, where there is one."""
 
+import ctypes
 import os
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,11 @@ import numpy as np
 # An unusable display aborts the process inside Qt, which no `except` catches: so another process tries it first.
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
 
-LARGEST_WINDOW = (1280, 720)  # width and height that fit any screen; the user may pull it larger
+LARGEST_WINDOW = (1280, 720)  # width and height that fit nearly any screen; the user may pull it larger
+SMALLEST_WINDOW = (320, 240)  # a picture smaller than both is enlarged
+ON_SCREEN = 0.9  # share of the screen that a window may take: it has a frame, and there are task bars
+# Without Qt's tool bar, which takes room and keys from the picture.
+WINDOW_KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 
 
 def display_problem() -> str | None:
@@ -29,8 +35,39 @@ def display_problem() -> str | None:
         return None
     if "not implemented" in probe.stderr:
         return "this OpenCV is the headless build; python -m utils.mend_opencv puts the one with windows in place"
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or ""
+    if "could not connect to display" in probe.stderr or "cannot open display" in probe.stderr.lower():
+        return f"cannot reach display {display}: is its server running, and may this user draw there (ssh -X, xhost)?"
     lines = probe.stderr.strip().splitlines()
     return f"OpenCV cannot open a window ({lines[-1] if lines else f'exit status {probe.returncode}'})"
+
+
+@cache
+def screen_wh() -> tuple[int, int] | None:
+    """Width and height of the screen in pixels, None where it does not say."""
+    try:
+        if sys.platform == "win32":
+            return tuple(ctypes.windll.user32.GetSystemMetrics(side) for side in (0, 1))
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        if not (display := x11.XOpenDisplay(None)):
+            return None
+        display = ctypes.c_void_p(display)
+        screen = x11.XDefaultScreen(display)
+        size = x11.XDisplayWidth(display, screen), x11.XDisplayHeight(display, screen)
+        x11.XCloseDisplay(display)
+    except (OSError, AttributeError):  # macOS; a system without X
+        return None
+    return size
+
+
+def window_wh(size_wh: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the window for a picture of `size_wh`: as large, but readable, and within the screen."""
+    screen = screen_wh() or LARGEST_WINDOW
+    largest = [min(most, ON_SCREEN * side) for most, side in zip(LARGEST_WINDOW, screen, strict=True)]
+    scale = min(most / side for most, side in zip(SMALLEST_WINDOW, size_wh, strict=True))
+    scale = min(max(1.0, scale), *(most / side for most, side in zip(largest, size_wh, strict=True)))
+    return tuple(max(1, round(side * scale)) for side in size_wh)
 
 
 def fitted(picture: np.ndarray, limit_wh: tuple[int, int]) -> np.ndarray:
@@ -46,9 +83,9 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
     Call it only where `display_problem()` is None.
     """
     _silence_font_warnings()
-    cv2.namedWindow(title, cv2.WINDOW_NORMAL)
+    cv2.namedWindow(title, WINDOW_KIND)
     for picture in pictures:
-        cv2.resizeWindow(title, picture.shape[1], picture.shape[0])
+        cv2.resizeWindow(title, *window_wh(picture.shape[1::-1]))
         cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if _wait_key(title, seconds) in (ord("q"), 27) or _is_closed(title):
             break
@@ -75,12 +112,13 @@ class VideoWindow:
         """Show an RGB uint8 (H, W, 3) picture with the rate in its corner; `image` stays as it is."""
         if not self._opened:
             _silence_font_warnings()
-            # Without Qt's tool bar, which takes room and keys from the picture.
-            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-            shrink = min(1.0, LARGEST_WINDOW[0] / image.shape[1], LARGEST_WINDOW[1] / image.shape[0])
-            cv2.resizeWindow(self._title, *(max(1, round(side * shrink)) for side in image.shape[1::-1]))
+            cv2.namedWindow(self._title, WINDOW_KIND)
+            cv2.resizeWindow(self._title, *window_wh(image.shape[1::-1]))
             self._opened = True
         canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        width, height = window_wh(image.shape[1::-1])
+        if width > image.shape[1]:  # so that the rate stands beside something
+            canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_LINEAR)
         _write_rate(canvas, self._rate())
         cv2.imshow(self._title, canvas)
 
