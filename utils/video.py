@@ -233,7 +233,7 @@ class VideoReader:
                 "an index at its end needs a server that sends parts of files (byte ranges), "
                 "or it is damaged; download it and give the file"
             )
-        return "the file is damaged"
+        return "the file is damaged, or was cut out without a key frame"
 
     def _tell(self, frame: av.VideoFrame) -> None:
         """Note once what is done to its pictures."""
