@@ -103,7 +103,7 @@ def test_progressive_pictures_are_left_alone(tmp_path):
 def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     wide = write_clip(tmp_path / "wide.ts", CONSTANT, size_wh=(320, 160))
     tall = write_clip(
-        tmp_path / "tall.ts", CONSTANT, size_wh=(176, 176), picture=lambda *_: np.full((176, 176, 3), 200)
+        tmp_path / "tall.ts", CONSTANT, size_wh=(176, 176), picture=lambda *_: np.full((176, 176, 3), 200, np.uint8)
     )
     (tmp_path / "both.ts").write_bytes(wide.read_bytes() + tall.read_bytes())
     with VideoReader(tmp_path / "both.ts") as reader:
