@@ -127,7 +127,7 @@ def main(args) -> int:
             log.info(line)
         plot_label_statistics(run_dir / "labels.png", config.class_names, {k: s.annotations for k, s in scans.items()})
         write_training_views(run_dir, model, train_loader, config.class_names, log=log, show=args.vis_transformed)
-        write_ground_truth(run_dir, evaluator_of(scans, config), pictures=config.save_valid_predictions)
+        write_ground_truth(run_dir, evaluator_of(scans, config, args), pictures=config.save_valid_predictions)
         sinks = [logger(run_dir) for logger in LOGGERS.values()]
     if args.compile:
         compile_parts(model, log)
@@ -156,7 +156,7 @@ def main(args) -> int:
                 )  # fmt: skip
                 validating, evaluators = time.perf_counter(), {}
                 for name, predictor in predictors.items():
-                    evaluators[name] = evaluator_of(scans, config)
+                    evaluators[name] = evaluator_of(scans, config, args)
                     metrics = evaluate(
                         predictor, valid_loader, evaluators[name], title="validation", group=group, pause=keeper
                     )
@@ -207,8 +207,13 @@ def scan_data(config, args):
     return scans
 
 
-def evaluator_of(scans, config) -> CocoEvaluator:
-    return CocoEvaluator(scans["valid"].annotations, config.class_names)
+def evaluator_of(scans, config, args) -> CocoEvaluator:
+    return CocoEvaluator(
+        scans["valid"].annotations,
+        config.class_names,
+        images_dir=config.valid_images_dir,
+        max_detections=args.max_detections,
+    )
 
 
 def build_trainer(args, model, loader, amp_dtype, group) -> Trainer:

@@ -49,9 +49,11 @@ def test_pycocotools_reads_the_predictions_and_scores_them_against_themselves(re
         evaluation.accumulate()
         evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1)
-    assert [image["file_name"] for image in truth.loadImgs(truth.getImgIds())] == ["a.jpg", "empty.png", "sub/a.jpg"]
+    assert [image["file_name"] for image in truth.dataset["images"]] == ["a.jpg", "empty.png", "sub/a.jpg"]
     assert truth.loadCats(2)[0]["name"] == NAMES[2] and sorted(truth.getCatIds()) == [1, 2]
-    (first,) = truth.loadAnns(truth.getAnnIds(imgIds=1, catIds=1))
+    ids = {image["file_name"]: image["id"] for image in truth.dataset["images"]}
+    assert min(ids.values()) >= 1
+    (first,) = truth.loadAnns(truth.getAnnIds(imgIds=ids["a.jpg"], catIds=1))
     assert first["bbox"] == pytest.approx([10.4, 20.6, 39.8, 40.3], abs=1e-3)
     assert first["score"] == pytest.approx(0.987654, abs=1e-6)
 

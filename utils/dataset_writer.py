@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from utils.coco_ids import image_ids
 from utils.errors import ToolkitError
 from utils.runs import write_text_atomically
 from utils.scan import Annotation
@@ -143,7 +144,8 @@ def _write_coco(out_dir: Path, split: Split, class_names: Sequence[str]) -> str:
     path = out_dir / "annotations" / f"instances_{split.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     objects = []
-    for image_id, annotation in enumerate(split.annotations, 1):
+    ids = image_ids(split.names)
+    for image_id, annotation in zip(ids, split.annotations, strict=True):
         rows = zip(annotation.boxes.tolist(), annotation.labels.tolist(), annotation.difficult.tolist(), strict=True)
         for (x1, y1, x2, y2), label, difficult in rows:
             width, height = x2 - x1, y2 - y1
@@ -153,7 +155,7 @@ def _write_coco(out_dir: Path, split: Split, class_names: Sequence[str]) -> str:
     content = {
         "images": [
             {"id": image_id, "file_name": name, "width": a.width, "height": a.height}
-            for image_id, (a, name) in enumerate(zip(split.annotations, split.names, strict=True), 1)
+            for image_id, a, name in zip(ids, split.annotations, split.names, strict=True)
         ],
         "annotations": objects,
         "categories": [{"id": label, "name": name} for label, name in enumerate(class_names) if label],

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
+from utils.coco_ids import image_ids
 from utils.detections import Detections
 from utils.errors import DatasetError, ToolkitError
 from utils.runs import atomic_path, write_text_atomically
@@ -59,15 +60,16 @@ def write_image(path: Path, image: np.ndarray) -> None:
 def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
     """`predictions.json`: a COCO data set whose annotations are the detections, each with its score.
 
-    `images` and `categories` say what the ids mean: `file_name` is the picture's name in the source, the category id
-    the class's number in the checkpoint; boxes are xywh in pixels. pycocotools reads it as it is, and against a truth
-    of the same ids:
+    `images` and `categories` say what the ids mean: `file_name` is the image's name in the source, its id that of the
+    name by `utils.coco_ids`, the category id the class's number in the checkpoint; boxes are xywh in pixels.
+    pycocotools reads it as it is, and against the ground truth of a training's validation images:
 
-        found = COCO("predictions.json")
+        truth = COCO("val_ground_truth.json")
         found = truth.loadRes(json.load(open("predictions.json"))["annotations"])
     """
+    ids = image_ids([result.name.as_posix() for result in results])
     annotations = []
-    for image_id, result in enumerate(results, 1):
+    for image_id, result in zip(ids, results, strict=True):
         found = result.detections
         for box, score, label in zip(
             found.boxes.astype(float), found.scores.tolist(), found.labels.tolist(), strict=True
@@ -79,7 +81,7 @@ def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence
         "info": {"description": "detections"},
         "images": [
             {"id": image_id, "file_name": result.name.as_posix(), "width": result.width, "height": result.height}
-            for image_id, result in enumerate(results, 1)
+            for image_id, result in zip(ids, results, strict=True)
         ],
         "categories": [{"id": label, "name": name} for label, name in enumerate(class_names) if label],
         "annotations": annotations,
