@@ -18,6 +18,7 @@ from utils.annotations import Annotation
 from utils.augment import Made, SampleMaker
 from utils.batch_order import DealtBatches, EpochBatches
 from utils.errors import ToolkitError
+from utils.geometry import long_side_limit, padded_hw
 from utils.image_cache import ImageCache
 from utils.images import read_shrunk
 from utils.sample import Sample
@@ -70,7 +71,7 @@ class DetectionDataset(Dataset):
     ):
         packed = isinstance(annotations, AnnotationTable)
         self.annotations = annotations if packed else AnnotationTable(annotations)
-        self.seed = seed
+        self.seed, self.img_size = seed, img_size
         self.make, self.stored_hw = None, self.annotations.sizes_hw
         self.cache: ImageCache | None = None
         if training:
@@ -112,6 +113,12 @@ class DetectionDataset(Dataset):
         """Height and width that the model will resize the training item of `key` to."""
         epoch, index = key
         return self.make.shape_of(self.stored_hw[index % len(self)].tolist(), self._rng(epoch, index), epoch)
+
+    def padded_hw(self, index: int) -> tuple[int, int]:
+        """Height and width that the model will pad image `index` to, in evaluation."""
+        return padded_hw(
+            tuple(self.annotations.sizes_hw[index].tolist()), self.img_size, long_side_limit(self.img_size)
+        )
 
     def load(self, index: int) -> Sample:
         """The image at `stored_hw` with its boxes. Raises DatasetError where the file is not what was scanned."""
@@ -223,8 +230,8 @@ def build_loader(
     by_shape: bool = True,
 ) -> Loader:
     """Batches of a training set by `EpochBatches`, where `batch_size` is that of all processes together, or of an
-    evaluation set by `DealtBatches`. `repeats` is for training, as in `EpochBatches`; so is `by_shape`: batches of like
-    shapes.
+    evaluation set by `DealtBatches`, of images that the model pads alike. `repeats` is for training, as in
+    `EpochBatches`; so is `by_shape`: batches of like shapes.
     """
     if dataset.make is not None:
         batches = EpochBatches(
@@ -237,7 +244,7 @@ def build_loader(
             shape_of=dataset.shape_of if by_shape else None,
         )
     else:
-        batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size)
+        batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size, shape_of=dataset.padded_hw)
     return Loader(
         dataset,
         batch_sampler=batches,

@@ -41,7 +41,7 @@ from utils.errors import DatasetError, ToolkitError, printable
 from utils.exports import ImageResult
 from utils.image_formats import frames_in
 from utils.image_outputs import ImageOutputs
-from utils.read_ahead import in_batches, read_ahead
+from utils.read_ahead import in_batches, in_order, read_ahead
 from utils.runs import output_dir
 from utils.signals import Signals, Stopped
 from utils.sources import SourceImage, find_images
@@ -100,29 +100,50 @@ class Run:
     def __init__(self, args, sources, outputs: ImageOutputs, predict, class_names, labels):
         self.args, self.sources, self.outputs = args, sources, outputs
         self.predict, self.class_names, self.labels = predict, class_names, labels
-        self.results: list[ImageResult] = []
+        self.finished: dict[int, ImageResult] = {}  # by number, in the order in which they were done
         self.animated: list[str] = []
         self.skipped: list[str] = []  # pictures that could not be read or taken by the network, and why
         self.unwritten: list[str] = []  # files that could not be written, and why
         self.network_seconds = 0.0
         self.bar = tqdm(total=len(sources), unit="image", disable=None, dynamic_ncols=True)
 
-    def pictures(self, *, keep: bool) -> Iterator[np.ndarray | None]:
-        """Work through all; yields each annotated picture once it is written, None unless they are to be kept.
+    @property
+    def results(self) -> list[ImageResult]:
+        """What is done so far, in the order of the sources."""
+        return [result for _, result in sorted(self.finished.items(), key=lambda item: item[0])]
 
-        Decoding runs ahead of the network, drawing and encoding behind it; both stay within a batch or so of it.
+    def pictures(self, *, keep: bool) -> Iterator[np.ndarray]:
+        """Work through all; yields the annotated pictures in the order of the sources, none unless they are to be kept.
+
+        Images of like shape share a run of the network, so that what is found does not depend on --batch-size.
+        Decoding runs ahead of the network, drawing and encoding behind it; all stay within a few batches of it.
         """
         batch_size = self.args.batch_size
         decoded = read_ahead(
             self.sources, threads=THREADS, ahead=max(THREADS, 2 * batch_size), megapixels=AHEAD_MEGAPIXELS
         )
-        writing: deque[tuple[ImageResult, Future]] = deque()
-        with closing(decoded), self.bar, ThreadPoolExecutor(THREADS) as pool:
+        with closing(decoded), self.bar, closing(self.done(decoded, keep=keep)) as done:
+            for picture in in_order(done):
+                if picture is not None:
+                    yield picture
+
+    def done(self, decoded, *, keep: bool) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Each image's number once all of it is done or has failed, and what `write` gave for it."""
+        batches = in_batches(
+            decoded, size=self.args.batch_size, megapixels=BATCH_MEGAPIXELS, shape_of=self.predict.padded_hw
+        )
+        writing: deque[tuple[int, ImageResult, Future]] = deque()
+        with ThreadPoolExecutor(THREADS) as pool:
             try:
-                for batch in in_batches(decoded, size=batch_size, megapixels=BATCH_MEGAPIXELS):
+                for batch in batches:
                     behind = len(writing)
-                    for result, image in self.detect(batch):
-                        writing.append((result, pool.submit(self.write, result, image, keep)))
+                    found = self.detect(batch)
+                    for number, result, image in found:
+                        if result:
+                            writing.append((number, result, pool.submit(self.write, result, image, keep)))
+                    for number, result, _ in found:
+                        if not result:
+                            yield number, None
                     for _ in range(behind):
                         yield self.written(*writing.popleft())
                 while writing:
@@ -132,23 +153,26 @@ class Run:
                     with suppress(ToolkitError, OSError):
                         self.written(*writing.popleft())
 
-    def detect(self, batch) -> list[tuple[ImageResult, np.ndarray]]:
-        readable = []
-        for source, image in batch:
+    def detect(self, batch) -> list[tuple[int, ImageResult | None, np.ndarray | None]]:
+        """Number, result and image of each one in a batch; None for both where it could not be read or detected on."""
+        readable, done = [], []
+        for number, source, image in batch:
             if isinstance(image, DatasetError):
                 self.skip(str(image))
+                done.append((number, None, None))
             else:
-                readable.append((source, image))
+                readable.append((number, source, image))
         started = time.perf_counter()
-        found = self.predict_each(readable)
+        found = self.predict_each([(source, image) for _, source, image in readable])
         self.network_seconds += time.perf_counter() - started
-        results = []
-        for (source, image), detections in zip(readable, found, strict=True):
-            if detections is not None:
-                detections = detections.above(self.args.threshold).of(self.labels)
-                height, width = image.shape[:2]
-                results.append((ImageResult(source.path, source.name, width, height, detections), image))
-        return results
+        for (number, source, image), detections in zip(readable, found, strict=True):
+            if detections is None:
+                done.append((number, None, None))
+                continue
+            detections = detections.above(self.args.threshold).of(self.labels)
+            height, width = image.shape[:2]
+            done.append((number, ImageResult(source.path, source.name, width, height, detections), image))
+        return done
 
     def predict_each(self, pictures: list[tuple[SourceImage, np.ndarray]]) -> list[Detections | None]:
         """The network's answers; where it fails on several, each alone, and None for those on which it fails then."""
@@ -180,8 +204,8 @@ class Run:
         unwritten = self.outputs.write(result, image, drawn, self.class_names)
         return unwritten, fitted(drawn, LARGEST_WINDOW) if keep else None
 
-    def written(self, result: ImageResult, writing: Future) -> np.ndarray | None:
-        self.results.append(result)  # whatever becomes of its files, it is in the tables
+    def written(self, number: int, result: ImageResult, writing: Future) -> tuple[int, np.ndarray | None]:
+        self.finished[number] = result  # whatever becomes of its files, it is in the tables
         self.bar.update()
         try:
             unwritten, picture = writing.result()
@@ -190,7 +214,7 @@ class Run:
         for line in unwritten:
             self.unwritten.append(line)
             tqdm.write(f"not written: {printable(line)}", file=sys.stderr)
-        return picture
+        return number, picture
 
     def skip(self, line: str) -> None:
         self.skipped.append(line)
@@ -199,17 +223,23 @@ class Run:
 
     def report(self, *, stopped: bool) -> None:
         """What was found, how fast, where it is, and what was skipped."""
-        count = len(self.results)
+        results = self.results
+        count = len(results)
         if stopped or count + len(self.skipped) < len(self.sources):
             print(f"stopped after {count} of {len(self.sources)} images")
         speed = f", {1000 * self.network_seconds / count:.1f} ms per image in the network" if count else ""
         print(f"{count} images{speed}")
-        objects = Counter(label for result in self.results for label in result.detections.labels.tolist())
+        objects = Counter(label for result in results for label in result.detections.labels.tolist())
         per_class = ", ".join(f"{self.class_names[label]} {objects[label]}" for label in sorted(objects))
         print(
             f"{objects.total()} detections of {self.args.threshold:g} or more" + (f": {per_class}" if objects else "")
         )
-        for line in self.outputs.summary(written=bool(self.results)):
+        if self.predict.capped:
+            print(
+                f"note: the limit of {self.predict.max_detections} detections was reached {self.predict.capped} times, "
+                "so some objects may be missing: --max-detections N raises it"
+            )
+        for line in self.outputs.summary(written=bool(results)):
             print(line)
         if self.animated:
             more = f" (so of {len(self.animated) - 1} more images)" if len(self.animated) > 1 else ""

@@ -41,7 +41,7 @@ from torch_utils.artifacts import (
     write_settings,
     write_training_views,
 )
-from torch_utils.coco_eval import CocoEvaluator
+from torch_utils.coco_eval import CocoEvaluator, most_of_a_class
 from torch_utils.compilation import compile_parts
 from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.ema import Ema
@@ -57,6 +57,7 @@ from torch_utils.trials import find_batch_size, find_lr
 from torch_utils.upload import uploaded
 from utils.annotations import raise_for_errors, scan_splits
 from utils.config import load_config
+from utils.detection_limit import limit_report, most_objects, needed_detections
 from utils.doctor.examine import examine
 from utils.fingerprint import fingerprint
 from utils.image_cache import cache_report, open_cache
@@ -94,7 +95,11 @@ def main(args) -> int:
     # The model, the steps, and what they need.
     torch.manual_seed(args.seed)  # of the layers that start from random weights
     with group.first_one_first():  # which may download weights
-        model = resume_model(args, config, resumed) if resumed else start_model(args, config, log)
+        most = most_objects({split: scan.annotations for split, scan in scans.items()})
+        needed = needed_detections(most)
+        model = resume_model(args, config, resumed) if resumed else start_model(args, config, log, needed=needed)
+    crowded = most_of_a_class(scans["valid"].annotations)
+    limits = limit_report(model.max_detections, most, of_a_class=crowded)
     if args.sync_bn:
         model = share_batch_norm(model, group)
     model.to(device, memory_format=torch.channels_last)
@@ -123,7 +128,7 @@ def main(args) -> int:
             log.info(line)
         told = [*data_report(scans, config, max_listed=None), *check_report(diagnosis, scans, max_listed=None)]
         write_text_atomically(run_dir / "data.txt", "\n".join(told) + "\n")
-        for line in run_report(args, model, train_loader, trainer.schedule, group, run_dir):
+        for line in [*run_report(args, model, train_loader, trainer.schedule, group, run_dir), *limits]:
             log.info(line)
         plot_label_statistics(run_dir / "labels.png", config.class_names, {k: s.annotations for k, s in scans.items()})
         write_training_views(run_dir, model, train_loader, config.class_names, log=log, show=args.vis_transformed)

@@ -10,17 +10,31 @@ from utils.errors import ConfigError
 from utils.geometry import long_side_limit
 
 
-def build_model(spec: ModelSpec, num_classes: int, img_size: int | None = None) -> FasterRCNN:
-    """An untrained model for `img_size` (None: the model's own), which it keeps as an attribute."""
+def build_model(
+    spec: ModelSpec, num_classes: int, img_size: int | None = None, *, max_detections: int | None = None
+) -> FasterRCNN:
+    """Build an untrained model for `img_size` (None: its own), which it keeps as an attribute.
+
+    So it keeps `max_detections`, the most that it gives for an image (None: torchvision's 100).
+    """
     img_size = img_size or spec.img_size
     model = spec.build(num_classes, min_size=img_size, max_size=long_side_limit(img_size))
     model.img_size = img_size
+    _limit_detections(model, max_detections or model.roi_heads.detections_per_img)
     model.backbone_stages = spec.stages
     # Under bf16 or fp16 autocast torchvision would decode boxes in that type: 8 bits of mantissa, up to 2 px at 640.
     # With float32 head outputs, boxes, scores and losses are computed in float32.
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_outputs_to_float32)
     return make_lean(model)
+
+
+def _limit_detections(model: FasterRCNN, count: int) -> None:
+    """Set how many detections an image may have; proposals, which are an object each at best, are as many at least."""
+    model.max_detections = model.roi_heads.detections_per_img = count
+    for proposals in (model.rpn._pre_nms_top_n, model.rpn._post_nms_top_n):
+        for mode in proposals:
+            proposals[mode] = max(proposals[mode], count)
 
 
 def _outputs_to_float32(module: nn.Module, inputs: tuple, outputs):

@@ -24,14 +24,15 @@ def load_predictor(
     model_name: str | None = None,
     config: Path | None = None,
     img_size: int | None = None,
+    max_detections: int | None = None,
     amp_dtype: torch.dtype | None = None,
     threshold: float = 0.3,
 ) -> tuple[Predictor, tuple[str, ...]]:
     """A ready predictor and its class names, background first.
 
-    Model, classes and image size come from the checkpoint; `config` fills in what an older file lacks, `model_name` and
-    `img_size` (short side in pixels) override it. Without `weights`: torchvision's published COCO detector. Raises
-    ConfigError where `config` names other classes than the checkpoint.
+    Model, classes and image size come from the checkpoint; `config` fills in what an older file lacks; `model_name`,
+    `img_size` (short side in pixels) and `max_detections` of an image override it. Without `weights`: torchvision's
+    published COCO detector. Raises ConfigError where `config` names other classes than the checkpoint.
     """
     if weights is None:
         name = model_name or DEFAULT_MODEL
@@ -40,7 +41,8 @@ def load_predictor(
             raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
         class_names = (BACKGROUND, *spec.coco.meta["categories"][1:])
         # The size that the published figures are for: 800, but for the model made for 320.
-        model = build_model(spec, len(class_names), img_size or (320 if spec.img_size == 320 else 800))
+        img_size = img_size or (320 if spec.img_size == 320 else 800)
+        model = build_model(spec, len(class_names), img_size, max_detections=max_detections)
         load_published(model, spec, name)
     else:
         checkpoint = load_checkpoint(weights, model_name=model_name)
@@ -54,7 +56,7 @@ def load_predictor(
                 f"{weights} {found}: give --config with the YAML it was trained with, "
                 f"of {checkpoint.num_classes - 1} classes"
             )
-        model = load_model(checkpoint, img_size=img_size)
+        model = load_model(checkpoint, img_size=img_size, max_detections=max_detections)
     if config and (given := load_class_names(config)) != class_names:
         raise ConfigError(
             f"{config} has the classes {', '.join(given[1:])}; {weights or name} has {', '.join(class_names[1:])}: "
@@ -63,7 +65,7 @@ def load_predictor(
     model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
     if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
         model.to(memory_format=torch.channels_last)
-    return Predictor(model.eval().to(device), device, amp_dtype), class_names
+    return Predictor(model.eval().to(device), device, amp_dtype, threshold=threshold), class_names
 
 
 def build_predictor(args, *, threshold: float):
@@ -83,6 +85,7 @@ def build_predictor(args, *, threshold: float):
         model_name=args.model,
         config=args.config,
         img_size=args.img_size,
+        max_detections=args.max_detections,
         amp_dtype=amp_dtype,
         threshold=threshold,
     )

@@ -6,12 +6,14 @@ from models.registry import DEFAULT_MODEL, model_spec
 from models.transfer import transfer
 from models.weights import load_whole
 from torch_utils.checkpoint import load_checkpoint
+from utils.detection_limit import USUAL
 from utils.errors import ConfigError
 
 # What a resumed run cannot change, and its name in a message.
 FIXED = {
     "recipe": "--recipe",
     "img_size": "--img-size",
+    "max_detections": "--max-detections",
     "optimizer": "--optimizer",
     "global_batch": "images per step (--batch-size x --accumulate x processes)",
     "backbone_lr": "--backbone-lr",
@@ -22,14 +24,18 @@ FIXED = {
 }
 
 
-def start_model(args, config, log):
-    """A model for a new run: trained weights, another run's checkpoint, or random weights."""
+def start_model(args, config, log, *, needed: int = USUAL):
+    """Make the model of a new run: trained weights, another run's checkpoint, or random weights.
+
+    `needed` detections of an image are what the data asks for; `--max-detections` wins over it.
+    """
     start = load_checkpoint(args.weights) if args.weights else None
     args.model = args.model or (start.require_model_name() if start else DEFAULT_MODEL)
     spec = model_spec(args.model)
     if start:
         img_size = args.img_size or (None if start.foreign else start.img_size)
-        model = build_model(spec, config.num_classes, img_size)
+        args.max_detections = args.max_detections or max(needed, start.max_detections or 0)
+        model = build_model(spec, config.num_classes, img_size, max_detections=args.max_detections)
         kept = transfer(model, spec, start, config.class_names)
         log.info(f"weights: {args.weights}, {start.epoch} epochs")
         for line in kept.told():
@@ -44,6 +50,7 @@ def start_model(args, config, log):
             pretrained=args.pretrained,
             backbone_weights=args.backbone_weights,
             img_size=args.img_size,
+            max_detections=args.max_detections or needed,
         )
         log.info(f"weights: {args.backbone_weights or args.pretrained}")
     trained = bool(start or args.backbone_weights or args.pretrained != "none")
@@ -66,7 +73,7 @@ def start_model(args, config, log):
         elif trained:
             count = freeze_batch_norm(model if args.pretrained == "coco" else model.backbone.body)
         log.info(f"  frozen batch norms, --freeze-bn: {count}" + ("" if trained else " (nothing is trained yet)"))
-    args.img_size = model.img_size
+    args.img_size, args.max_detections = model.img_size, model.max_detections
     return model
 
 
@@ -80,7 +87,7 @@ def resume_model(args, config, resumed):
         differences.append(
             f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
         )
-    begun = resumed.content.get("training", {}).get("arguments", {})
+    begun = {"max_detections": USUAL} | resumed.content.get("training", {}).get("arguments", {})
     for key, flag in FIXED.items():
         if getattr(args, key) is None:
             setattr(args, key, begun.get(key))
@@ -94,7 +101,8 @@ def resume_model(args, config, resumed):
     args.model = name
     args.lr = args.lr or begun["lr"]
     spec = model_spec(name)
-    model = build_model(spec, config.num_classes, resumed.img_size)
+    model = build_model(spec, config.num_classes, resumed.img_size, max_detections=resumed.max_detections)
+    args.max_detections = model.max_detections
     load_whole(model, spec, resumed)
     freeze_stages(model, args.freeze_layers or 0)
     return model

@@ -8,12 +8,16 @@ import torch
 from test_engine import CPU, batches, new_model
 from torch import nn
 
+from datasets import DetectionDataset, build_loader
 from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.ema import Ema
 from torch_utils.evaluation import SAMPLER_SEED, evaluate
 from torch_utils.predictor import Predictor
 from torch_utils.sampling import seed_samplers
 from utils.annotations import Annotation
+from utils.exports import write_image
+from utils.geometry import long_side_limit, padded_hw
+from utils.images import read_image
 
 
 def annotations_of(data):
@@ -49,6 +53,69 @@ def test_validation_losses_are_those_of_training_with_the_batch_norms_at_rest():
             expected[name] = expected.get(name, 0) + float(loss) * len(images) / 4
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert found["loss"] == pytest.approx(sum(expected.values()), rel=1e-5)
+
+
+def mixed_set(folder):
+    """Twelve images of two orientations in turn, and one of a third shape, one object in each."""
+    made = []
+    for number in range(12):
+        height, width = (60, 90) if number % 2 else (90, 60)
+        if number == 5:
+            height, width = 40, 120
+        image = np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
+        path = folder / f"{number}.png"
+        write_image(path, image)
+        box = np.float32([[10, 10, 40, 35]])
+        made.append(Annotation(path, width, height, box, np.ones(1, np.int64), np.zeros(1, bool)))
+    return made
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_an_image_is_evaluated_as_it_is_alone(tmp_path, size):
+    """Batches are of images that the model pads alike, and those of one process whatever the number of processes."""
+    annotations = mixed_set(tmp_path)
+    model = new_model()
+    model.roi_heads.score_thresh = 0.0
+    data = DetectionDataset(annotations, img_size=64, training=False)
+    found = []
+    for batch_size in (1, size):
+        loader = build_loader(data, batch_size=batch_size, workers=0)
+        evaluator = CocoEvaluator(annotations, ("__background__", "a", "b"))
+        metrics = evaluate(Predictor(model, CPU), loader, evaluator, title="")
+        found.append((evaluator.detections, metrics))
+    for index in range(12):
+        alone, together = (detections[index] for detections, _ in found)
+        assert len(alone) == len(together) > 5
+        assert np.allclose(alone.scores, together.scores, atol=1e-5)
+        assert np.allclose(alone.boxes, together.boxes, atol=1e-2)
+    loader = build_loader(data, batch_size=size, workers=0)
+    shares = [list(build_loader(data, batch_size=size, workers=0, rank=r, size=3).batch_sampler) for r in range(3)]
+    assert sorted(batch for share in shares for batch in share) == sorted(loader.batch_sampler)
+    for batch in loader.batch_sampler:
+        assert len({annotations[i].width for i in batch}) == 1
+    assert sorted(i for batch in loader.batch_sampler for i in batch) == list(range(12))
+
+
+def test_the_predictor_itself_keeps_unlike_images_apart(tmp_path):
+    """Whoever gives it a mixed batch gets what one by one gives, in the order given."""
+    model = new_model()
+    model.roi_heads.score_thresh = 0.0
+    predictor = Predictor(model, CPU)
+    images = [read_image(a.image_path) for a in mixed_set(tmp_path)]
+    for image, together in zip(images, predictor(images), strict=True):
+        (alone,) = predictor([image])
+        assert np.allclose(alone.scores, together.scores, atol=1e-5)
+        assert np.allclose(alone.boxes, together.boxes, atol=1e-2)
+
+
+def test_the_padded_size_is_the_one_that_the_model_makes():
+    model = new_model().eval()
+    rng = np.random.default_rng(0)
+    for size in (64, 333, 640, 800):
+        model.transform.min_size, model.transform.max_size = (size,), long_side_limit(size)
+        for height, width in rng.integers(60, 1500, (40, 2)).tolist():
+            batch, _ = model.transform([torch.zeros(3, height, width)])
+            assert padded_hw((height, width), size, long_side_limit(size)) == tuple(batch.tensors.shape[-2:])
 
 
 def test_averaged_weights_by_hand():

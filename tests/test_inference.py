@@ -20,6 +20,7 @@ from PIL import Image
 from models import create_model
 from torch_utils.checkpoint import save_checkpoint
 from torch_utils.predictor import Predictor
+from utils.coco_ids import image_ids
 from utils.images import read_image
 from utils.voc import read_voc
 
@@ -86,6 +87,10 @@ def run(folder, weights, tmp_path_factory):
 READABLE = ["a.jpg", "a.png", "deep.tif", "grey.png", "map.pgm", "rgba.png", "sub/a.jpg", "turned.jpg"]
 
 
+def id_of(name):
+    return image_ids([name])[0]
+
+
 def test_every_picture_has_its_result_under_its_own_name(run, folder):
     _, out = run
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
@@ -117,17 +122,39 @@ def test_json_and_csv_are_the_predictor_s_own_boxes(run, folder, weights):
     assert len(rows) == len(content["annotations"]) > 8
     predictor = Predictor(load_model(weights), torch.device("cpu"))
     predictor.model.roi_heads.score_thresh = 0.05
-    names = sorted([*READABLE, "cut.jpg"])  # in threes, of which the damaged one drops out
-    batches = [[name for name in names[i : i + 3] if name != "cut.jpg"] for i in (0, 3, 6)]
-    for names in batches:
-        for name, found in zip(names, predictor([read_image(folder / name) for name in names]), strict=True):
-            found = found.above(0.25)
-            mine = [a for a in content["annotations"] if a["image_id"] == READABLE.index(name) + 1]
-            boxes = np.array([a["bbox"] for a in mine]).reshape(-1, 4)
-            boxes[:, 2:] += boxes[:, :2]
-            assert np.allclose(boxes, found.boxes, atol=5e-3), name
-            assert np.allclose([a["score"] for a in mine], found.scores, atol=1e-4)
-            assert [row["class"] for row in rows if row["image"] == name] == [CLASSES[i] for i in found.labels]
+    for name in READABLE:  # one by one, what the run did in threes
+        (found,) = predictor([read_image(folder / name)])
+        found = found.above(0.25)
+        mine = [a for a in content["annotations"] if a["image_id"] == id_of(name)]
+        boxes = np.array([a["bbox"] for a in mine]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        assert np.allclose(boxes, found.boxes, atol=5e-3), name
+        assert np.allclose([a["score"] for a in mine], found.scores, atol=1e-4)
+        assert [row["class"] for row in rows if row["image"] == name] == [CLASSES[i] for i in found.labels]
+
+
+def test_what_is_found_does_not_depend_on_the_batch_size(weights, tmp_path):
+    """Both orientations and a third shape in turn: each image as it is found alone, in the order of the names."""
+    (tmp_path / "mixed").mkdir()
+    sizes = [(90, 120), (120, 90), (64, 200), (90, 120)]
+    names = [f"{number}.png" for number in range(11)]
+    for number, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / "mixed" / name), picture(number, *sizes[number % 4]))
+    contents = []
+    for size in (1, 4, 16):
+        done = infer(
+            tmp_path, "-w", weights, "-i", "mixed", *LOW, "--save", "json", "-o", f"by{size}", "--batch-size", size
+        )
+        assert done.returncode == 0, done.stderr
+        contents.append(json.loads((tmp_path / f"by{size}" / "predictions.json").read_text()))
+    alone, *together = contents
+    assert [image["file_name"] for image in alone["images"]] == names and len(alone["annotations"]) > 20
+    for content in together:
+        assert content["images"] == alone["images"]
+        assert [a["image_id"] for a in content["annotations"]] == [a["image_id"] for a in alone["annotations"]]
+        for mine, its in zip(content["annotations"], alone["annotations"], strict=True):
+            assert mine["category_id"] == its["category_id"] and mine["score"] == pytest.approx(its["score"], abs=1e-4)
+            assert mine["bbox"] == pytest.approx(its["bbox"], abs=1e-2)
 
 
 def test_the_annotations_can_be_trained_on(run, folder, tmp_path):
@@ -139,7 +166,7 @@ def test_the_annotations_can_be_trained_on(run, folder, tmp_path):
     assert len(scan.annotations) == 4 and not scan.findings
     content = json.loads((out / "predictions.json").read_text())
     for annotation in scan.annotations:
-        image_id = READABLE.index(annotation.image_path.name) + 1
+        image_id = id_of(annotation.image_path.name)
         boxes = np.array([a["bbox"] for a in content["annotations"] if a["image_id"] == image_id]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         assert np.abs(annotation.boxes - boxes).max(initial=0) <= 1
@@ -208,7 +235,9 @@ def test_a_large_picture_in_windows(weights, tmp_path):
     assert plain.returncode == sliced.returncode == 0, plain.stderr + sliced.stderr
     found = [json.loads((tmp_path / name / "predictions.json").read_text()) for name in ("plain", "sliced")]
     assert (
-        found[0]["images"] == found[1]["images"] == [{"id": 1, "file_name": "large.png", "width": 480, "height": 360}]
+        found[0]["images"]
+        == found[1]["images"]
+        == [{"id": id_of("large.png"), "file_name": "large.png", "width": 480, "height": 360}]
     )
     assert found[0]["annotations"] != found[1]["annotations"]
 

@@ -90,6 +90,7 @@ def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dic
         "model_name": args.model,
         "config": config.as_dict(),
         "img_size": model.img_size,
+        "max_detections": model.max_detections,
         "metrics": plain_record(record),
         "model_state_dict": model.state_dict(),
     }

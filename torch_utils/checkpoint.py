@@ -7,6 +7,7 @@ A checkpoint is a dict of plain types and tensors:
     model_name          the `--model` value
     config              the data set YAML as a dict; CLASSES has the background first
     img_size            short side in pixels that the model was trained at
+    max_detections      the most detections of an image; absent in older files: torchvision's 100
     metrics             flat dict, as measured on these very weights
     toolkit             format number of this file; absent in files of other pipelines
     (last_model.pth)    optimizer_state_dict, scaler_state_dict, training: what a resumed run needs besides
@@ -45,6 +46,7 @@ class Checkpoint:
     img_size: int
     epoch: int
     foreign: bool  # not written by this toolkit
+    max_detections: int | None  # None where the file does not say
     content: dict = field(repr=False)
 
     def require_model_name(self) -> str:
@@ -116,6 +118,7 @@ def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Check
         img_size=_whole_number(content, "img_size", path, foreign) or FOREIGN_IMG_SIZE,
         epoch=_whole_number(content, "epoch", path, foreign) or 0,
         foreign=foreign,
+        max_detections=_whole_number(content, "max_detections", path, foreign),
         content=content,
     )
 

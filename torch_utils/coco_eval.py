@@ -25,8 +25,8 @@ AREAS = ("all", "small", "medium", "large")  # COCOeval's, in its order
 class CocoEvaluator:
     """Collects detections, image by image, and compares them with the annotations' boxes in original pixels.
 
-    Images are added by their position in `annotations`. VOC's `difficult` objects count like any other, as in COCO-style
-    exports.
+    Images are added by their position in `annotations`. VOC's `difficult` objects count like any other, as in
+    COCO-style exports.
 
     Args:
         images_dir: folder from which `file_name` in COCO files counts; None for names alone.

@@ -45,7 +45,7 @@ def evaluate(
         if batch:
             ids = [int(target["image_id"]) for target in batch.host]
             for sampler in samplers:
-                sampler.key, sampler.first = SAMPLER_SEED, ids[0]
+                sampler.key, sampler.first = SAMPLER_SEED, ids
             detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
             found += zip(ids, detections, strict=True)
             losses.append((ids[0], len(ids), batch_losses))

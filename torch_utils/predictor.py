@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from utils.detections import Detections
 from utils.errors import DatasetError
+from utils.geometry import padded_hw
 
 
 class Predictor:
@@ -17,12 +18,35 @@ class Predictor:
         model: torchvision-style detector; put in evaluation mode and on `device` by the caller's choice.
         device: where it runs.
         amp_dtype: autocast type, None for float32.
+        threshold: the least score that is wanted, for `capped`.
+
+    Attributes:
+        capped: images so far that reached the model's limit of detections with wanted ones, and may hold more.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, amp_dtype: torch.dtype | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        amp_dtype: torch.dtype | None = None,
+        *,
+        threshold: float = 0.0,
+    ):
         self.model = model
         self.device = device
         self.amp_dtype = amp_dtype
+        self.threshold = threshold
+        self.capped = 0
+
+    @property
+    def max_detections(self) -> int:
+        """The most detections of an image."""
+        return self.model.roi_heads.detections_per_img
+
+    def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return height and width that the model pads an image of `size_hw` to; of like ones it makes one batch."""
+        transform = self.model.transform
+        return padded_hw(size_hw, transform.min_size[-1], transform.max_size)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """RGB uint8 (H, W, 3) arrays in, one `Detections` each out."""
@@ -30,14 +54,27 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Tensor]) -> list[Detections]:
-        """uint8 (3, H, W) tensors in, one `Detections` each out."""
+        """uint8 (3, H, W) tensors in, one `Detections` each out.
+
+        Images that the model would pad differently go through it one kind after the other, so that what is found in
+        an image does not depend on its neighbours.
+        """
         self.model.eval()
-        for image in images:
-            self._check(*image.shape[-2:])
-        batch = [to_float(image, self.device) for image in images]
-        with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
-            outputs = self.model(batch)
-        return self.to_detections(outputs)
+        kinds: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            height, width = image.shape[-2:]
+            self._check(height, width)
+            kinds.setdefault(self.padded_hw((height, width)), []).append(index)
+        found: dict[int, Detections] = {}
+        for indices in kinds.values():
+            batch = [to_float(images[index], self.device) for index in indices]
+            with torch.autocast(self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
+                outputs = self.model(batch)
+            found.update(zip(indices, self.to_detections(outputs), strict=True))
+        self.capped += sum(
+            len(one) >= self.max_detections and one.scores.min() >= self.threshold for one in found.values()
+        )
+        return [found[index] for index in range(len(images))]
 
     def _check(self, height: int, width: int) -> None:
         """Raise DatasetError for a picture of whose short side the network would get less than a pixel."""

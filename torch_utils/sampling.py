@@ -16,14 +16,15 @@ class ImageSampler(BalancedPositiveNegativeSampler):
     No size depends on the data, so a GPU is never waited for.
 
     Attributes:
-        key: whole numbers, such as (seed, step). first: place of the first image that comes, in the whole batch.
+        key: whole numbers, such as (seed, step). first: place of the first image that comes, in the whole batch; or
+            a list of the places of all that come.
         drawn: int64 tensor, how many anchors or proposals were drawn in the last call.
     """
 
     def __init__(self, batch_size_per_image: int, positive_fraction: float, stage: int):
         super().__init__(batch_size_per_image, positive_fraction)
         self.key: tuple[int, ...] = ()
-        self.first = 0
+        self.first: int | list[int] = 0
         self.drawn: Tensor | None = None
         self._stage = stage
 
@@ -42,7 +43,11 @@ class ImageSampler(BalancedPositiveNegativeSampler):
     def _priority(self, images: int, length: int, device) -> Tensor:
         """(images, length) int64 below 2**32, all different within an image: a hash of key, stage, place and index."""
         seed = int(np.random.SeedSequence((*self.key, self._stage)).generate_state(1)[0])
-        place = _mix(torch.arange(self.first, self.first + images, device=device) + seed)
+        if isinstance(self.first, int):
+            place = torch.arange(self.first, self.first + images, device=device)
+        else:
+            place = torch.tensor(self.first, device=device)
+        place = _mix(place + seed)
         index = _mix(torch.arange(length, device=device))
         return _mix(index + place[:, None])
 

@@ -51,6 +51,20 @@ class SlicedPredictor:
         self.batch_size = batch_size
         self.threshold = threshold
 
+    @property
+    def capped(self) -> int:
+        """As in `Predictor`, of windows and whole images."""
+        return self.predictor.capped
+
+    @property
+    def max_detections(self) -> int:
+        """The most detections of a window."""
+        return self.predictor.max_detections
+
+    def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return what matters to who batches images: nothing, because each is looked at by itself."""
+        return 0, 0
+
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """RGB uint8 (H, W, 3) arrays in, one `Detections` each out, best first."""
         return [self._detect(image) for image in images]

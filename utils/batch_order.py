@@ -75,14 +75,33 @@ class EpochBatches:
 
 
 class DealtBatches:
-    """Batches of positions 0 .. length - 1 in order, of which process `rank` of `size` takes every `size`-th.
+    """Batches of positions 0 .. length - 1, of which process `rank` of `size` takes every `size`-th.
 
-    The batches are those of a single process, because an image's neighbours decide its padding.
+    Only images of one shape share a batch, so that none is padded because of its neighbours, and the results are those
+    of one image at a time. Within a shape the order is kept. The batches are the same whatever `size` is.
+
+    Args:
+        shape_of: what the model pads an image to, height and width; None where all are alike.
     """
 
-    def __init__(self, length: int, batch_size: int, *, rank: int = 0, size: int = 1):
-        batches = [list(range(start, min(start + batch_size, length))) for start in range(0, length, batch_size)]
-        self.batches = batches[rank::size]
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        size: int = 1,
+        shape_of: Callable[[int], tuple[int, int]] | None = None,
+    ):
+        of_shape: dict[tuple[int, int] | None, list[int]] = {}
+        for position in range(length):
+            of_shape.setdefault(shape_of(position) if shape_of else None, []).append(position)
+        batches = [
+            positions[start : start + batch_size]
+            for positions in of_shape.values()
+            for start in range(0, len(positions), batch_size)
+        ]
+        self.batches = sorted(batches)[rank::size]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -5,8 +5,11 @@ aspect ratio is kept. The model applies the rule (`GeneralizedRCNNTransform`); w
 beforehand asks here.
 """
 
+import math
+
 LONG_OVER_SHORT = 1333 / 800
 MOST_ASPECT = 100  # long side over short side; beyond, no pixel of the short side is left at the smallest image size
+STRIDE = 32  # pixels; the model pads images to multiples of it
 
 
 def long_side_limit(img_size: int) -> int:
@@ -18,3 +21,14 @@ def model_scale(size_hw: tuple[int, int], img_size: int) -> float:
     """The factor by which the model will resize an image of `size_hw` (height, width)."""
     short, long = min(size_hw), max(size_hw)
     return min(img_size / short, long_side_limit(img_size) / long)
+
+
+def padded_hw(size_hw: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Return height and width of the batch that the model makes of one image of `size_hw`, or of several alike in it.
+
+    An image padded beyond that is not seen as it is alone: what a convolution finds near the border depends on what
+    lies behind it. `short_side` and `long_side` are the model's limits in pixels.
+    """
+    scale = min(short_side / min(size_hw), long_side / max(size_hw))  # and rounded as torch's interpolation does it
+    height, width = (max(1, math.ceil(math.floor(side * scale) / STRIDE)) * STRIDE for side in size_hw)
+    return height, width

@@ -66,6 +66,7 @@ def _common(description: str, source: str) -> Parser:
     add("-mpl", "--mpl-show", action="store_true", help="show the result with matplotlib")
     add("-d", "--device", default="auto", help="auto, cpu, cuda, cuda:N, or mps on a Mac")
     add("-ims", "--img-size", "--imgsz", type=image_size, help="short side in pixels; default: the checkpoint's")
+    add("--max-detections", type=positive, metavar="N", help="the most objects of an image; default: the checkpoint's")
     add("-nlb", "--no-labels", action="store_true", help="draw boxes without names and scores")
     add("--classes", nargs="+", metavar="CLASS", help="keep these classes only, by name or number")
     add("--half", action="store_true", help="half precision: bf16 or fp16, whichever the device has")

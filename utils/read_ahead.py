@@ -1,9 +1,10 @@
 """Pictures decoded by threads while the network is busy with those before them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from utils.errors import DatasetError
 from utils.images import probe_image, read_image
 from utils.sources import SourceImage
 
+WAITING = 4  # batches: enough for the two orientations of a camera, taken at random
+
 Decoded = tuple[SourceImage, np.ndarray | DatasetError]
+Numbered = list[tuple[int, SourceImage, np.ndarray | DatasetError]]
+Item = TypeVar("Item")
 
 
 def read_ahead(sources: Iterable[SourceImage], *, threads: int, ahead: int, megapixels: float) -> Iterator[Decoded]:
@@ -52,14 +57,50 @@ def _megapixels(source: SourceImage) -> float:
     return 0.0
 
 
-def in_batches(decoded: Iterable[Decoded], *, size: int, megapixels: float) -> Iterator[list[Decoded]]:
-    """Group what `read_ahead` yields, `size` pictures at most, fewer where they hold `megapixels` together."""
-    batch, held = [], 0.0
-    for source, image in decoded:
-        batch.append((source, image))
-        held += 0 if isinstance(image, DatasetError) else image.shape[0] * image.shape[1] / 1e6
-        if len(batch) == size or held >= megapixels:
-            yield batch
-            batch, held = [], 0.0
-    if batch:
-        yield batch
+def in_batches(
+    decoded: Iterable[Decoded],
+    *,
+    size: int,
+    megapixels: float,
+    shape_of: Callable[[tuple[int, int]], Hashable] = lambda size_hw: None,
+) -> Iterator[Numbered]:
+    """Group what `read_ahead` yields, each with its number from 0 on: `size` images of one shape at most.
+
+    Fewer come together where they hold `megapixels`, and where no more of their shape are near: an image waits for
+    WAITING batches of further ones at most, and while all that wait hold less than `megapixels`. An error waits for
+    nothing.
+
+    Args:
+        shape_of: what images of a batch have in common, given height and width in pixels.
+    """
+    waiting: dict[Hashable, Numbered] = {}  # by shape, in the order of each shape's first image
+    held: dict[Hashable, float] = {}
+    for number, (source, image) in enumerate(decoded):
+        if isinstance(image, DatasetError):
+            yield [(number, source, image)]
+        else:
+            height, width = image.shape[:2]
+            shape = shape_of((height, width))
+            waiting.setdefault(shape, []).append((number, source, image))
+            held[shape] = held.get(shape, 0.0) + height * width / 1e6
+            if len(waiting[shape]) == size or held[shape] >= megapixels:
+                del held[shape]
+                yield waiting.pop(shape)
+        while waiting:
+            first = next(iter(waiting))
+            if number - waiting[first][0][0] < WAITING * size and sum(held.values()) < megapixels:
+                break
+            del held[first]
+            yield waiting.pop(first)
+    yield from waiting.values()
+
+
+def in_order(done: Iterable[tuple[int, Item]]) -> Iterator[Item]:
+    """Yield what was done out of order by its number, from 0 on without a gap."""
+    early: dict[int, Item] = {}
+    following = 0
+    for number, item in done:
+        early[number] = item
+        while following in early:
+            yield early.pop(following)
+            following += 1

@@ -97,6 +97,8 @@ def _add_data(add) -> None:
     add("--close-mosaic", type=count, default=0, metavar="N", help="no mixed images in the last N epochs")
     add("--repeat-rare", type=share, default=0.0, metavar="SHARE",
         help="show images more often whose classes are on less than this share of them")  # fmt: skip
+    add("--max-detections", type=positive, metavar="N",
+        help="the most detections of an image; default: 100, or more where the data holds crowded images")  # fmt: skip
     add("-vt", "--vis-transformed", action="store_true", help="show what the network sees before training starts")
 
 
