@@ -47,7 +47,16 @@ from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.ema import Ema
 from torch_utils.engine import Progress, Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
-from torch_utils.messages import check_report, data_report, end_report, explained, run_report, stop_report, where
+from torch_utils.messages import (
+    check_report,
+    data_report,
+    end_report,
+    explained,
+    objects_of_classes,
+    run_report,
+    stop_report,
+    where,
+)
 from torch_utils.optim import Schedule, build_optimizer, default_lr
 from torch_utils.predictor import Predictor
 from torch_utils.resume import Keeper, Standing, check_data, restore, standing_of
@@ -59,6 +68,7 @@ from utils.annotations import raise_for_errors, scan_splits
 from utils.config import load_config
 from utils.detection_limit import limit_report, most_objects, needed_detections
 from utils.doctor.examine import examine
+from utils.few import is_few
 from utils.fingerprint import fingerprint
 from utils.image_cache import cache_report, open_cache
 from utils.loggers import LOGGERS, attach_log_file, note_in_file, setup_logging
@@ -148,6 +158,7 @@ def main(args) -> int:
     if resumed:
         log.info(f"going on {where(standing, args, len(train_loader))}")
     log.info(epoch_header())
+    rough = any(map(is_few, objects_of_classes(scans["valid"].annotations, config.num_classes)))
     try:
         with signals.held():
             while not standing.finished(args):
@@ -180,7 +191,7 @@ def main(args) -> int:
                     save_weights(run_dir / "best_model.pth", args, config, best_model, standing.best)
                 standing.record, standing.progress = record, Progress()
                 keeper.save()
-                log.info(epoch_row(record, args.epochs, best=standing.best.weights if improved else None))
+                log.info(epoch_row(record, args.epochs, best=standing.best.weights if improved else None, rough=rough))
                 if group.writes and time.perf_counter() - plotted > PLOT_SECONDS:
                     plot_training(run_dir, title=run_dir.name)
                     plotted = time.perf_counter()
@@ -200,7 +211,9 @@ def main(args) -> int:
         if standing.record["epoch"] < args.epochs:
             log.info(f"no better epoch in {args.patience} (--patience): training ends early")
         seconds = time.perf_counter() - started
-        for line in end_report(run_dir, config, scans["valid"].annotations, standing.best, seconds):
+        for line in end_report(
+            run_dir, config, scans["valid"].annotations, standing.best, seconds, counted=model.max_detections
+        ):
             log.info(line)
     group.close()
     return 0

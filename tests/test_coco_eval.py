@@ -109,3 +109,37 @@ def test_every_image_exactly_once():
         evaluator.compute()
     with pytest.raises(ValueError, match="twice"):
         evaluator.add(0, found(np.zeros((0, 4)), [], []))
+
+
+def crowded(count):
+    """`count` objects of one class in one image, all found exactly, with a score each."""
+    corners = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2)[:count] * 30.0
+    boxes = np.concatenate([corners, corners + 20], 1)
+    return annotation(boxes, [1] * count), found(boxes, np.linspace(0.9, 0.3, count), [1] * count)
+
+
+def test_an_image_of_150_objects_all_found_scores_fully_and_coco_s_own_number_stands_beside_it():
+    truth, detections = crowded(150)
+    evaluator = CocoEvaluator([truth], NAMES, max_detections=300)
+    evaluator.add(0, detections)
+    metrics = evaluator.compute()
+    assert metrics["map_50_95"] == metrics["map_50"] == metrics["ap/Mask"] == pytest.approx(1)
+    assert metrics["map_50_95_at_100"] == metrics["map_50_at_100"] == pytest.approx(67 / 101)  # 100 of 150
+    assert metrics["mar_100"] == pytest.approx(100 / 150)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = evaluator.ground_truth()
+        coco.createIndex()
+        reference = COCOeval(coco, coco.loadRes(evaluator.results()), "bbox")
+        reference.evaluate()
+        reference.accumulate()
+        reference.summarize()
+    assert metrics["map_50_95_at_100"] == reference.stats[0]
+
+
+def test_up_to_100_objects_of_a_class_coco_s_own_limit_holds():
+    truth, detections = crowded(100)
+    evaluator = CocoEvaluator([truth], NAMES, max_detections=300)
+    evaluator.add(0, detections)
+    metrics = evaluator.compute()
+    assert metrics["map_50_95"] == pytest.approx(1) and not any("at_100" in key for key in metrics)

@@ -13,6 +13,7 @@ from doctor_sets import (
     boxes_of,
     changed_copy,
     copy_pair,
+    objects_of,
     picture,
     write_clean_set,
     write_labels,
@@ -182,6 +183,15 @@ def a_class_more(folder):
     write_yaml(folder, classes="[Mask, Gloves, Goggles]")
 
 
+def few_gloves(folder):
+    write_labels(folder / "test", "b0", objects_of("b0")[1:])
+
+
+def one_training_image(folder):
+    (folder / "train.txt").write_text("a0\n")
+    write_yaml(folder, extra="TRAIN_LIST: train.txt\n")
+
+
 def many_masks(folder):
     for number in range(14):
         write_pair(folder / "train", f"c{number}", 202 + 3 * number)
@@ -193,12 +203,11 @@ def narrow_boxes(folder):
 
 
 def crowd(folder):
-    for split, stems in (("train", "a"), ("test", "b")):
+    for split in ("train", "test"):
         images, objects = [], []
         for path in sorted((folder / split).glob("*.jpg")):
-            seed = int(path.stem[1:]) + (0 if stems == "a" else 99)
             images.append({"id": len(images), "file_name": path.name, "width": SIZE[0], "height": SIZE[1]})
-            for name, (x1, y1, x2, y2) in boxes_of(seed):
+            for name, (x1, y1, x2, y2) in objects_of(path.stem):
                 box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "category_id": 1 if name == "Mask" else 2, "iscrowd": 0}
                 objects.append({"id": len(objects), "image_id": images[-1]["id"], **box})
             path.with_suffix(".xml").unlink()
@@ -226,9 +235,8 @@ def nothing_but_crowds(folder):
 
 def yolo_without_a_file(folder):
     for path in [*folder.glob("train/*.xml"), *folder.glob("test/*.xml")]:
-        seed = int(path.stem[1:]) + (0 if path.stem[0] == "a" else 99)
         lines = []
-        for name, (x1, y1, x2, y2) in boxes_of(seed):
+        for name, (x1, y1, x2, y2) in objects_of(path.stem):
             numbers = ((x1 + x2) / 2 / SIZE[0], (y1 + y2) / 2 / SIZE[1], (x2 - x1) / SIZE[0], (y2 - y1) / SIZE[1])
             lines.append(" ".join([str(["Mask", "Gloves"].index(name)), *(f"{v:.6f}" for v in numbers)]))
         path.with_suffix(".txt").write_text("\n".join(lines) + "\n")
@@ -336,7 +344,9 @@ FAULTS = [
     (same_box("Gloves"), "box-two-classes", WARNING, "train", r"a1\.jpg: .* is the same box as "),
     (around_everything, "box-covers-image", WARNING, "train", r"a1\.jpg: Mask \(2, 2, 399, 299\) covers 98% of"),
     (extra_box((200, 280, 201, 290)), "box-tiny", WARNING, "train", r"is 2\.1x21\.\d pixels to the network"),
-    (gloves_become_masks("train", ("a0", "a3")), "class-only-valid", WARNING, "valid", r"Gloves: 1 objects here"),
+    (gloves_become_masks("train", ("a0", "a3")), "class-only-valid", WARNING, "valid", r"Gloves: 20 objects here"),
+    (few_gloves, "class-few-valid", WARNING, "valid", r"Gloves: 19 objects here, expected 20 or more"),
+    (one_training_image, "few-images", WARNING, "train", r"^1 image to train on$"),
     (a_class_more, "class-unused", WARNING, "train", r"Goggles: no object in either split"),
     (many_masks, "class-rare", WARNING, "train", r"Gloves is on 2 images, Mask on 20: --repeat-rare 0\.33 shows"),
     (narrow_boxes, "unreached", WARNING, "train", r"50% of the boxes \(11 of 22\).* and 11 of these are"),
@@ -408,7 +418,7 @@ def test_copies_with_other_boxes_are_told(tmp_path):
 
 def test_a_validation_split_without_objects(tmp_path):
     yaml = write_clean_set(tmp_path)
-    for number in range(3):
+    for number in range(4):
         write_labels(tmp_path / "test", f"b{number}", [])
     ((split, finding),) = found_in(diagnose(yaml))
     assert (split, finding.check) == ("valid", "class-not-validated") and "AP is undefined" in finding.text

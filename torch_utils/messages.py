@@ -95,9 +95,9 @@ def stop_report(standing, args, steps: int, path: Path, group) -> list[str]:
     ]
 
 
-def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list[str]:
-    """The best epoch's table per class, and what was written where."""
-    objects = [sum(int((a.labels == label).sum()) for a in annotations) for label in range(config.num_classes)]
+def end_report(run_dir: Path, config, annotations, best, seconds: float, *, counted: int) -> list[str]:
+    """The best epoch's table per class, by `counted` detections of an image and class, and what was written where."""
+    objects = objects_of_classes(annotations, config.num_classes)
     averaged = ", averaged weights (--ema)" if best.weights == "ema" else ""
     kept = (run_dir / "best_model.pth").is_file()
     files = (
@@ -113,10 +113,15 @@ def end_report(run_dir: Path, config, annotations, best, seconds: float) -> list
     )
     return [
         f"best epoch: {best.record['epoch']}{averaged}; {seconds / 60:.1f} minutes",
-        *(f"  {line}" for line in class_table(best.record, config.class_names, objects)),
+        *(f"  {line}" for line in class_table(best.record, config.class_names, objects, counted=counted)),
         f"written to {run_dir}:",
         *(f"  {names:<38} {what}" for names, what in files),
     ]
+
+
+def objects_of_classes(annotations, num_classes: int) -> list[int]:
+    """Return how many objects of each class there are, the background's none first."""
+    return [sum(int((a.labels == label).sum()) for a in annotations) for label in range(num_classes)]
 
 
 def explained(error: Exception) -> ToolkitError:

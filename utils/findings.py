@@ -166,6 +166,15 @@ CHECKS = {
         "classes to validate that are not trained", WARNING,
         "Add training images that show them, or divide the images anew: --split.",
     ),
+    "few-images": Check(
+        "splits of one or two images", WARNING,
+        "Add images: from so few, nothing that holds for others is learned, and no score says how good it is.",
+    ),
+    "class-few-valid": Check(
+        "classes with few objects to validate on", WARNING,
+        "Add validation images that show them, or divide anew: --split with a larger share. Until then, take their AP "
+        "for a rough one: training shows it in two digits, with a ~.",
+    ),
     "class-unused": Check(
         "classes without an object", WARNING, "Take them out of CLASSES, or see how the annotations spell them."
     ),

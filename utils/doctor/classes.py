@@ -7,6 +7,7 @@ import numpy as np
 from utils.doctor.anchors import REACHED, TRIED_SIZES, Anchors, best_ious, network_boxes
 from utils.doctor.diagnosis import SplitStatistics
 from utils.doctor.objects import Objects
+from utils.few import FEW_OBJECTS, is_few
 from utils.findings import Finding
 
 RARE = 10  # times as many images show the most frequent class
@@ -15,17 +16,21 @@ UNREACHED = 0.1  # share of boxes; with the default model and size it was below 
 # Times as long as wide. Of all boxes of one shape, an anchor twice as long as wide overlaps best the one of its own
 # area, with an IoU of s / (2 - s) where s is the root of the ratio of the two shapes: a half at s = 2/3.
 SLIM = 4.5
+LEAST_IMAGES = 3  # of a split
 FEWEST = 10  # boxes that a share is told of: of three boxes, one is no share
 
 
 def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[Finding]]:
-    """Classes without objects, and rare ones, as findings of "train" and "valid"."""
+    """Classes without objects, rare ones, and splits too small, as findings of "train" and "valid"."""
     train, valid = statistics["train"], statistics["valid"]
     found = {"train": [], "valid": []}
 
     def add(split: str, check: str, text: str) -> None:
         found[split].append(Finding(check, text))
 
+    for split, images, purpose in (("train", train.images, "train"), ("valid", valid.images, "validate")):
+        if 0 < images < LEAST_IMAGES:
+            add(split, "few-images", f"{images} image{'s' if images > 1 else ''} to {purpose} on")
     if not train.objects:  # an error by itself; what would follow from it says nothing new
         return found
     for name, count in train.objects_of_class.items():
@@ -36,6 +41,14 @@ def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[
             add("train", "class-unused", f"{name}: no object in either split")
         elif not in_valid and valid.objects:
             add("valid", "class-not-validated", f"{name}: no object here, {count} in the training split")
+    for name, count in valid.objects_of_class.items():
+        if is_few(count) and train.objects_of_class[name]:
+            add(
+                "valid",
+                "class-few-valid",
+                f"{name}: {count} object{'s' if count > 1 else ''} here, expected {FEW_OBJECTS} or more: one found or "
+                f"missed moves its AP by {1 / count:.0%}",
+            )
     if valid.images and not valid.objects:
         add("valid", "class-not-validated", "no object of any class: AP is undefined, the last epoch will be the best")
 
