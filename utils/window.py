@@ -85,8 +85,9 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
     _silence_font_warnings()
     cv2.namedWindow(title, WINDOW_KIND)
     for picture in pictures:
-        cv2.resizeWindow(title, *window_wh(picture.shape[1::-1]))
-        cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        size = window_wh(picture.shape[1::-1])
+        cv2.resizeWindow(title, *size)
+        cv2.imshow(title, cv2.cvtColor(fitted(picture, size), cv2.COLOR_RGB2BGR))  # the window would lose thin lines
         if _wait_key(title, seconds) in (ord("q"), 27) or _is_closed(title):
             break
     _destroy(title)
