@@ -174,7 +174,7 @@ def _write_labelme(out_dir: Path, split: Split, class_names: Sequence[str]) -> s
         content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": name, "imageData": None}
         content |= {"imageHeight": annotation.height, "imageWidth": annotation.width}
         path = out_dir / split.name / f"{Path(name).stem}.json"
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return split.name
 
 
