@@ -209,7 +209,7 @@ def tiny_detector():
     """torchvision's, around one convolution, for compiling takes minutes on a whole network."""
     body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=8, padding=1), nn.ReLU())
     body.out_channels = 8
-    return FasterRCNN(
+    model = FasterRCNN(
         body,
         min_size=64,
         max_size=107,
@@ -218,6 +218,8 @@ def tiny_detector():
         box_head=TwoMLPHead(8 * 7 * 7, 32),
         box_predictor=FastRCNNPredictor(32, 3),
     )
+    model.samplers = seed_samplers(model)
+    return model
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")

@@ -1,18 +1,15 @@
 """What a model finds on a split, how good that is, and its loss there."""
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torchvision.models.detection import FasterRCNN
 from tqdm import tqdm
 
 from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.distributed import Group
 from torch_utils.pauses import NoPause
 from torch_utils.predictor import Predictor, to_float
-from torch_utils.sampling import seed_samplers
 from torch_utils.upload import uploaded
 from utils.detections import Detections
 
@@ -35,7 +32,6 @@ def evaluate(
     """
     group, pause = group or Group(predictor.device), pause or NoPause()
     group.share_buffers(predictor.model)
-    samplers = seed_samplers(predictor.model)
     found, losses = [], []
     rounds = max(group.gather(len(batches)))
     remaining = uploaded(batches, predictor.device)
@@ -44,7 +40,7 @@ def evaluate(
         batch = next(remaining, None)
         if batch:
             ids = [int(target["image_id"]) for target in batch.host]
-            for sampler in samplers:
+            for sampler in predictor.model.samplers:
                 sampler.key, sampler.first = SAMPLER_SEED, ids
             detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
             found += zip(ids, detections, strict=True)
@@ -78,31 +74,9 @@ def _mean_losses(rows: Sequence[tuple[int, int, dict[str, float]]]) -> dict[str,
 def detect_with_losses(
     predictor: Predictor, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]
 ) -> tuple[list[Detections], dict[str, Tensor]]:
-    """What `Predictor.predict` finds, and the four training losses, from one pass through the backbone.
-
-    torchvision's detectors give losses in training mode alone, where batch norms would take the batch's own statistics
-    and change the running ones. Here they stay as in detection; only RPN and box head are told to train.
-    """
+    """Return what `Predictor.predict` finds, and the four training losses, from one pass through the backbone."""
     model, device = predictor.model.eval(), predictor.device
     batch = [to_float(image, device) for image in images]
-    sizes_hw = [tuple(image.shape[-2:]) for image in images]
     with torch.autocast(device.type, predictor.amp_dtype, enabled=predictor.amp_dtype is not None):
-        inputs, moved = model.transform(batch, list(targets))
-        features = model.backbone(inputs.tensors)
-        proposals, _ = model.rpn(inputs, features)
-        outputs, _ = model.roi_heads(features, proposals, inputs.image_sizes)
-        outputs = model.transform.postprocess(outputs, inputs.image_sizes, sizes_hw)
-        with _heads_in_training(model):
-            proposals, rpn_losses = model.rpn(inputs, features, moved)
-            _, box_losses = model.roi_heads(features, proposals, inputs.image_sizes, moved)
-    return Predictor.to_detections(outputs), box_losses | rpn_losses
-
-
-@contextlib.contextmanager
-def _heads_in_training(model: FasterRCNN) -> Iterator[None]:
-    """RPN and box head give losses; the layers in them, which may have batch norms, stay as they are."""
-    model.rpn.training = model.roi_heads.training = True
-    try:
-        yield
-    finally:
-        model.rpn.training = model.roi_heads.training = False
+        outputs, losses = model.detect_with_losses(batch, list(targets))
+    return Predictor.to_detections(outputs), losses

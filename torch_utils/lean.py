@@ -21,6 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from torch_utils.lean_heads import LeanRoIHeads
 from torch_utils.lean_rpn import LeanRPN
 from torch_utils.roi_align import LeanRoIAlign
+from torch_utils.sampling import ImageSampler, seed_samplers
 from utils.geometry import long_side_limit
 
 
@@ -41,11 +42,17 @@ def make_lean(model: FasterRCNN) -> FasterRCNN:
     ):
         part.__class__ = lean
     model.roi_heads.box_roi_pool.set_scales(model.backbone)
+    model.samplers = seed_samplers(model)
     return model
 
 
 class LeanFasterRCNN(FasterRCNN):
-    """In training, without the search for degenerate boxes, which the data set has made."""
+    """In training, without the search for degenerate boxes, which the data set has made.
+
+    `samplers` draw anchors and proposals for the losses, those of the RPN and of the box head.
+    """
+
+    samplers: tuple[ImageSampler, ImageSampler]
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None):
         if not self.training:
@@ -55,6 +62,29 @@ class LeanFasterRCNN(FasterRCNN):
         proposals, rpn_losses = self.rpn(batch, features, targets)
         _, losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         return losses | rpn_losses
+
+    def detect_with_losses(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Return detections and the four training losses from one pass through the backbone, in evaluation mode.
+
+        torchvision's detectors give losses in training mode alone, where batch norms would take the batch's own
+        statistics and change the running ones. Here they stay as in detection; only RPN and box head are told to train.
+        """
+        sizes_hw = [tuple(image.shape[-2:]) for image in images]
+        batch, targets = self.transform(images, targets)
+        features = self.backbone(batch.tensors)
+        proposals, _ = self.rpn(batch, features)
+        outputs, _ = self.roi_heads(features, proposals, batch.image_sizes)
+        outputs = self.transform.postprocess(outputs, batch.image_sizes, sizes_hw)
+        # The layers in them, which may have batch norms, stay as they are.
+        self.rpn.training = self.roi_heads.training = True
+        try:
+            proposals, rpn_losses = self.rpn(batch, features, targets)
+            _, losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
+        finally:
+            self.rpn.training = self.roi_heads.training = False
+        return outputs, losses | rpn_losses
 
 
 class LeanTransform(GeneralizedRCNNTransform):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from torch_utils.predictor import to_float
-from torch_utils.sampling import seed_samplers
 from utils.errors import TrainingError
 from utils.shares import Share
 
@@ -33,7 +32,7 @@ class Gradients:
         self.model = model
         self.device, self.amp_dtype, self.seed, self.group = device, amp_dtype, seed, group
         self.micro_batch = micro_batch
-        self.samplers = seed_samplers(model)
+        self.samplers = model.samplers
         # Such batch norms exchange numbers in each pass: all processes need as many, and none can do one again.
         self._shares_statistics = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
         self.net = model if group.size == 1 else _distributed(model, device)
