@@ -21,6 +21,7 @@ from utils.errors import ToolkitError
 from utils.geometry import long_side_limit, padded_hw
 from utils.image_cache import ImageCache
 from utils.images import read_shrunk
+from utils.pixel_range import PixelRange
 from utils.sample import Sample
 from utils.signals import ignore_signals
 
@@ -53,6 +54,7 @@ class DetectionDataset(Dataset):
     Args:
         augment: names from `utils.augmentations.AUGMENTATIONS`, for training; "flip" is always among them.
         mix_until: last epoch with mosaics and other mixes; None for all.
+        pixel_range: how 16-bit samples become eight bits, as in `utils.images.read_image`.
 
     Attributes:
         stored_hw: (N, 2) int32, height and width in pixels at which each image is loaded.
@@ -68,10 +70,11 @@ class DetectionDataset(Dataset):
         augment: Collection[str] = (),
         mix_until: int | None = None,
         seed: int = 0,
+        pixel_range: PixelRange | None = None,
     ):
         packed = isinstance(annotations, AnnotationTable)
         self.annotations = annotations if packed else AnnotationTable(annotations)
-        self.seed, self.img_size = seed, img_size
+        self.seed, self.img_size, self.pixel_range = seed, img_size, pixel_range
         self.make, self.stored_hw = None, self.annotations.sizes_hw
         self.cache: ImageCache | None = None
         if training:
@@ -131,7 +134,7 @@ class DetectionDataset(Dataset):
 
     def _read(self, index: int) -> np.ndarray:
         size_hw, stored_hw = (tuple(sizes[index].tolist()) for sizes in (self.annotations.sizes_hw, self.stored_hw))
-        return read_shrunk(self.annotations.file(index), size_hw, stored_hw)
+        return read_shrunk(self.annotations.file(index), size_hw, stored_hw, pixel_range=self.pixel_range)
 
     def names_of(self, target: dict[str, Tensor]) -> list[str]:
         """File names of the images that a target's sample was made from."""

@@ -41,6 +41,8 @@ from utils.errors import DatasetError, ToolkitError, printable
 from utils.exports import ImageResult
 from utils.image_formats import frames_in
 from utils.image_outputs import ImageOutputs
+from utils.images import probe_image
+from utils.pixel_range import DEEP_SUFFIXES, FLAT, problem_with
 from utils.read_ahead import in_batches, in_order, read_ahead
 from utils.runs import output_dir
 from utils.signals import Signals, Stopped
@@ -102,6 +104,7 @@ class Run:
         self.predict, self.class_names, self.labels = predict, class_names, labels
         self.finished: dict[int, ImageResult] = {}  # by number, in the order in which they were done
         self.animated: list[str] = []
+        self.flat: list[str] = []  # pictures of more than eight bits that show next to nothing, and why
         self.skipped: list[str] = []  # pictures that could not be read or taken by the network, and why
         self.unwritten: list[str] = []  # files that could not be written, and why
         self.network_seconds = 0.0
@@ -120,7 +123,11 @@ class Run:
         """
         batch_size = self.args.batch_size
         decoded = read_ahead(
-            self.sources, threads=THREADS, ahead=max(THREADS, 2 * batch_size), megapixels=AHEAD_MEGAPIXELS
+            self.sources,
+            threads=THREADS,
+            ahead=max(THREADS, 2 * batch_size),
+            megapixels=AHEAD_MEGAPIXELS,
+            pixel_range=self.predict.pixel_range,
         )
         with closing(decoded), self.bar, closing(self.done(decoded, keep=keep)) as done:
             for picture in in_order(done):
@@ -193,6 +200,10 @@ class Run:
         frames = frames_in(result.path)
         if frames > 1:
             self.animated.append(f"{result.name.as_posix()}: the first of {frames} frames")
+        if result.path.suffix.lower() in DEEP_SUFFIXES and int(image.max()) - int(image.min()) <= FLAT:
+            used = probe_image(result.path).used
+            if used and (problem := problem_with([used], self.predict.pixel_range)):
+                self.flat.append(f"{result.name.as_posix()}: {problem}")
         drawn = draw_boxes(
             image,
             found.boxes,
@@ -241,6 +252,13 @@ class Run:
             )
         for line in self.outputs.summary(written=bool(results)):
             print(line)
+        if self.flat:
+            more = f" (so in {len(self.flat) - 1} more images)" if len(self.flat) > 1 else ""
+            given = self.predict.pixel_range
+            print(
+                f"note: {min(self.flat)}{more}; the checkpoint was trained "
+                + (f"with PIXEL_RANGE {list(given)}" if given else "without one")
+            )
         if self.animated:
             more = f" (so of {len(self.animated) - 1} more images)" if len(self.animated) > 1 else ""
             print(f"note: {min(self.animated)} was looked at{more}; inference_video.py takes animations")

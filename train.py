@@ -114,7 +114,7 @@ def main(args) -> int:
         model = share_batch_norm(model, group)
     model.to(device, memory_format=torch.channels_last)
     args.lr = args.lr or default_lr(args.optimizer, args.global_batch, per_image=args.lr_per_image, most=args.lr_most)
-    train_loader, valid_loader = build_loaders(args, model, scans, group, log)
+    train_loader, valid_loader = build_loaders(args, config, model, scans, group, log)
     trainer = build_trainer(args, model, train_loader, amp_dtype, group)
     predictors = {"val": Predictor(model, device, amp_dtype)}
     if trainer.ema:
@@ -142,7 +142,12 @@ def main(args) -> int:
             log.info(line)
         plot_label_statistics(run_dir / "labels.png", config.class_names, {k: s.annotations for k, s in scans.items()})
         write_training_views(run_dir, model, train_loader, config.class_names, log=log, show=args.vis_transformed)
-        write_ground_truth(run_dir, evaluator_of(scans, config, args), pictures=config.save_valid_predictions)
+        write_ground_truth(
+            run_dir,
+            evaluator_of(scans, config, args),
+            pictures=config.save_valid_predictions,
+            pixel_range=config.pixel_range,
+        )
         sinks = [logger(run_dir) for logger in LOGGERS.values()]
     if args.compile:
         compile_parts(model, log)
@@ -186,7 +191,12 @@ def main(args) -> int:
                     sink.epoch(record)
                 if improved and group.writes:
                     name = {"raw": "val", "ema": "ema"}[standing.best.weights]
-                    write_predictions(run_dir, evaluators[name], pictures=config.save_valid_predictions)
+                    write_predictions(
+                        run_dir,
+                        evaluators[name],
+                        pictures=config.save_valid_predictions,
+                        pixel_range=config.pixel_range,
+                    )
                     best_model = predictors[name].model
                     save_weights(run_dir / "best_model.pth", args, config, best_model, standing.best)
                 standing.record, standing.progress = record, Progress()
@@ -260,7 +270,7 @@ def build_trainer(args, model, loader, amp_dtype, group) -> Trainer:
     )
 
 
-def build_loaders(args, model, scans, group, log):
+def build_loaders(args, config, model, scans, group, log):
     """The loaders of training and validation batches."""
     workers = default_workers(group.device) if args.workers is None else args.workers
     annotations = scans["train"].annotations
@@ -271,11 +281,16 @@ def build_loaders(args, model, scans, group, log):
         seed=args.seed,
         augment=args.augment,
         mix_until=args.epochs - args.close_mosaic,
+        pixel_range=config.pixel_range,
     )
     if args.cache != "off":
-        train_set.cache = open_cache(args.cache, train_set.annotations, train_set.stored_hw, gather=group.gather)
+        train_set.cache = open_cache(
+            args.cache, train_set.annotations, train_set.stored_hw, gather=group.gather, pixel_range=config.pixel_range
+        )
         log.info(cache_report(args.cache, train_set.cache))
-    valid_set = DetectionDataset(scans["valid"].annotations, img_size=model.img_size, training=False)
+    valid_set = DetectionDataset(
+        scans["valid"].annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range
+    )
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
     # Less padding; but where batch norms learn, batches of like pictures cost accuracy.
     by_shape = not any(isinstance(module, _BatchNorm) for module in model.modules())  # SyncBatchNorm, too

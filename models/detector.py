@@ -12,6 +12,7 @@ from torch_utils.runtime import pick_amp, pick_device
 from utils.detections import Detections
 from utils.draw import draw_boxes
 from utils.images import read_image
+from utils.pixel_range import PixelRange
 
 ImageLike = str | Path | np.ndarray | Image.Image
 
@@ -112,19 +113,19 @@ class Detector:
         self._predictor.model.roi_heads.score_thresh = min(self._lowest_score, threshold)
         results: list[ImageDetections] = []
         for start in range(0, len(images), self.batch_size):
-            batch = [_as_array(image) for image in images[start : start + self.batch_size]]
+            batch = [_as_array(image, self._predictor.pixel_range) for image in images[start : start + self.batch_size]]
             for image, found in zip(batch, self._predictor(batch), strict=True):
                 found = found.above(threshold)
                 results.append(ImageDetections(found.boxes, found.scores, found.labels, image, self.class_names))
         return results
 
 
-def _as_array(image: ImageLike) -> np.ndarray:
+def _as_array(image: ImageLike, pixel_range: PixelRange | None) -> np.ndarray:
     """The image as RGB uint8 (H, W, 3)."""
     if isinstance(image, Image.Image):
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     if not isinstance(image, np.ndarray):
-        return read_image(image)
+        return read_image(image, pixel_range=pixel_range)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"expected an RGB uint8 array of shape (H, W, 3), got {image.dtype} of shape {image.shape}; "

@@ -34,6 +34,7 @@ def load_predictor(
     `img_size` (short side in pixels) and `max_detections` of an image override it. Without `weights`: torchvision's
     published COCO detector. Raises ConfigError where `config` names other classes than the checkpoint.
     """
+    pixel_range = None
     if weights is None:
         name = model_name or DEFAULT_MODEL
         spec = model_spec(name)
@@ -56,6 +57,7 @@ def load_predictor(
                 f"{weights} {found}: give --config with the YAML it was trained with, "
                 f"of {checkpoint.num_classes - 1} classes"
             )
+        pixel_range = checkpoint.pixel_range
         model = load_model(checkpoint, img_size=img_size, max_detections=max_detections)
     if config and (given := load_class_names(config)) != class_names:
         raise ConfigError(
@@ -65,7 +67,9 @@ def load_predictor(
     model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
     if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
         model.to(memory_format=torch.channels_last)
-    return Predictor(model.eval().to(device), device, amp_dtype, threshold=threshold), class_names
+    return Predictor(
+        model.eval().to(device), device, amp_dtype, threshold=threshold, pixel_range=pixel_range
+    ), class_names
 
 
 def build_predictor(args, *, threshold: float):

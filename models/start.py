@@ -87,6 +87,9 @@ def resume_model(args, config, resumed):
         differences.append(
             f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
         )
+    if resumed.pixel_range != config.pixel_range:
+        ranges = [list(found) if found else "none" for found in (resumed.pixel_range, config.pixel_range)]
+        differences.append(f"PIXEL_RANGE: the run has {ranges[0]}, {config.path} has {ranges[1]}")
     begun = {"max_detections": USUAL} | resumed.content.get("training", {}).get("arguments", {})
     for key, flag in FIXED.items():
         if getattr(args, key) is None:

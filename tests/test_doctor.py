@@ -192,6 +192,17 @@ def one_training_image(folder):
     write_yaml(folder, extra="TRAIN_LIST: train.txt\n")
 
 
+def twelve_bits(folder):
+    for number in range(6):
+        path = folder / f"train/a{number}.jpg"
+        cv2.imwrite(str(path.with_suffix(".png")), cv2.imread(str(path)).astype(np.uint16) * 16)
+        path.unlink()
+
+
+def a_range_for_nothing(folder):
+    write_yaml(folder, extra="PIXEL_RANGE: [0, 4095]\n")
+
+
 def many_masks(folder):
     for number in range(14):
         write_pair(folder / "train", f"c{number}", 202 + 3 * number)
@@ -347,6 +358,8 @@ FAULTS = [
     (gloves_become_masks("train", ("a0", "a3")), "class-only-valid", WARNING, "valid", r"Gloves: 20 objects here"),
     (few_gloves, "class-few-valid", WARNING, "valid", r"Gloves: 19 objects here, expected 20 or more"),
     (one_training_image, "few-images", WARNING, "train", r"^1 image to train on$"),
+    (twelve_bits, "pixel-range", WARNING, "train", r"^6 images of more than .* a0\.png: .*`PIXEL_RANGE: \[0, 4095\]`"),
+    (a_range_for_nothing, "pixel-range", WARNING, "train", r"PIXEL_RANGE \[0, 4095\] changes nothing"),
     (a_class_more, "class-unused", WARNING, "train", r"Goggles: no object in either split"),
     (many_masks, "class-rare", WARNING, "train", r"Gloves is on 2 images, Mask on 20: --repeat-rare 0\.33 shows"),
     (narrow_boxes, "unreached", WARNING, "train", r"50% of the boxes \(11 of 22\).* and 11 of these are"),

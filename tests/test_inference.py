@@ -157,6 +157,26 @@ def test_what_is_found_does_not_depend_on_the_batch_size(weights, tmp_path):
             assert mine["bbox"] == pytest.approx(its["bbox"], abs=1e-2)
 
 
+def test_a_dark_picture_of_sixteen_bits_is_told_or_stretched(weights, tmp_path):
+    shown = picture(6)
+    cv2.imwrite(str(tmp_path / "dark.png"), shown.astype(np.uint16) * 16)  # twelve bits of sixteen
+    cv2.imwrite(str(tmp_path / "plain.png"), shown)
+    content = torch.load(weights, weights_only=True)
+    save_checkpoint(tmp_path / "ranged.pth", content | {"config": content["config"] | {"PIXEL_RANGE": [0, 4080]}})
+    outputs = []
+    for name in (weights, tmp_path / "ranged.pth"):
+        done = infer(tmp_path, "-w", name, "-i", "*.png", "-o", f"out{len(outputs)}", *LOW, "--save", "json")
+        assert done.returncode == 0, done.stderr
+        outputs.append((done.stdout, json.loads((tmp_path / f"out{len(outputs)}" / "predictions.json").read_text())))
+    (told, _), (quiet, content) = outputs
+    assert re.search(r"note: dark\.png: used are the values .*`PIXEL_RANGE: \[0, 4095\]`; the checkpoint", told)
+    assert "PIXEL_RANGE" not in quiet
+    boxes = {
+        i: [a["bbox"] for a in content["annotations"] if a["image_id"] == id_of(i)] for i in ("dark.png", "plain.png")
+    }
+    assert boxes["dark.png"] == boxes["plain.png"] != []
+
+
 def test_the_annotations_can_be_trained_on(run, folder, tmp_path):
     _, out = run
     for name in ("deep.tif", "grey.png", "rgba.png", "turned.jpg"):

@@ -13,6 +13,7 @@ from torch_utils.coco_eval import CocoEvaluator
 from torch_utils.engine import Trainer
 from torch_utils.views import network_view
 from utils.config import DatasetConfig
+from utils.pixel_range import PixelRange
 from utils.previews import Drawing, write_sheet, write_validation_sheets
 from utils.runs import write_text_atomically
 from utils.window import display_problem, show_pictures
@@ -101,19 +102,27 @@ def plain_record(record: dict) -> dict:
     return {key: value if isinstance(value, int) else float(value) for key, value in record.items()}
 
 
-def write_ground_truth(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool) -> None:
+def write_ground_truth(
+    run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
+) -> None:
     """The validation split as annotated: COCO's JSON, and pictures."""
     write_text_atomically(run_dir / "val_ground_truth.json", json.dumps(evaluator.ground_truth(), ensure_ascii=False))
     if pictures:
-        write_validation_sheets(run_dir, "val_labels", evaluator.annotations, evaluator.class_names)
+        write_validation_sheets(
+            run_dir, "val_labels", evaluator.annotations, evaluator.class_names, pixel_range=pixel_range
+        )
 
 
-def write_predictions(run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool) -> None:
+def write_predictions(
+    run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
+) -> None:
     """What was found on the validation split: COCO's JSON, and pictures."""
     write_text_atomically(run_dir / "val_predictions.json", json.dumps(evaluator.results()))
     if pictures:
         found = evaluator.detections
-        write_validation_sheets(run_dir, "val_pred", evaluator.annotations, evaluator.class_names, found=found)
+        write_validation_sheets(
+            run_dir, "val_pred", evaluator.annotations, evaluator.class_names, found=found, pixel_range=pixel_range
+        )
 
 
 def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *, log, show: bool) -> None:

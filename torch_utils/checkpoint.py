@@ -27,6 +27,7 @@ from torch_utils.state_dict import check_values, find_state_dict, one_model, pla
 from torch_utils.weights_file import fields_of, read_weights
 from utils.errors import CheckpointError
 from utils.loggers import note
+from utils.pixel_range import PixelRange, read_pixel_range
 from utils.runs import atomic_path
 from utils.scan import BACKGROUND
 
@@ -53,6 +54,15 @@ class Checkpoint:
         if self.model_name is None:
             raise CheckpointError(f"{self.path}: does not say which model it is for; pass --model")
         return self.model_name
+
+    @property
+    def pixel_range(self) -> PixelRange | None:
+        """How 16-bit samples became eight bits in training, as in `utils.images.read_image`."""
+        config, faults = self.content.get("config"), []
+        found = read_pixel_range(config.get("PIXEL_RANGE") if isinstance(config, dict) else None, faults)
+        if faults:
+            raise CheckpointError(f"{self.path}: {faults[0]}")
+        return found
 
     @property
     def num_classes(self) -> int:

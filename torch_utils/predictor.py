@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from utils.detections import Detections
 from utils.errors import DatasetError
 from utils.geometry import padded_hw
+from utils.pixel_range import PixelRange
 
 
 class Predictor:
@@ -19,6 +20,7 @@ class Predictor:
         device: where it runs.
         amp_dtype: autocast type, None for float32.
         threshold: the least score that is wanted, for `capped`.
+        pixel_range: what its images were trained with, for whoever reads them, by `utils.images.read_image`.
 
     Attributes:
         capped: images so far that reached the model's limit of detections with wanted ones, and may hold more.
@@ -31,11 +33,13 @@ class Predictor:
         amp_dtype: torch.dtype | None = None,
         *,
         threshold: float = 0.0,
+        pixel_range: PixelRange | None = None,
     ):
         self.model = model
         self.device = device
         self.amp_dtype = amp_dtype
         self.threshold = threshold
+        self.pixel_range = pixel_range
         self.capped = 0
 
     @property

@@ -57,6 +57,11 @@ class SlicedPredictor:
         return self.predictor.capped
 
     @property
+    def pixel_range(self):
+        """As in `Predictor`."""
+        return self.predictor.pixel_range
+
+    @property
     def max_detections(self) -> int:
         """The most detections of a window."""
         return self.predictor.max_detections

@@ -132,6 +132,7 @@ def _divided(scan: Scan, config) -> dict[str, Scan]:
         of_ids = [scan.annotations[i] for i in ids]
         ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
         scans[name] = Scan(of_ids, [], [scan.looks[i] for i in ids], scan.skip_bad, ignored)
+        scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
     valid = {a.image_path for a in scans["valid"].annotations}
     for finding in scan.findings:
         scans["valid" if finding.image in valid else "train"].findings.append(finding)

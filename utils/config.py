@@ -10,6 +10,7 @@ from utils.config_classes import read_classes
 from utils.config_folders import Folder, as_keys, folders_of_both, further_folders
 from utils.config_paths import find_path
 from utils.errors import ConfigError
+from utils.pixel_range import PixelRange, read_pixel_range
 from utils.scan import BACKGROUND
 from utils.split import group_names
 from utils.yaml_files import read_yaml
@@ -19,6 +20,7 @@ REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
     "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
     "RENAME", "IGNORE", "YOLO_NAMES", "KPT_SHAPE", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
+    "PIXEL_RANGE",
 )  # fmt: skip
 KNOWN_KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
@@ -36,7 +38,7 @@ class DatasetConfig:
     `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. A
     split may have `further` folders, by "train" and "valid". `notes` tell which of two readings of the file holds. With
     `split`, the images of the training folder are divided: this share of them, by `utils.split`, is for validation,
-    and the paths of the two splits are the same.
+    and the paths of the two splits are the same. `pixel_range` is as in `utils.images.read_image`.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class DatasetConfig:
     kpt_shape: tuple[int, int] | None = None
     further: dict[str, tuple[Folder, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pixel_range: PixelRange | None = None
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
@@ -91,6 +94,7 @@ class DatasetConfig:
             **({"IGNORE": list(self.ignored)} if self.ignored else {}),
             **({"YOLO_NAMES": list(self.numbered)} if self.numbered else {}),
             **({"KPT_SHAPE": list(self.kpt_shape)} if self.kpt_shape else {}),
+            **({"PIXEL_RANGE": list(self.pixel_range)} if self.pixel_range else {}),
             **{key: str(value) for key, value in optional.items() if value is not None},
         }
 
@@ -129,6 +133,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     elif annotation_format is not None and annotation_format not in list(READERS):
         faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
+    pixel_range = read_pixel_range(values.get("PIXEL_RANGE"), faults)
     save_valid_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults).splitlines()
@@ -154,6 +159,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         kpt_shape=kpt_shape,
         further=further,
         notes=tuple(dict.fromkeys(notes)),
+        pixel_range=pixel_range,
     )
 
 

@@ -53,7 +53,9 @@ def main(args: argparse.Namespace) -> int:
         names = [a.image_path.name for part in annotations.values() for a in part]
         for line in escape_note(names, "<filename> in the XML"):
             print(f"note: {line}", file=sys.stderr)
-    path = write_dataset(args.output, annotations, config.class_names, args.to, source=config.source)
+    path = write_dataset(
+        args.output, annotations, config.class_names, args.to, source=config.source, pixel_range=config.pixel_range
+    )
     counts = ", ".join(f"{len(part)} {name}" for name, part in annotations.items())
     print(f"{counts} images in {args.to} format; train with: python train.py --config {path}")
     return 0

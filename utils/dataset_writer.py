@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from utils.coco_ids import image_ids
 from utils.errors import ToolkitError
+from utils.pixel_range import PixelRange
 from utils.runs import write_text_atomically
 from utils.scan import Annotation
 from utils.xml_text import xml_text
@@ -40,6 +41,7 @@ def write_dataset(
     format_name: str,
     *,
     source: str | None = None,
+    pixel_range: PixelRange | None = None,
     progress: bool = True,
 ) -> Path:
     """Write the splits, `{"train": ..., "valid": ...}`, to `out_dir`, which is empty or not there; returns its YAML.
@@ -58,6 +60,7 @@ def write_dataset(
     _check_room(out_dir, [path for path, *_ in files])
     values: dict = {"CLASSES": list(class_names[1:]), "FORMAT": format_name}
     values |= {"SOURCE": source} if source else {}
+    values |= {"PIXEL_RANGE": list(pixel_range)} if pixel_range else {}
     for split in splits:
         folder = out_dir / WRITERS[format_name].images.format(split=split.name)
         folder.mkdir(parents=True, exist_ok=True)

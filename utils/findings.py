@@ -175,6 +175,10 @@ CHECKS = {
         "Add validation images that show them, or divide anew: --split with a larger share. Until then, take their AP "
         "for a rough one: training shows it in two digits, with a ~.",
     ),
+    "pixel-range": Check(
+        "values of images of more than eight bits", WARNING,
+        "Say in PIXEL_RANGE which values are to be black and white; the checkpoint keeps it for inference.",
+    ),
     "class-unused": Check(
         "classes without an object", WARNING, "Take them out of CLASSES, or see how the annotations spell them."
     ),

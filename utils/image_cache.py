@@ -18,6 +18,7 @@ from utils.annotation_table import AnnotationTable
 from utils.errors import ConfigError
 from utils.free_space import free_disk, free_memory, in_units
 from utils.images import SHRINKS
+from utils.pixel_range import PixelRange
 
 try:
     import fcntl
@@ -91,12 +92,13 @@ def open_cache(
     *,
     root: Path = CACHE_ROOT,
     gather: Callable[[object], list] = lambda value: [value],
+    pixel_range: PixelRange | None = None,
 ) -> ImageCache:
     """A cache for the images of `table`, (N, 2) int `sizes_hw` in height and width; all processes call it together.
 
     "ram" is memory that the kernel takes back when the processes have ended, however they end. "disk" is a file below
-    `root`, whose name depends on the images' paths and sizes: a later run finds it, and fills anew the slots of files
-    that have another time or size. `gather` gives what each of the processes has, by rank; one on each machine makes
+    `root`, whose name depends on the images' paths and sizes and on `pixel_range`: a later run finds it, and fills
+    anew the slots of files that have another time or size. `gather` gives what each of the processes has, by rank; one on each machine makes
     the block.
 
     Raises ConfigError, in all processes, where it would not fit or cannot be written.
@@ -107,7 +109,7 @@ def open_cache(
     path = fault = kept = None
     if everyone[leader][1] == os.getpid():
         try:
-            path, kept = (_in_memory if kind == "ram" else _on_disk)(table, sizes_hw, root)
+            path, kept = (_in_memory if kind == "ram" else _on_disk)(table, sizes_hw, root, pixel_range)
         except ConfigError as error:
             fault = str(error)
     made = gather((path, fault))
@@ -119,7 +121,7 @@ def open_cache(
     return cache
 
 
-def _in_memory(table: AnnotationTable, sizes_hw: np.ndarray, root: Path):
+def _in_memory(table: AnnotationTable, sizes_hw: np.ndarray, root: Path, pixel_range: PixelRange | None):
     _, total = _layout(sizes_hw)
     free = free_memory()
     if free is not None and total > MEMORY_SHARE * free:
@@ -139,9 +141,9 @@ def _in_memory(table: AnnotationTable, sizes_hw: np.ndarray, root: Path):
     return path, file
 
 
-def _on_disk(table: AnnotationTable, sizes_hw: np.ndarray, root: Path):
+def _on_disk(table: AnnotationTable, sizes_hw: np.ndarray, root: Path, pixel_range: PixelRange | None):
     _, total = _layout(sizes_hw)
-    path = root / f"{_key(table, sizes_hw)}.images"
+    path = root / f"{_key(table, sizes_hw, pixel_range)}.images"
     try:
         root.mkdir(parents=True, exist_ok=True)
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
@@ -230,9 +232,9 @@ def _layout(sizes_hw: np.ndarray) -> tuple[np.ndarray, int]:
     return ends - lengths, int(ends[-1]) if len(ends) else PAGE
 
 
-def _key(table: AnnotationTable, sizes_hw: np.ndarray) -> str:
+def _key(table: AnnotationTable, sizes_hw: np.ndarray, pixel_range: PixelRange | None) -> str:
     """Of what decides the block's contents, the files' own contents aside."""
-    digest = hashlib.sha256(f"{cv2.__version__} {SHRINKS} {len(table)}\n".encode())
+    digest = hashlib.sha256(f"{cv2.__version__} {SHRINKS} {pixel_range} {len(table)}\n".encode())
     digest.update(np.ascontiguousarray(sizes_hw, "<i8").tobytes())
     for index in range(len(table)):
         digest.update(os.fsencode(Path(table.file(index)).absolute()) + b"\n")

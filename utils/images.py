@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from utils.errors import DatasetError
 from utils.image_formats import frames_of, unread_content, unread_tiff
+from utils.pixel_range import PixelRange, UsedValues, to_eight_bits, used_values
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .gif .jp2".split()
@@ -57,7 +58,8 @@ class ImageInfo:
     """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8).
 
     `look` is the upright picture in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like pictures by; empty
-    where the picture was not decoded. Of `frames` or pages the first is the picture.
+    where the picture was not decoded. Of `frames` or pages the first is the picture. `used` are the values of one of
+    more than eight bits.
     """
 
     width: int
@@ -67,6 +69,7 @@ class ImageInfo:
     orientation: int
     look: bytes = b""
     frames: int = 1
+    used: UsedValues | None = None
 
 
 def is_image(path: Path | str) -> bool:
@@ -75,16 +78,24 @@ def is_image(path: Path | str) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
+def read_image(path: Path | str, *, shrink: int = 1, pixel_range: PixelRange | None = None) -> np.ndarray:
     """The picture as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
-    Of several frames or pages it is the first. Grey, palette, CMYK and alpha become plain RGB; 16-bit samples keep
-    their upper eight bits. Raises DatasetError naming the file and what was found in it.
+    Of several frames or pages it is the first. Grey, palette, CMYK and alpha become plain RGB. Raises DatasetError
+    naming the file and what was found in it.
 
     Args:
         shrink: 1, 2, 4 or 8: a JPEG is decoded at that part of its sides, rounded up, in less time. Nothing else is,
             for of other formats all is decoded first.
+        pixel_range: values of 16-bit samples that become 0 and 255; None keeps their upper eight bits. Samples of
+            eight bits stay as they are.
     """
+    image = _decoded(path, shrink, deep=pixel_range is not None)
+    return to_eight_bits(image, pixel_range) if image.dtype == np.uint16 else image
+
+
+def _decoded(path: Path | str, shrink: int, *, deep: bool) -> np.ndarray:
+    """The picture as RGB uint8, or with `deep`, where its samples have more than eight bits, as uint16."""
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
@@ -94,13 +105,20 @@ def read_image(path: Path | str, *, shrink: int = 1) -> np.ndarray:
     if unread := unread_tiff(data.data):
         raise DatasetError(f"{path}: cannot be decoded as an image; it is {unread}")
     try:
-        flags = cv2.IMREAD_COLOR_RGB | (SHRUNK[shrink] if data[:3].tobytes() == JPEG_START else 0)
+        jpeg = data[:3].tobytes() == JPEG_START
+        deep &= not jpeg
+        # Of 16-bit TIFFs with compression, OpenCV's own RGB is not to be had: some of the colours stay swapped.
+        flags = (
+            cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH if deep else cv2.IMREAD_COLOR_RGB | (SHRUNK[shrink] if jpeg else 0)
+        )
         image = cv2.imdecode(data, flags) if data.size else None
     except cv2.error as error:
         raise DatasetError(f"{path}: cannot be decoded ({error.err}); {_found(data)}") from error
     if image is None:
         raise DatasetError(f"{path}: cannot be decoded as an image; {_found(data)}")
-    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if image.ndim != 3:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if deep else image
 
 
 def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
@@ -118,17 +136,19 @@ def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
         raise DatasetError(f"{path}: damaged image ({error})") from error
 
 
-def read_shrunk(path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int, int]) -> np.ndarray:
+def read_shrunk(
+    path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int, int], *, pixel_range: PixelRange | None = None
+) -> np.ndarray:
     """The picture at `wanted_hw`, (height, width) in pixels, no larger than `size_hw`, which it has on disk.
 
     Sampled as the model does it, bilinear without antialiasing; from half the size on, a JPEG is first decoded at the
     smallest part of its sides that suffices, which averages pixels: smoother than the model, and in less time.
-    Raises DatasetError where the file has another size.
+    `pixel_range` is as in `read_image`. Raises DatasetError where the file has another size.
     """
     (height, width), (wanted_height, wanted_width) = size_hw, wanted_hw
     sizes = {shrink: (-(-height // shrink), -(-width // shrink)) for shrink in (*SHRINKS, 1)}
     shrink = next(s for s, (h, w) in sizes.items() if s == 1 or (h >= wanted_height and w >= wanted_width))
-    image = read_image(path, shrink=shrink)
+    image = read_image(path, shrink=shrink, pixel_range=pixel_range)
     if image.shape[:2] not in (sizes[1], sizes[shrink]):
         found = read_image(path).shape
         raise DatasetError(f"{path}: has changed since the start: expected {(*size_hw, 3)}, found {found}")
@@ -144,7 +164,7 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     `read_image`.
     Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
     """
-    path, look, frames = Path(path), b"", 1
+    path, look, frames, used = Path(path), b"", 1, None
     try:
         with Image.open(path) as image:
             (width, height), orientation = _stored_size(image), _orientation(image)
@@ -158,21 +178,30 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
     except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
-        picture = read_image(path)
+        picture, used = _probed(path)
         (height, width), look = picture.shape[:2], _look(picture) if decode else b""
-        return ImageInfo(width, height, width, height, 1, look)
+        return ImageInfo(width, height, width, height, 1, look, used=used)
     except _PILLOW_ERRORS as error:
         raise DatasetError(f"{path}: damaged image ({error})") from error
 
     upright = (height, width) if orientation in TRANSPOSING else (width, height)
     if decode and not cheap:
         with _ONE_HUGE_PICTURE if width * height > HUGE_PIXELS else nullcontext():
-            picture = read_image(path)
+            picture, used = _probed(path)
         seen, look = picture.shape[1::-1], _look(picture)
         if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
             upright, orientation = seen, 1
             width, height = seen
-    return ImageInfo(*upright, width, height, orientation, look, frames)
+    return ImageInfo(*upright, width, height, orientation, look, frames, used)
+
+
+def _probed(path: Path) -> tuple[np.ndarray, UsedValues | None]:
+    """The picture as uint8, and its values where they have more bits: then it is stretched to show what is in it."""
+    picture = _decoded(path, 1, deep=True)
+    if picture.dtype != np.uint16:
+        return picture, None
+    used = used_values(picture)
+    return to_eight_bits(picture, (used.low, max(used.high, used.low + 1))), used
 
 
 def _look(picture: np.ndarray) -> bytes:

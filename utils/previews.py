@@ -13,6 +13,7 @@ from utils.colors import Color, class_color
 from utils.detections import Detections
 from utils.draw import draw_boxes, image_grid, is_crowded
 from utils.images import read_image
+from utils.pixel_range import PixelRange
 from utils.runs import atomic_path
 
 SHEETS = 2
@@ -64,6 +65,7 @@ def write_validation_sheets(
     class_names: Sequence[str],
     *,
     found: Mapping[int, Detections] | None = None,
+    pixel_range: PixelRange | None = None,
 ) -> None:
     """`STEM_N.jpg`: pictures evenly spread over the split, with their annotations or with what was found."""
     chosen = (
@@ -73,16 +75,16 @@ def write_validation_sheets(
         ids = chosen[start : start + PER_SHEET]
         drawings = []
         for i in ids:
-            image, scale = _shrunk(annotations[i])
+            image, scale = _shrunk(annotations[i], pixel_range)
             shown = annotations[i] if found is None else found[i].above(SCORE)
             scores = None if found is None else shown.scores
             drawings.append(Drawing(annotations[i].image_path.name, image, shown.boxes * scale, shown.labels, scores))
         write_sheet(run_dir / f"{stem}_{sheet}.jpg", drawings, class_names)
 
 
-def _shrunk(annotation: Annotation) -> tuple[np.ndarray, float]:
+def _shrunk(annotation: Annotation, pixel_range: PixelRange | None) -> tuple[np.ndarray, float]:
     """The picture, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
-    image = read_image(annotation.image_path)
+    image = read_image(annotation.image_path, pixel_range=pixel_range)
     scale = min(1.0, CELL / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -10,6 +10,7 @@ import numpy as np
 
 from utils.errors import DatasetError
 from utils.images import probe_image, read_image
+from utils.pixel_range import PixelRange
 from utils.sources import SourceImage
 
 WAITING = 4  # batches: enough for the two orientations of a camera, taken at random
@@ -19,7 +20,14 @@ Numbered = list[tuple[int, SourceImage, np.ndarray | DatasetError]]
 Item = TypeVar("Item")
 
 
-def read_ahead(sources: Iterable[SourceImage], *, threads: int, ahead: int, megapixels: float) -> Iterator[Decoded]:
+def read_ahead(
+    sources: Iterable[SourceImage],
+    *,
+    threads: int,
+    ahead: int,
+    megapixels: float,
+    pixel_range: PixelRange | None = None,
+) -> Iterator[Decoded]:
     """Yield each source with its RGB uint8 (H, W, 3) picture, or with the error that says why it has none, in order.
 
     At most `ahead` pictures wait, and no further one is begun while those waiting hold `megapixels`, by the sizes in
@@ -35,7 +43,7 @@ def read_ahead(sources: Iterable[SourceImage], *, threads: int, ahead: int, mega
                 source = next(sources, None)
                 more = source is not None
                 if more:
-                    waiting.append((source, pool.submit(_decode, source), _megapixels(source)))
+                    waiting.append((source, pool.submit(_decode, source, pixel_range), _megapixels(source)))
             if waiting:
                 source, future, _ = waiting.popleft()
                 yield source, future.result()
@@ -43,9 +51,9 @@ def read_ahead(sources: Iterable[SourceImage], *, threads: int, ahead: int, mega
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(source: SourceImage) -> np.ndarray | DatasetError:
+def _decode(source: SourceImage, pixel_range: PixelRange | None) -> np.ndarray | DatasetError:
     try:
-        return read_image(source.path)
+        return read_image(source.path, pixel_range=pixel_range)
     except DatasetError as error:
         return error
 

@@ -115,6 +115,8 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
         scan.extend(place(pair, labels, image, label_of, UPRIGHT))
     else:
         scan.extend(place_turned(pair, labels, image, label_of))
+    if image.used and scan.annotations:
+        scan.used[pair.image_path] = image.used
     if gone and scan.annotations:
         scan.ignored[pair.image_path] = gone
     return scan, written

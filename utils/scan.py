@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.findings import CHECKS, ERROR, Finding
+from utils.pixel_range import UsedValues
 
 BACKGROUND = "__background__"
 
@@ -63,7 +64,7 @@ class Scan:
     `looks` has for each annotation what its picture looks like, the bytes of `utils.images.ImageInfo.look`. With
     `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
     counts by image and name the objects of ignored classes, which are left out. `turned` are the
-    `utils.turning.TurnedImage`s in it.
+    `utils.turning.TurnedImage`s in it, and `used` the values of images of more than eight bits.
     """
 
     annotations: Sequence[Annotation] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Scan:
     skip_bad: bool = False
     ignored: dict[Path, Counter] = field(default_factory=dict)
     turned: list = field(default_factory=list)
+    used: dict[Path, UsedValues] = field(default_factory=dict)
 
     def extend(self, other: "Scan") -> None:
         """Append the annotations and findings of another part of the split."""
@@ -80,6 +82,7 @@ class Scan:
         self.looks += other.looks
         self.ignored |= other.ignored
         self.turned += other.turned
+        self.used |= other.used
 
     def add(self, check: str, text: str, **more) -> None:
         """Append a `Finding`."""

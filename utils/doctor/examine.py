@@ -9,7 +9,7 @@ from utils.doctor.anchors import Anchors, best_ious
 from utils.doctor.boxes import box_findings
 from utils.doctor.classes import anchor_findings, class_findings
 from utils.doctor.diagnosis import Diagnosis
-from utils.doctor.images import image_findings
+from utils.doctor.images import image_findings, range_findings
 from utils.doctor.leaks import leaks
 from utils.doctor.objects import Objects
 from utils.doctor.statistics import split_statistics
@@ -45,7 +45,8 @@ def examine(
         if split == "train":  # what it is not taught well, it is not asked for in vain either
             found[split] += anchor_findings(objects, ious, config.class_names, anchors, img_size)
     unusable = any(scan.of("box-layout") for scan in scans.values())  # of its classes nothing is known
-    for more in ({} if unusable else class_findings(statistics), leaks(scans, thorough=thorough)):
+    ranges = range_findings(scans, config.pixel_range)
+    for more in ({} if unusable else class_findings(statistics), leaks(scans, thorough=thorough), ranges):
         for split, findings in more.items():
             found[split] += findings
     samples = {split: _spread(scan.annotations, SAMPLES[split]) for split, scan in scans.items()}

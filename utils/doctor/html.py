@@ -68,7 +68,7 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
     wanted = [wanted for of_check in cards.values() for card in of_check for wanted in card.wanted]
     samples = [(split, a) for split, of_split in diagnosis.samples.items() for a in of_split]
     wanted += [Sample(annotation, diagnosis.config.class_names) for _, annotation in samples]
-    pictures = iter(make_pictures(wanted, progress=progress))
+    pictures = iter(make_pictures(wanted, pixel_range=diagnosis.config.pixel_range, progress=progress))
     config = diagnosis.config
     return (
         environment()

@@ -1,10 +1,11 @@
-"""Images of a size that the network can take, but hardly see anything in."""
+"""Images that the network can take, but hardly see anything in: by their size, by the values of their samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from utils.findings import Finding
 from utils.geometry import model_scale
-from utils.scan import Annotation
+from utils.pixel_range import PixelRange, problem_with
+from utils.scan import Annotation, Scan
 
 LONG = 10  # times its width; a panorama of the whole horizon has about 6
 SMALL = 16  # pixels of the short side; two cells of the finest feature map that a network has, before it is stretched
@@ -25,4 +26,18 @@ def image_findings(annotations: Sequence[Annotation], img_size: int) -> list[Fin
         else:
             continue
         found.append(Finding("image-odd", text, image=annotation.image_path))
+    return found
+
+
+def range_findings(scans: Mapping[str, Scan], pixel_range: PixelRange | None) -> dict[str, list[Finding]]:
+    """Find, for each split, images whose samples of more than eight bits do not become eight bits well."""
+    found: dict[str, list[Finding]] = {split: [] for split in scans}
+    for split, scan in scans.items():
+        if scan.used and (problem := problem_with(list(scan.used.values()), pixel_range)):
+            first = next(iter(scan.used))
+            count = f"{len(scan.used)} image{'s' if len(scan.used) > 1 else ''} of more than eight bits"
+            found[split].append(Finding("pixel-range", f"{count}, such as {first.name}: {problem}", image=first))
+    if pixel_range and not any(scan.used for scan in scans.values()):
+        text = f"PIXEL_RANGE {list(pixel_range)} changes nothing, because no image has more than eight bits"
+        found["train"].append(Finding("pixel-range", text))
     return found

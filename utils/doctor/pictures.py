@@ -14,6 +14,7 @@ from utils.colors import BLACK, WHITE, class_color
 from utils.draw import draw_boxes, is_crowded
 from utils.errors import DatasetError
 from utils.images import read_image
+from utils.pixel_range import PixelRange
 from utils.scan import Annotation
 
 Boxes = Sequence[Sequence[float]]  # each (x1, y1, x2, y2) in pixels of the upright picture
@@ -75,11 +76,13 @@ class Sample:
         return draw_boxes(image, self.annotation.boxes * scale, labels, self.class_names, show_labels=named)
 
 
-def make_pictures(wanted: Sequence[Wanted | Sample], *, progress: bool = True) -> list[Picture]:
+def make_pictures(
+    wanted: Sequence[Wanted | Sample], *, pixel_range: PixelRange | None = None, progress: bool = True
+) -> list[Picture]:
     """A picture for each; one that cannot be made has its fault and stops nothing."""
     # Threads, for OpenCV lets others run while it decodes; few, for each may hold a picture of a gigabyte.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        made = pool.map(_make, wanted)
+        made = pool.map(lambda one: _make(one, pixel_range), wanted)
         try:
             bar = tqdm(
                 made, total=len(wanted), desc="Pictures", unit="picture", dynamic_ncols=True, delay=2,
@@ -91,9 +94,9 @@ def make_pictures(wanted: Sequence[Wanted | Sample], *, progress: bool = True) -
             raise
 
 
-def _make(wanted: Wanted | Sample) -> Picture:
+def _make(wanted: Wanted | Sample, pixel_range: PixelRange | None) -> Picture:
     try:
-        picture = wanted.draw(read_image(wanted.path))
+        picture = wanted.draw(read_image(wanted.path, pixel_range=pixel_range))
     except DatasetError as error:
         return Picture(fault=str(error).removeprefix(f"{wanted.path}: "))
     except (OSError, ValueError, MemoryError, cv2.error) as error:  # a name with a null byte; a picture of gigabytes

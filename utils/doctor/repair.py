@@ -72,7 +72,13 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
         kept = [a.image_path.name for part in annotations.values() for a in part]
         lines += [f"names: {line}" for line in escape_note(kept, "<filename> in the XML")]
     path = write_dataset(
-        out_dir, annotations, config.class_names, config.annotation_format, source=config.source, progress=progress
+        out_dir,
+        annotations,
+        config.class_names,
+        config.annotation_format,
+        source=config.source,
+        pixel_range=config.pixel_range,
+        progress=progress,
     )
     write_text_atomically(path.parent / REPORT, "".join(f"{line}\n" for line in lines))
     return [*lines, f"the repaired copy: {path}"]
