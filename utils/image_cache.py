@@ -98,8 +98,8 @@ def open_cache(
 
     "ram" is memory that the kernel takes back when the processes have ended, however they end. "disk" is a file below
     `root`, whose name depends on the images' paths and sizes and on `pixel_range`: a later run finds it, and fills
-    anew the slots of files that have another time or size. `gather` gives what each of the processes has, by rank; one on each machine makes
-    the block.
+    anew the slots of files that have another time or size. `gather` gives what each of
+    the processes has, by rank; one on each machine makes the block.
 
     Raises ConfigError, in all processes, where it would not fit or cannot be written.
     """
