@@ -106,7 +106,7 @@ def test_mixes_end_with_their_last_epoch():
     assert {len(_make(_maker(MIXES, mix_until=0), 1, seed, 1).sources) for seed in range(40)} == {1}
 
 
-@pytest.mark.parametrize("names", [MIXES, [*MIXES, "lsj", "train"], ["multi-scale", *MIXES]], ids=str)
+@pytest.mark.parametrize("names", [list(MIXES), [*MIXES, "lsj", "train"], ["multi-scale", *MIXES]], ids=str)
 def test_images_as_on_disk_are_left_alone(names):
     kept = {index: _load(index) for index in range(4)}
     maker = _maker(names)
