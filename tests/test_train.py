@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,53 @@ def test_the_twelve_numbers_are_pycocotools_own_on_the_written_predictions(two_e
         reference.summarize()
     keys = "map_50_95 map_50 map_75 map_small map_medium map_large mar_1 mar_10 mar_100 mar_small mar_medium mar_large"
     assert [best[f"val/{key}"] for key in keys.split()] == pytest.approx(reference.stats.tolist(), abs=1e-12)
+
+
+def test_what_inference_finds_in_the_validation_folder_belongs_to_the_run_s_ground_truth(two_epochs, workplace):
+    """With one image that cannot be read before the others: the same name is the same id, in any COCO tool."""
+    _, run = two_epochs
+    folder = workplace / "looked at"
+    shutil.copytree(workplace / "test", folder)
+    (folder / "aaa.jpg").write_text("no image")
+    command = [sys.executable, str(SCRIPT.with_name("inference.py")), "-d", "cpu", "-w", str(run / "best_model.pth")]
+    command += ["-i", "looked at", "-o", "found", "--save", "json", "--threshold", "0.05"]
+    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "aaa.jpg" in done.stderr
+    content = json.loads((workplace / "found" / "predictions.json").read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(run / "val_ground_truth.json"))
+        of_truth = {image["file_name"]: image["id"] for image in truth.dataset["images"]}
+        assert {image["file_name"]: image["id"] for image in content["images"]} == of_truth
+        scores = []
+        for found in (content["annotations"], json.loads((run / "val_predictions.json").read_text())):
+            evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            scores.append(evaluation.stats[0])
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+def test_images_of_more_than_100_objects_raise_the_limit_and_coco_s_own_ap_stands_beside(tmp_path):
+    for split, count in (("train", 2), ("test", 1)):
+        (tmp_path / split).mkdir()
+        for number in range(count):
+            cv2.imwrite(str(tmp_path / split / f"{number}.png"), np.full((240, 320, 3), 90 + number, np.uint8))
+            corners = [(10 + 20 * (i % 15), 10 + 20 * (i // 15)) for i in range(120)]
+            boxes = [f"<xmin>{x}</xmin><ymin>{y}</ymin><xmax>{x + 12}</xmax><ymax>{y + 12}</ymax>" for x, y in corners]
+            objects = "".join(f"<object><name>Mask</name><bndbox>{box}</bndbox></object>" for box in boxes)
+            (tmp_path / split / f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")
+    write_config(tmp_path, classes="[Mask]")
+    done = train(tmp_path, "--epochs", "1", "--project-name", "crowd")
+    assert done.returncode == 0, done.stderr
+    assert "detections: up to 300 of an image instead of 100 (an image of the data holds 120 objects" in done.stdout
+    assert "AP: a validation image holds 120 objects of one class" in done.stdout
+    assert re.search(r"AP counts 300 detections .* with COCO's own limit of 100: AP [\d.]+, AP50 [\d.]+", done.stdout)
+    assert "splits of one or two images" in done.stdout
+    run = tmp_path / "outputs" / "training" / "crowd"
+    assert load_model(run / "best_model.pth").roi_heads.detections_per_img == 300
+    _, (epoch,) = read_metrics(run / "metrics.jsonl")
+    assert epoch["val/map_50_95_at_100"] <= epoch["val/map_50_95"]
 
 
 def test_each_checkpoint_rebuilds_its_model(two_epochs, workplace):
