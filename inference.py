@@ -202,7 +202,8 @@ class Run:
             self.animated.append(f"{result.name.as_posix()}: the first of {frames} frames")
         if result.path.suffix.lower() in DEEP_SUFFIXES and int(image.max()) - int(image.min()) <= FLAT:
             used = probe_image(result.path).used
-            if used and (problem := problem_with([used], self.predict.pixel_range)):
+            problem = problem_with([used], self.predict.pixel_range) if used else None
+            if problem:
                 self.flat.append(f"{result.name.as_posix()}: {problem}")
         drawn = draw_boxes(
             image,

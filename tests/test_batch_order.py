@@ -144,7 +144,8 @@ def batches_of(scans, model, *, rank=0, size=1):
         seed=5, augment=[], epochs=1, close_mosaic=0, cache="off", repeat_rare=0, workers=0, global_batch=4
     )
     group = Group(torch.device("cpu"), rank, size)
-    loader, _ = train.build_loaders(args, model, scans, group, logging.getLogger("train"))
+    config = SimpleNamespace(pixel_range=None)
+    loader, _ = train.build_loaders(args, config, model, scans, group, logging.getLogger("train"))
     return list(loader.batch_sampler)
 
 
