@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := outputs/training/ppe_sample
 TEST_PROCESSES ?= auto
-SOURCES := $(wildcard *.py models/*.py torch_utils/*.py utils/*.py)
+SOURCES := $(shell git ls-files "*.py" 2>/dev/null)
 
 .PHONY: train test setup lint
 
@@ -32,7 +32,7 @@ setup: .venv/.installed
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install -r requirements.txt
-	$(BIN)/python -m utils.mend_opencv
+	$(BIN)/python -m utils.fix_opencv
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt

@@ -14,14 +14,14 @@ import os
 import sys
 from pathlib import Path
 
-from utils.guard import DATA_PACKAGES, check_python
+from utils.cli.guard import DATA_PACKAGES, check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(DATA_PACKAGES)
 
-from utils.check_arguments import check_arguments
+from utils.cli.dataset_args import check_arguments
+from utils.cli.script import ending
 from utils.errors import ToolkitError
-from utils.script import ending
 
 if __name__ == "__main__":  # before the imports that take time
     with ending():
@@ -30,11 +30,11 @@ if __name__ == "__main__":  # before the imports that take time
 import cv2
 
 from models.registry import model_row
-from utils.annotations import scan_splits
-from utils.config import load_config
-from utils.doctor.examine import examine
-from utils.doctor.report import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
-from utils.findings import ERROR
+from utils.annotations.findings import ERROR
+from utils.checks.diagnosis import examine
+from utils.checks.report.terminal import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
+from utils.config.config import load_config
+from utils.dataset.scan import scan_splits
 from utils.signals import Signals
 
 REPORTS = ("report.html", "report.json")
@@ -59,7 +59,7 @@ def main(args) -> int:
     print(count_line(diagnosis, colour=colour))
     print(f"reports: {args.output / REPORTS[0]}, {REPORTS[1]}" + (" (the earlier ones replaced)" if replaced else ""))
     if args.fix_to:
-        from utils.doctor.repair import repair
+        from utils.checks.repair import repair
 
         for line in repair(config, scans, args.fix_to):
             print(line)
@@ -82,7 +82,7 @@ def earlier_reports(folder: Path) -> list[Path]:
 
 
 def write_reports(diagnosis, folder: Path) -> None:
-    from utils.doctor.html import write_html
+    from utils.checks.report.html import write_html
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

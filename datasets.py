@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from utils.annotation_table import AnnotationTable
-from utils.annotations import Annotation
-from utils.augment import Made, SampleMaker
-from utils.batch_order import DealtBatches, EpochBatches
+from utils.annotations.annotation import Annotation
+from utils.augment.sample import Sample
+from utils.augment.sample_builder import Made, SampleMaker
+from utils.dataset.annotation_table import AnnotationTable
+from utils.dataset.batch_sampler import DealtBatches, EpochBatches
 from utils.errors import ToolkitError
-from utils.geometry import long_side_limit, padded_hw
-from utils.image_cache import ImageCache
-from utils.images import read_shrunk
+from utils.images.cache import ImageCache
+from utils.images.io import read_shrunk
+from utils.img_size import long_side_limit, padded_hw
 from utils.pixel_range import PixelRange
-from utils.sample import Sample
 from utils.signals import ignore_signals
 
 # Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there
@@ -52,13 +52,13 @@ class DetectionDataset(Dataset):
     beyond the number of images is a further copy, augmented differently: `image + copy * number`.
 
     Args:
-        augment: names from `utils.augmentations.AUGMENTATIONS`, for training; "flip" is always among them.
+        augment: names from `AUGMENTATIONS`, for training; "flip" is always among them.
         mix_until: last epoch with mosaics and other mixes; None for all.
-        pixel_range: how 16-bit samples become eight bits, as in `utils.images.read_image`.
+        pixel_range: how 16-bit samples become eight bits, as in `read_image`.
 
     Attributes:
         stored_hw: (N, 2) int32, height and width in pixels at which each image is loaded.
-        cache: of the images at that size, by `utils.image_cache`; None to decode them anew each time.
+        cache: of the images at that size, by `cache`; None to decode them anew each time.
     """
 
     def __init__(

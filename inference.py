@@ -3,20 +3,20 @@
     python inference.py --weights outputs/training/NAME/best_model.pth --input data/inference_data --save json voc
 
 Writes each picture with its boxes, under its own name, to outputs/inference/res_N or to --output, and with --save:
-predictions.json (COCO, see utils/exports.py), predictions.csv, voc/*.xml for labelImg or CVAT, crops/CLASS/*. Exit
+predictions.json (COCO), predictions.csv, voc/*.xml for labelImg or CVAT, crops/CLASS/*. Exit
 status: 0; 1 where something of a picture could not be read or written (the rest is done); 2 for an error; 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with the tables of what is done.
 """
 
 import sys
 
-from utils.guard import NETWORK_PACKAGES, check_python
+from utils.cli.guard import NETWORK_PACKAGES, check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.inference_arguments import image_arguments
-from utils.script import ending
+from utils.cli.inference_args import image_arguments
+from utils.cli.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
     with ending():
@@ -33,21 +33,21 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.inference import build_predictor
-from torch_utils.runtime import cpu_count
+from models.predictors import build_predictor
 from utils.detections import Detections, class_filter
-from utils.draw import draw_boxes
+from utils.drawing.boxes import draw_boxes
+from utils.drawing.window import LARGEST_WINDOW, display_problem, fitted, show_figure, show_pictures
 from utils.errors import DatasetError, ToolkitError, printable
-from utils.exports import ImageResult
-from utils.image_formats import frames_in
-from utils.image_outputs import ImageOutputs
-from utils.images import probe_image
+from utils.images.formats import frames_in
+from utils.images.io import probe_image
+from utils.inference.exports import ImageResult
+from utils.inference.outputs import ImageOutputs
+from utils.inference.read_ahead import in_batches, in_order, read_ahead
+from utils.inference.sources import SourceImage, find_images
 from utils.pixel_range import DEEP_SUFFIXES, FLAT, problem_with
-from utils.read_ahead import in_batches, in_order, read_ahead
-from utils.runs import output_dir
+from utils.runs.run_dir import output_dir
 from utils.signals import Signals, Stopped
-from utils.sources import SourceImage, find_images
-from utils.window import LARGEST_WINDOW, display_problem, fitted, show_figure, show_pictures
+from utils.system import cpu_count
 
 INFERENCE_ROOT = Path("outputs/inference")
 THREADS = max(2, min(4, cpu_count()))  # for decoding, and as many for drawing and encoding

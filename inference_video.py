@@ -11,13 +11,13 @@ file finished.
 
 import sys
 
-from utils.guard import NETWORK_PACKAGES, check_python
+from utils.cli.guard import NETWORK_PACKAGES, check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.inference_arguments import video_arguments
-from utils.script import ending
+from utils.cli.inference_args import video_arguments
+from utils.cli.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
     with ending():
@@ -34,19 +34,20 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from models.inference import build_predictor
-from torch_utils.stream import Detected, detect
-from utils.containers import is_address
+from models.predictors import build_predictor
 from utils.detections import class_filter
-from utils.draw import draw_boxes
-from utils.exports import write_image
-from utils.frame_lines import FrameLines
-from utils.live import open_source
-from utils.pipeline import Pipeline
-from utils.runs import check_free, check_writable, output_dir
+from utils.drawing.boxes import draw_boxes
+from utils.drawing.window import VideoWindow, display_problem, show_figure
+from utils.files import check_free, check_writable
+from utils.images.io import write_image
+from utils.runs.run_dir import output_dir
 from utils.signals import Signals, Stopped
-from utils.video_writer import VideoWriter
-from utils.window import VideoWindow, display_problem, show_figure
+from utils.video.decoding.container import is_address
+from utils.video.frames import Detected, detect
+from utils.video.jsonl import FrameLines
+from utils.video.live import open_source
+from utils.video.pipeline import Pipeline
+from utils.video.writer import VideoWriter
 
 INFERENCE_ROOT = Path("outputs/inference")
 FOLLOWED = 0.1  # least score of what helps --track to follow an object that is half hidden
@@ -264,7 +265,7 @@ def open_window(args, title: str) -> VideoWindow | None:
 
 
 def build_tracker(rate, threshold: float):
-    from utils.tracking import Tracker  # the library behind it takes half a second to import
+    from utils.video.tracking import Tracker
 
     return Tracker(float(rate), threshold=threshold)
 

@@ -9,14 +9,14 @@ Everything a run leaves is in outputs/training/NAME. On several GPUs: torchrun -
 import signal
 import sys
 
-from utils.guard import NETWORK_PACKAGES, check_python
+from utils.cli.guard import NETWORK_PACKAGES, check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.arguments import training_arguments
+from utils.cli.script import ending, reader_gone
+from utils.cli.train_args import training_arguments
 from utils.errors import ToolkitError, stop
-from utils.script import ending, reader_gone
 
 if __name__ == "__main__":  # before the imports that take seconds: --help, mistyped flags and Ctrl-C answer at once
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -32,22 +32,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from datasets import DetectionDataset, build_loader
 from models.registry import anchors_of
-from models.start import resume_model, start_model
-from torch_utils.artifacts import (
-    Best,
-    save_weights,
-    write_ground_truth,
-    write_predictions,
-    write_settings,
-    write_training_views,
-)
-from torch_utils.coco_eval import CocoEvaluator, most_of_a_class
-from torch_utils.compilation import compile_parts
+from models.training_model import resume_model, start_model
+from torch_utils.device import compile_parts, default_workers, describe, pick_amp, pick_device
 from torch_utils.distributed import join_group, share_batch_norm
-from torch_utils.ema import Ema
-from torch_utils.engine import Progress, Trainer, train_one_epoch
 from torch_utils.evaluation import evaluate
-from torch_utils.messages import (
+from torch_utils.predictor import Predictor
+from torch_utils.prefetch import uploaded
+from torch_utils.runs.artifacts import write_ground_truth, write_predictions, write_settings, write_training_views
+from torch_utils.runs.messages import (
     check_report,
     data_report,
     end_report,
@@ -57,26 +49,25 @@ from torch_utils.messages import (
     stop_report,
     where,
 )
-from torch_utils.optim import Schedule, build_optimizer, default_lr
-from torch_utils.predictor import Predictor
-from torch_utils.resume import Keeper, Standing, check_data, restore, standing_of
-from torch_utils.run_folder import launcher, open_run_dir, run_to_continue
-from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
-from torch_utils.trials import find_batch_size, find_lr
-from torch_utils.upload import uploaded
-from utils.annotations import raise_for_errors, scan_splits
-from utils.config import load_config
-from utils.detection_limit import limit_report, most_objects, needed_detections
-from utils.doctor.examine import examine
-from utils.few import is_few
-from utils.fingerprint import fingerprint
-from utils.image_cache import cache_report, open_cache
-from utils.loggers import LOGGERS, attach_log_file, note_in_file, setup_logging
-from utils.plots import plot_label_statistics, plot_training
-from utils.repeats import repeat_factors
-from utils.runs import write_text_atomically
+from torch_utils.runs.resume import check_data, launcher, open_run_dir, restore, run_to_continue, standing_of
+from torch_utils.runs.saver import Best, Keeper, Standing, save_weights
+from torch_utils.training.engine import Progress, Trainer, train_one_epoch
+from torch_utils.training.optim import Ema, Schedule, build_optimizer, default_lr
+from torch_utils.training.trials import find_batch_size, find_lr
+from utils.checks.diagnosis import examine
+from utils.coco_eval import CocoEvaluator, most_of_a_class
+from utils.config.config import load_config
+from utils.dataset.batch_sampler import repeat_factors
+from utils.dataset.fingerprint import fingerprint
+from utils.dataset.scan import raise_for_errors, scan_splits
+from utils.files import write_text_atomically
+from utils.images.cache import cache_report, open_cache
+from utils.metrics import is_few, limit_report, most_objects, needed_detections
+from utils.plots.labels import plot_label_statistics
+from utils.plots.training import plot_training
+from utils.runs.console import attach_log_file, epoch_header, epoch_row, note_in_file, setup_logging
+from utils.runs.loggers import LOGGERS
 from utils.signals import Signals, Stopped
-from utils.tables import epoch_header, epoch_row
 
 PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
 VALID_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them

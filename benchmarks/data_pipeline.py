@@ -29,11 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.plain_pipeline import PlainPipeline
 from datasets import DetectionDataset, build_loader
-from utils.annotations import Annotation, raise_for_errors, scan_split
-from utils.augment import MIX_SHARE
-from utils.config import load_config
+from utils.annotations.annotation import Annotation
+from utils.augment.sample_builder import MIX_SHARE
+from utils.config.config import load_config
+from utils.dataset.scan import raise_for_errors, scan_split
 from utils.errors import ToolkitError, stop
-from utils.image_cache import open_cache
+from utils.images.cache import open_cache
 
 CLASSES = ("__background__", "one", "two", "three")
 AUGMENT = ("mosaic", "train")

@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets import DetectionDataset, build_loader
-from utils.annotations import Annotation
+from utils.annotations.annotation import Annotation
 
 SIDE = 32
 

@@ -56,13 +56,13 @@ import json, sys
 sys.path.insert(0, sys.argv.pop())
 settings = json.loads(sys.argv.pop())
 box_samples = sys.argv.pop()
-from utils.arguments import training_arguments
+from utils.cli.train_args import training_arguments
 args = training_arguments()
 if settings.pop("warmup", None):
     settings["warmup_steps"] = -1
 vars(args).update(settings)
 import train
-from torch_utils.optim import Schedule
+from torch_utils.training.optim import Schedule
 if args.warmup_steps == -1:
     # A tenth of the run bounds the warm-up; here it is one epoch.
     Schedule.warmup_steps = property(lambda self: min(1000, self.total_steps // args.epochs - 1))

@@ -18,16 +18,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.data_dependent import DataDependent
+from benchmarks.host_syncs import DataDependent
 from models import build, create_model, list_models, model_spec
-from torch_utils.engine import Trainer, train_one_epoch
-from torch_utils.optim import Schedule, build_optimizer
-from torch_utils.runtime import default_workers, describe, pick_amp, pick_device
-from torch_utils.sampling import seed_samplers
-from torch_utils.upload import uploaded
+from models.rcnn.sampler import seed_samplers
+from torch_utils.device import default_workers, describe, pick_amp, pick_device
+from torch_utils.prefetch import uploaded
+from torch_utils.training.engine import Trainer, train_one_epoch
+from torch_utils.training.optim import Schedule, build_optimizer
+from utils.dataset.batch_sampler import Share
 from utils.errors import ToolkitError, stop
-from utils.geometry import long_side_limit
-from utils.shares import Share
+from utils.img_size import long_side_limit
 
 CLASSES = 6
 LR = 1e-4

@@ -18,14 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.inference import load_predictor
-from torch_utils.runtime import describe, pick_amp, pick_device
-from torch_utils.stream import detect
-from utils.draw import draw_boxes
+from models.predictors import load_predictor
+from torch_utils.device import describe, pick_amp, pick_device
+from utils.drawing.boxes import draw_boxes
 from utils.errors import ToolkitError, stop
-from utils.pipeline import Pipeline
-from utils.video import VideoReader
-from utils.video_writer import VideoWriter
+from utils.video.decoding.reader import VideoReader
+from utils.video.frames import detect
+from utils.video.pipeline import Pipeline
+from utils.video.writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from utils.guard import check_python
+from utils.cli.guard import check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(("numpy", "cv2", "tqdm", "av"))
 
 import cv2
 import numpy as np
-from sample_scenes import photographed, scene
-from sample_showcase import staged_picture, write_clip
+from sample.scenes import photographed, scene
+from sample.showcase import staged_picture, write_clip
 from tqdm import tqdm
 
 DATA_DIR = Path(__file__).resolve().parent

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models import build, weights
 from models.registry import model_spec
-from torch_utils.checkpoint import Checkpoint, load_checkpoint
+from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from utils.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ def load_model(
     """The model in a checkpoint, in evaluation mode on `device`.
 
     Args:
-        checkpoint: a path, or a `torch_utils.checkpoint.Checkpoint`.
+        checkpoint: a path, or a `torch_utils.runs.checkpoint.Checkpoint`.
         model_name: where the file names none, or another one than is wanted.
         img_size: short side in pixels, where it is to differ from the one that the checkpoint was trained at.
         max_detections: the most detections of an image, where it is to differ from the checkpoint's.

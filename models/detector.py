@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from models.inference import load_predictor
-from torch_utils.runtime import pick_amp, pick_device
+from models.predictors import load_predictor
+from torch_utils.device import pick_amp, pick_device
 from utils.detections import Detections
-from utils.draw import draw_boxes
-from utils.images import read_image
+from utils.drawing.boxes import draw_boxes
+from utils.images.io import read_image
 from utils.pixel_range import PixelRange
 
 ImageLike = str | Path | np.ndarray | Image.Image

@@ -15,7 +15,7 @@ from torchvision.models.detection import (
     fasterrcnn_mobilenet_v3_large_fpn,
 )
 
-from models.spec import ModelSpec
+from models.build import ModelSpec
 
 # The blocks of `mobilenet_v3_large().features` between its strided convolutions, as torchvision counts its six stages.
 MOBILENET_STAGES = tuple(

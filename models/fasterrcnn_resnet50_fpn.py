@@ -7,7 +7,7 @@ backbone (ImageNet top-1 76.130).
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
 
-from models.spec import RESNET_STAGES, ModelSpec
+from models.build import RESNET_STAGES, ModelSpec
 
 
 def create_model(num_classes: int, **kwargs) -> FasterRCNN:

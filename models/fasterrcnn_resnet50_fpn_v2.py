@@ -7,7 +7,7 @@ layer, no frozen batch norm anywhere, and a backbone trained with the newer reci
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN, FasterRCNN_ResNet50_FPN_V2_Weights, fasterrcnn_resnet50_fpn_v2
 
-from models.spec import RESNET_STAGES, ModelSpec
+from models.build import RESNET_STAGES, ModelSpec
 
 
 def create_model(num_classes: int, **kwargs) -> FasterRCNN:

@@ -14,7 +14,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from models.spec import RESNET_STAGES, ModelSpec
+from models.build import RESNET_STAGES, ModelSpec
 
 BLOCKS = {
     10: (resnet.BasicBlock, [1, 1, 1, 1]),

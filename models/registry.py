@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass, replace
 from importlib import import_module
 
-from utils.doctor.anchors import Anchors
+from utils.checks.anchors import Anchors
 from utils.errors import ConfigError
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "ModelRow", "anchors_of", "list_models", "model_row", "model_spec"]

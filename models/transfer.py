@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 from torchvision.models.detection import FasterRCNN
 
-from models.build import freeze_batch_norm
-from models.spec import ModelSpec
+from models.build import ModelSpec, freeze_batch_norm
 from models.weights import CLASS_LAYERS, StateDict, as_trained, frozen_norms, is_counter
-from torch_utils.checkpoint import Checkpoint
+from torch_utils.runs.checkpoint import Checkpoint
 from utils.errors import CheckpointError
 
 BODY = "backbone.body."

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 from torchvision.models.detection import FasterRCNN
 
-from models.build import freeze_batch_norm
-from models.spec import ModelSpec
-from torch_utils.checkpoint import Checkpoint, load_checkpoint, training_arguments_of
-from torch_utils.state_dict import check_values
-from torch_utils.weights_file import check_records
+from models.build import ModelSpec, freeze_batch_norm
+from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint, training_arguments_of
+from torch_utils.runs.state_dict import check_values
+from torch_utils.runs.weights_file import check_records
 from utils.errors import CheckpointError, ConfigError
-from utils.loggers import note
+from utils.runs.console import note
 
 CLASS_LAYERS = "roi_heads.box_predictor."
 StateDict = Mapping[str, Tensor]

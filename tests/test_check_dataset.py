@@ -13,20 +13,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from doctor_sets import boxes_of, copy_pair, write_clean_set, write_labels, write_pair, write_yaml
-from voc_sets import write_voc_set
 
 from models.registry import DEFAULT_MODEL, anchors_of
-from torch_utils.messages import check_report
-from utils.annotations import scan_splits
-from utils.check_arguments import check_arguments
-from utils.config import load_config
-from utils.doctor.diagnosis import Diagnosis
-from utils.doctor.examine import examine
-from utils.doctor.report import as_dict, count_line, terminal_lines, write_json
-from utils.findings import Finding
+from support.clean_sets import boxes_of, copy_pair, write_clean_set, write_labels, write_pair, write_yaml
+from support.paths import ROOT
+from support.voc_sets import write_voc_set
+from torch_utils.runs.messages import check_report
+from utils.annotations.findings import Finding
+from utils.checks.diagnosis import Diagnosis, examine
+from utils.checks.report.terminal import as_dict, count_line, terminal_lines, write_json
+from utils.cli.dataset_args import check_arguments
+from utils.config.config import load_config
+from utils.dataset.scan import scan_splits
 
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "check_dataset.py"
 SHARED = ROOT.parent / "shared/data"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datasets import DetectionDataset, EpochBatches, build_loader
-from utils.annotations import Annotation
+from utils.annotations.annotation import Annotation
 from utils.errors import DatasetError
 
 

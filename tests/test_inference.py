@@ -14,17 +14,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import warm
 from PIL import Image
 
 from models import create_model
-from torch_utils.checkpoint import save_checkpoint
+from support import warm
+from support.paths import ROOT
 from torch_utils.predictor import Predictor
-from utils.coco_ids import image_ids
-from utils.images import read_image
-from utils.voc import read_voc
+from torch_utils.runs.checkpoint import save_checkpoint
+from utils.formats.coco.ids import image_ids
+from utils.formats.voc.reader import read_voc
+from utils.images.io import read_image
 
-SCRIPT = Path(__file__).parents[1] / "inference.py"
+SCRIPT = ROOT / "inference.py"
 SMALL = "fasterrcnn_resnet10_fpn_small"
 CLASSES = ("__background__", "Mask", "Gloves")
 LOW = ("--threshold", "0.25")

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from video_runs import small_checkpoint
 
 import inference
-from utils.inference_arguments import image_arguments
+from support.paths import ROOT
+from support.video_runs import small_checkpoint
+from utils.cli.inference_args import image_arguments
 
-SCRIPT = Path(__file__).parents[1] / "inference.py"
+SCRIPT = ROOT / "inference.py"
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import warm
-from clips import number_of, numbered, read_clip, sound_of, write_clip
-from video_runs import command, environment, small_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
+from support import warm
+from support.clips import number_of, numbered, read_clip, sound_of, write_clip
+from support.paths import ROOT
+from support.video_runs import command, environment, small_checkpoint
+
 VARIABLE = np.cumsum(np.random.default_rng(5).integers(17, 140, 50)).tolist()
 VARIABLE = [stamp - VARIABLE[0] for stamp in VARIABLE]
 

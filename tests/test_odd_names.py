@@ -8,18 +8,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from doctor_sets import write_clean_set
 
-from utils.annotations import scan_splits
-from utils.config import load_config
-from utils.convert import arguments, main
-from utils.dataset_writer import WRITERS, write_dataset
-from utils.doctor.repair import repair
-from utils.loggers import attach_log_file, setup_logging
-from utils.runs import write_text_atomically
-from utils.xml_text import escape_note, escaped
+from convert_dataset import arguments, main
+from support.clean_sets import write_clean_set
+from support.paths import ROOT
+from utils.checks.repair import repair
+from utils.config.config import load_config
+from utils.dataset.scan import scan_splits
+from utils.dataset.writer import WRITERS, write_dataset
+from utils.files import write_text_atomically
+from utils.formats.voc.xml_text import escape_note, escaped
+from utils.runs.console import attach_log_file, setup_logging
 
-ROOT = Path(__file__).resolve().parents[1]
 ODD = "gr\udcfcn \udcff"  # as Python has the bytes FC and FF
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names that are no UTF-8")
@@ -41,7 +41,7 @@ def names_of(yaml):
 
 @pytest.mark.parametrize("kind", list(WRITERS))
 def test_a_converted_copy_reads_back_with_the_same_names(odd_set, tmp_path, kind, capsys, monkeypatch):
-    monkeypatch.setattr("utils.convert.Signals", lambda: None)  # the handlers of this process stay
+    monkeypatch.setattr("convert_dataset.Signals", lambda: None)  # the handlers of this process stay
     out = tmp_path / kind
     assert main(arguments(["--config", str(odd_set), "--to", kind, "--output", str(out)])) == 0
     assert names_of(out / "dataset.yaml") == names_of(odd_set) and f"{ODD}.jpg" in names_of(odd_set)

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 import torch
-import warm
 import yaml
-from killing import SCRIPT, differences, in_evaluation, kill_when, lines, mid_epoch, start, while_writing
-from voc_sets import write_config, write_voc_set
 
-from utils.loggers import read_metrics
+from support import warm
+from support.killing import SCRIPT, differences, in_evaluation, kill_when, lines, mid_epoch, start, while_writing
+from support.voc_sets import write_config, write_voc_set
+from utils.runs.loggers import read_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from doctor_sets import write_clean_set, write_pair
 
 from datasets import DetectionDataset
 from models import create_model
+from support.clean_sets import write_clean_set, write_pair
 from torch_utils.predictor import Predictor, to_float
-from utils.annotations import raise_for_errors, scan_splits
-from utils.config import load_config
-from utils.doctor.repair import repair
+from utils.annotations.annotation import Annotation
+from utils.checks.repair import repair
+from utils.config.config import load_config
+from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import DatasetError
-from utils.scan import Annotation
 
 SMALL = "fasterrcnn_resnet10_fpn_small"
 

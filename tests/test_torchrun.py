@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import warm
 import yaml
-from killing import SCRIPT, children, differences, lines
 from torch.distributed.run import get_args_parser
-from voc_sets import write_config, write_voc_set
 
-from utils.loggers import read_metrics
+from support import warm
+from support.killing import SCRIPT, children, differences, lines
+from support.paths import ROOT
+from support.voc_sets import write_config, write_voc_set
+from utils.runs.loggers import read_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ def runs(folder, name) -> Path:
 
 
 def test_metrics_are_those_of_one_process_whatever_their_number(workplace):
-    script = Path(__file__).with_name("evaluate_in_group.py")
+    script = ROOT / "tests/support/evaluate_in_group.py"
     checkpoint = str(runs(workplace, "base") / "best_model.pth")
     results = {}
     for size in (1, 2, 3):  # of 4 batches: even, and uneven
@@ -182,7 +183,7 @@ def test_data_errors_are_told_once_and_never_tried_again(workplace):
 
 def test_the_slurm_recipe_leaves_the_training_the_time_that_it_is_warned_of():
     """Every torchrun command of the README is one that torchrun understands."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text().replace("\\\n", " ")
+    readme = (ROOT / "README.md").read_text().replace("\\\n", " ")
     blocks = [block for block in readme.split("```")[1::2] if "torchrun --" in block]
     commands = [line.partition("torchrun ")[2].replace('"', "") for block in blocks for line in block.splitlines()]
     parsed = [get_args_parser().parse_args(command.split()) for command in commands if command]

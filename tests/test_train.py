@@ -16,19 +16,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import warm
 import yaml
-from killing import children
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from voc_sets import write_config, write_voc_set
 
 from models import load_model
-from utils.plots import read_metrics
+from support import warm
+from support.killing import children
+from support.paths import ROOT
+from support.voc_sets import write_config, write_voc_set
+from utils.runs.loggers import read_metrics
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parents[1] / "train.py"
+SCRIPT = ROOT / "train.py"
 MODEL = "fasterrcnn_resnet10_fpn_small"
 COMMON = ("--model", MODEL, "--img-size", "96", "--device", "cpu", "--amp", "off", "--batch-size", "4")
 
@@ -174,11 +175,11 @@ def test_each_checkpoint_rebuilds_its_model(two_epochs, workplace):
 
 def test_best_model_scores_what_the_log_says(two_epochs, workplace):
     """The weights in best_model.pth, run again on the split as on disk, give the very numbers of that epoch."""
-    from torch_utils.coco_eval import CocoEvaluator
     from torch_utils.predictor import Predictor
-    from utils.annotations import scan_split
-    from utils.config import load_config
-    from utils.images import read_image
+    from utils.coco_eval import CocoEvaluator
+    from utils.config.config import load_config
+    from utils.dataset.scan import scan_split
+    from utils.images.io import read_image
 
     _, run = two_epochs
     _, epochs = read_metrics(run / "metrics.jsonl")

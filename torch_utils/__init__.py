@@ -1,1 +1,1 @@
-"""Whatever changes or runs a network; nothing here knows a model's name."""
+"""Trains and runs networks; nothing here knows a model's name."""

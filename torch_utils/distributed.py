@@ -229,3 +229,14 @@ def _fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
             if store.get(f"{name}/{rank}/answer").decode() == own:
                 return dist.PrefixStore(name, store)
         time.sleep(0.05)
+
+
+class NoPause:
+    """A run that is neither stopped nor saved on its way: what `train_one_epoch` and `evaluate` ask by default."""
+
+    def wish(self) -> int:
+        """0, or a number above that says what is wished for."""
+        return 0
+
+    def grant(self, wish: int) -> None:
+        """Do what was wished for; called in every process, with the highest of their wishes."""

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torch_utils.coco_eval import CocoEvaluator
-from torch_utils.distributed import Group
-from torch_utils.pauses import NoPause
+from torch_utils.distributed import Group, NoPause
 from torch_utils.predictor import Predictor, to_float
-from torch_utils.upload import uploaded
+from torch_utils.prefetch import uploaded
+from utils.coco_eval import CocoEvaluator
 from utils.detections import Detections
 
 SAMPLER_SEED = (0,)  # of anchors and proposals: the same in every epoch of every run, so that losses can be compared

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from utils.detections import Detections
 from utils.errors import DatasetError
-from utils.geometry import padded_hw
+from utils.img_size import padded_hw
 from utils.pixel_range import PixelRange
 
 
@@ -20,7 +20,7 @@ class Predictor:
         device: where it runs.
         amp_dtype: autocast type, None for float32.
         threshold: the least score that is wanted, for `capped`.
-        pixel_range: what its images were trained with, for whoever reads them, by `utils.images.read_image`.
+        pixel_range: what its images were trained with, for whoever reads them, by `read_image`.
 
     Attributes:
         capped: images so far that reached the model's limit of detections with wanted ones, and may hold more.

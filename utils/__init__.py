@@ -1,1 +1,1 @@
-"""Everything that means something without torch; the whole package imports with torch absent."""
+"""Everything that works without torch."""

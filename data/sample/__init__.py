@@ -1,0 +1,1 @@
+"""Draws the sample dataset: people, rooms and protective equipment."""

@@ -1,0 +1,100 @@
+"""From command line values to a predictor and its class names."""
+
+from pathlib import Path
+
+import torch
+
+from models.build import build_model
+from models.create import load_model
+from models.registry import DEFAULT_MODEL, model_spec
+from models.weights import load_published
+from torch_utils.device import describe, pick_amp, pick_device
+from torch_utils.predictor import Predictor
+from torch_utils.runs.checkpoint import load_checkpoint
+from torch_utils.slicing import SlicedPredictor
+from utils.annotations.annotation import BACKGROUND
+from utils.config.config import load_class_names
+from utils.errors import ConfigError
+
+
+def load_predictor(
+    weights: Path | None,
+    device: torch.device,
+    *,
+    model_name: str | None = None,
+    config: Path | None = None,
+    img_size: int | None = None,
+    max_detections: int | None = None,
+    amp_dtype: torch.dtype | None = None,
+    threshold: float = 0.3,
+) -> tuple[Predictor, tuple[str, ...]]:
+    """A ready predictor and its class names, background first.
+
+    Model, classes and image size come from the checkpoint; `config` fills in what an older file lacks; `model_name`,
+    `img_size` (short side in pixels) and `max_detections` of an image override it. Without `weights`: torchvision's
+    published COCO detector. Raises ConfigError where `config` names other classes than the checkpoint.
+    """
+    pixel_range = None
+    if weights is None:
+        name = model_name or DEFAULT_MODEL
+        spec = model_spec(name)
+        if spec.coco is None:
+            raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
+        class_names = (BACKGROUND, *spec.coco.meta["categories"][1:])
+        # The size that the published figures are for: 800, but for the model made for 320.
+        img_size = img_size or (320 if spec.img_size == 320 else 800)
+        model = build_model(spec, len(class_names), img_size, max_detections=max_detections)
+        load_published(model, spec, name)
+    else:
+        checkpoint = load_checkpoint(weights, model_name=model_name)
+        checkpoint.require_model_name()
+        class_names = checkpoint.class_names or (load_class_names(config) if config else None)
+        if class_names is None or len(class_names) != checkpoint.num_classes:
+            found = (
+                "names no classes" if class_names is None else f"has {checkpoint.num_classes} classes with background"
+            )
+            raise ConfigError(
+                f"{weights} {found}: give --config with the YAML it was trained with, "
+                f"of {checkpoint.num_classes - 1} classes"
+            )
+        pixel_range = checkpoint.pixel_range
+        model = load_model(checkpoint, img_size=img_size, max_detections=max_detections)
+    if config and (given := load_class_names(config)) != class_names:
+        raise ConfigError(
+            f"{config} has the classes {', '.join(given[1:])}; {weights or name} has {', '.join(class_names[1:])}: "
+            "leave --config out, which is for a checkpoint that names no classes"
+        )
+    model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
+    if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
+        model.to(memory_format=torch.channels_last)
+    return Predictor(
+        model.eval().to(device), device, amp_dtype, threshold=threshold, pixel_range=pixel_range
+    ), class_names
+
+
+def build_predictor(args, *, threshold: float):
+    """A callable from RGB uint8 images to `Detections`, as the inference command line asks for it, and the class names.
+
+    `threshold` is the least score wanted of it. Prints versions, device and precision.
+    """
+    device = pick_device(args.device)
+    amp_dtype = pick_amp(device) if args.half else None
+    if args.half and amp_dtype is None:
+        print("note: --half: this device has no fast half precision; float32 it is")
+    for line in describe(device, amp_dtype):
+        print(line)
+    predictor, class_names = load_predictor(
+        args.weights,
+        device,
+        model_name=args.model,
+        config=args.config,
+        img_size=args.img_size,
+        max_detections=args.max_detections,
+        amp_dtype=amp_dtype,
+        threshold=threshold,
+    )
+    if args.slice:
+        predictor = SlicedPredictor(
+            predictor, args.slice, args.overlap, batch_size=args.batch_size, threshold=threshold
+        )
+    return predictor, class_names

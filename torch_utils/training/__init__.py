@@ -1,0 +1,1 @@
+"""The training loop: steps, gradients, optimizer and short trials."""

@@ -1,0 +1,138 @@
+"""What reading one split of a data set gives: an `Annotation` per usable image, and everything worth telling."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from utils.annotations.findings import CHECKS, ERROR, Finding
+from utils.pixel_range import UsedValues
+
+BACKGROUND = "__background__"
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """One image and its objects; N may be 0, a negative sample.
+
+    | field | shape, dtype | meaning |
+    |---|---|---|
+    | width, height | int | pixels of the upright picture, as `read_image` returns it |
+    | boxes | (N, 4) float32 | xyxy, absolute pixels, 0 <= x1 < x2 <= width, 0 <= y1 < y2 <= height |
+    | labels | (N,) int64 | from 1; 0 is the background |
+    | difficult | (N,) bool | counted in the log; trained on and evaluated like any other |
+
+    Raises ValueError naming the image, the object (counted from 1), what was expected and what was found.
+    """
+
+    image_path: Path
+    width: int
+    height: int
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+
+    def __post_init__(self):
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"{self.image_path}: expected a size of at least 1x1, got {self.width}x{self.height}")
+        n = len(self.labels)
+        expected = {"boxes": ((n, 4), np.float32), "labels": ((n,), np.int64), "difficult": ((n,), np.bool_)}
+        for name, (shape, dtype) in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"{self.image_path}: expected {name} {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}"
+                )
+        x1, y1, x2, y2 = self.boxes.T
+        inside = (x1 >= 0) & (x1 < x2) & (x2 <= self.width) & (y1 >= 0) & (y1 < y2) & (y2 <= self.height)
+        for index in np.flatnonzero(~inside):  # a NaN compares false, so it lands here too
+            raise ValueError(
+                f"{self.image_path}: object {index + 1}: expected 0 <= x1 < x2 <= {self.width} and "
+                f"0 <= y1 < y2 <= {self.height}, got {self.boxes[index].tolist()}"
+            )
+        for index in np.flatnonzero(self.labels < 1):
+            raise ValueError(f"{self.image_path}: object {index + 1}: expected a label >= 1, got {self.labels[index]}")
+
+
+@dataclass
+class Scan:
+    """A split as read: `annotations` in natural order of the image names, and what was found on the way.
+
+    `looks` has for each annotation what its picture looks like, the bytes of `look`. With
+    `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
+    counts by image and name the objects of ignored classes, which are left out. `turned` are the
+    `TurnedImage`s in it, and `used` the values of images of more than eight bits.
+    """
+
+    annotations: Sequence[Annotation] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    looks: list[bytes] = field(default_factory=list)
+    skip_bad: bool = False
+    ignored: dict[Path, Counter] = field(default_factory=dict)
+    turned: list = field(default_factory=list)
+    used: dict[Path, UsedValues] = field(default_factory=dict)
+
+    def extend(self, other: "Scan") -> None:
+        """Append the annotations and findings of another part of the split."""
+        self.annotations += other.annotations
+        self.findings += other.findings
+        self.looks += other.looks
+        self.ignored |= other.ignored
+        self.turned += other.turned
+        self.used |= other.used
+
+    def add(self, check: str, text: str, **more) -> None:
+        """Append a `Finding`."""
+        self.findings.append(Finding(check, text, **more))
+
+    def of(self, check: str) -> list[Finding]:
+        """What one check found."""
+        return [finding for finding in self.findings if finding.check == check]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What stops a training."""
+        return [f for f in self.findings if f.severity == ERROR and not (self.skip_bad and CHECKS[f.check].of_a_file)]
+
+    @property
+    def skipped(self) -> list[Finding]:
+        """Faults of files that were left out by `skip_bad`."""
+        return [f for f in self.findings if self.skip_bad and CHECKS[f.check].of_a_file]
+
+    def summary(self, class_names: tuple[str, ...], max_listed: int | None = 5) -> list[str]:
+        """Lines for the log: counts, objects per class (index 0 is the background), and the first of each finding."""
+        labels = np.concatenate([np.zeros(0, np.int64), *(a.labels for a in self.annotations)])
+        per_class = np.bincount(labels, minlength=len(class_names))
+        negatives = sum(len(a.labels) == 0 for a in self.annotations)
+        difficult = sum(int(a.difficult.sum()) for a in self.annotations)
+        lines = [
+            f"{len(self.annotations)} images, {negatives} of them without objects",
+            f"{len(labels)} objects, {difficult} of them difficult",
+        ]
+        lines += [f"  {name}: {count}" for name, count in zip(class_names[1:], per_class[1:], strict=True)]
+        for check in CHECKS:
+            if found := told(self.of(check)):
+                skipped = "left out: " if self.skip_bad and CHECKS[check].of_a_file else ""
+                lines.append(f"{skipped}{CHECKS[check].title}: {len(self.of(check))}")
+                lines += [f"  {text}" for text in found[:max_listed]]
+                if max_listed is not None and len(found) > max_listed:
+                    lines.append(f"  … and {len(found) - max_listed} more")
+        return lines
+
+
+def told(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
+    """A line for each finding, but one for all that have a subject in common: its count and the first few files."""
+    lines: list[str] = []
+    of_subject: dict[str, list[Finding]] = {}
+    for finding in findings:
+        of_subject.setdefault(finding.subject, []).append(finding)
+    for finding in findings:
+        like = of_subject[finding.subject]
+        if not finding.subject or len(like) <= files:
+            lines.append(finding.text)
+        elif finding is like[0]:
+            names = [f.image.name if f.image else f.text for f in like[:files]]
+            lines.append(f"{finding.subject} in {len(like)} files: {', '.join(names)}, …")
+    return lines

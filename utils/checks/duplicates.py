@@ -1,0 +1,138 @@
+"""The same picture several times: in both splits, where it makes the score false, or within one.
+
+Pictures are compared by their looks, see `similarity`; two that are equal in all pixels, as files.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.annotations.annotation import Scan
+from utils.annotations.findings import Finding
+from utils.images.similarity import CHUNK, average_of, least_likeness, look_vectors, mirrored
+
+NAMED = 3  # pictures of a group
+
+
+def leaks(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
+    """What is there several times, as findings of "train" and "valid"; pairs across the splits stand with "valid".
+
+    `thorough` also looks for like pictures within a split, which costs the square of their number.
+    """
+    paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
+    digests = _digests([*scans["train"].looks, *scans["valid"].looks], [*paths["train"], *paths["valid"]])
+    digests = {"train": digests[: len(paths["train"])], "valid": digests[len(paths["train"]) :]}
+
+    vectors = {split: look_vectors(scan.looks) for split, scan in scans.items()}
+    average = average_of(*vectors.values())
+    least = {split: least_likeness(of_split, average) for split, of_split in vectors.items()}
+    found = {}
+    for split in scans:
+        copies = _copies(digests[split])
+        found[split] = [_twice(group, paths[split], scans[split]) for group in copies]
+        if thorough:
+            again = {index for group in copies for index in group[1:]}
+            single = np.array([i for i in range(len(paths[split])) if i not in again], int)
+            groups = _like(vectors[split][single], least[split][single])
+            found[split] += [_like_within(single[group].tolist(), paths[split]) for group in groups]
+    found["valid"] += _across(vectors, least["valid"], digests, paths)
+    return found
+
+
+def _digests(looks: Sequence[bytes], paths: Sequence[Path]) -> list[bytes | None]:
+    """The content's hash of each file that looks exactly like another; None for all others, which need not be read."""
+    by_look = defaultdict(list)
+    for index, look in enumerate(looks):
+        by_look[look].append(index)
+    digests: list[bytes | None] = [None] * len(looks)
+    for index in (i for group in by_look.values() if len(group) > 1 for i in group):
+        digest = hashlib.blake2b()
+        try:
+            with paths[index].open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+        except OSError:  # gone since it was read
+            continue
+        digests[index] = digest.digest()
+    return digests
+
+
+def _copies(digests: Sequence[bytes | None]) -> list[list[int]]:
+    """Groups of equal files, each in rising order."""
+    by_digest = defaultdict(list)
+    for index, digest in enumerate(digests):
+        if digest is not None:
+            by_digest[digest].append(index)
+    return [group for group in by_digest.values() if len(group) > 1]
+
+
+def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
+    """Groups of nearly the same pictures: each belongs to the most like one before it."""
+    group_of = np.arange(len(vectors))
+    rows = max(1, CHUNK // max(1, len(vectors)))
+    for start in range(0, len(vectors), rows):
+        stop = min(start + rows, len(vectors))
+        likeness = vectors[start:stop] @ vectors[:stop].T
+        likeness[np.arange(stop) >= np.arange(start, stop)[:, None]] = -1  # itself, and those after it
+        best = likeness.argmax(axis=1)
+        for row in np.flatnonzero(likeness[np.arange(stop - start), best] >= least[start:stop]).tolist():
+            group_of[start + row] = group_of[best[row]]
+    order = np.argsort(group_of, kind="stable")
+    ends = np.flatnonzero(np.diff(group_of[order])) + 1
+    return [group.tolist() for group in np.split(order, ends) if len(group) > 1]
+
+
+def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
+    """For each validation picture the training picture that it is, or is most like."""
+    first = {digest: index for index, digest in reversed(list(enumerate(digests["train"]))) if digest is not None}
+    train, valid = vectors["train"], vectors["valid"]
+    rows, found = max(1, CHUNK // max(1, len(train))), []
+    for start in range(0, len(valid), rows) if len(train) else ():
+        chunk, own = valid[start : start + rows], np.arange(min(rows, len(valid) - start))
+        best, likeness = {}, {}
+        for way, compared in (("", chunk), ("the mirror image of ", mirrored(chunk))):
+            product = compared @ train.T
+            best[way] = product.argmax(axis=1)
+            likeness[way] = product[own, best[way]]
+        for row in own.tolist():
+            way = max(likeness, key=lambda way: likeness[way][row])
+            path, same = paths["valid"][start + row], first.get(digests["valid"][start + row])
+            if same is not None:
+                other = paths["train"][same]
+                name, other_name = _names([path, other])
+                text = f"{name} is the same file as {other_name} in the training split"
+                found.append(Finding("same-in-both", text, image=path, other=other))
+            elif likeness[way][row] >= least[start + row]:
+                other = paths["train"][best[way][row]]
+                name, other_name = _names([path, other])
+                text = f"{name} looks like {way}{other_name} in the training split (correlation "
+                text += f"{likeness[way][row]:.3f})"
+                found.append(Finding("like-in-both", text, image=path, other=other))
+    return found
+
+
+def _twice(group: list[int], paths: Sequence[Path], scan: Scan) -> Finding:
+    boxes = [scan.annotations[index].boxes for index in group]
+    differ = any(not np.array_equal(other, boxes[0]) for other in boxes[1:])
+    text = _told(group, paths, "are one and the same picture") + ("; their boxes differ" if differ else "")
+    return Finding("same-twice", text, image=paths[group[0]], other=paths[group[1]])
+
+
+def _like_within(group: list[int], paths: Sequence[Path]) -> Finding:
+    text = _told(group, paths, "look nearly the same")
+    return Finding("like-within", text, image=paths[group[0]], other=paths[group[1]])
+
+
+def _told(group: list[int], paths: Sequence[Path], what: str) -> str:
+    names = _names([paths[index] for index in group])
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{rest} {what}"
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' names, with their folders where two names are equal."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [f"{path.parent.name}/{path.name}" for path in paths]

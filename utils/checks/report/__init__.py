@@ -1,0 +1,1 @@
+"""Reports of a check: lines for the terminal, JSON, and one HTML page."""

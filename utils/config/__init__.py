@@ -1,0 +1,1 @@
+"""The dataset's YAML: its keys, paths and classes, checked before anything is read."""

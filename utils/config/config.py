@@ -1,0 +1,267 @@
+"""The data set's YAML file, read into a `DatasetConfig`; every fault of the file is reported at once."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.annotations.annotation import BACKGROUND
+from utils.config.classes import read_classes
+from utils.config.folders import Folder, as_keys, folders_of_both, further_folders
+from utils.config.paths import find_path
+from utils.config.yaml_files import read_yaml
+from utils.dataset.split import group_names
+from utils.errors import ConfigError
+from utils.formats.formats import READERS, detect_format
+from utils.formats.yolo.data_yaml import is_yolo_yaml, translated
+from utils.pixel_range import PixelRange, read_pixel_range
+
+REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
+OPTIONAL_KEYS = (
+    "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
+    "RENAME", "IGNORE", "YOLO_NAMES", "KPT_SHAPE", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
+    "PIXEL_RANGE",
+)  # fmt: skip
+KNOWN_KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
+
+LAYOUT = """\
+  Expected: folders of images, with a Pascal VOC XML or a YOLO text file of the same name beside each image (photo.jpg,
+  photo.xml) or in the folders that TRAIN_DIR_LABELS and VALID_DIR_LABELS name, or there a COCO JSON file."""
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Where a data set lies and what its classes are. `class_names[0]` is the background.
+
+    A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
+    of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
+    `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. A
+    split may have `further` folders, by "train" and "valid". `notes` tell which of two readings of the file holds. With
+    `split`, the images of the training folder are divided: this share, by `dataset.split`, is for validation,
+    and the paths of the two splits are the same. `pixel_range` is as in `read_image`.
+    """
+
+    path: Path
+    train_images_dir: Path
+    train_labels_dir: Path
+    valid_images_dir: Path
+    valid_labels_dir: Path
+    class_names: tuple[str, ...]
+    train_list: Path | None = None
+    valid_list: Path | None = None
+    annotation_format: str = "voc"
+    one_based: bool = False
+    save_valid_predictions: bool = True
+    source: str | None = None
+    split: float | None = None
+    split_groups: str | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    numbered: tuple[str, ...] = ()
+    kpt_shape: tuple[int, int] | None = None
+    further: dict[str, tuple[Folder, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    pixel_range: PixelRange | None = None
+
+    def __post_init__(self):
+        if self.class_names[:1] != (BACKGROUND,) or len(self.class_names) < 2:
+            raise ValueError(f"{self.path}: expected {BACKGROUND!r} and at least one class, got {self.class_names!r}")
+
+    def folders(self, split: str) -> tuple[Folder, ...]:
+        """All folders of a split, "train" or "valid"."""
+        first = Folder(*(getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")))
+        return first, *self.further.get(split, ())
+
+    @property
+    def num_classes(self) -> int:
+        """Classes with the background."""
+        return len(self.class_names)
+
+    def as_dict(self) -> dict:
+        """The YAML's keys with plain values, as a checkpoint keeps them."""
+        optional = {"SOURCE": self.source, "SPLIT_GROUPS": self.split_groups}
+        return {
+            **{
+                key: value for split in ("train", "valid") for key, value in as_keys(split, self.folders(split)).items()
+            },
+            "CLASSES": list(self.class_names),
+            "NC": self.num_classes,
+            "FORMAT": self.annotation_format,
+            "VOC_ONE_BASED": self.one_based,
+            "SAVE_VALID_PREDICTION_IMAGES": self.save_valid_predictions,
+            **({"SPLIT": self.split} if self.split else {}),
+            **({"RENAME": self.renamed} if self.renamed else {}),
+            **({"IGNORE": list(self.ignored)} if self.ignored else {}),
+            **({"YOLO_NAMES": list(self.numbered)} if self.numbered else {}),
+            **({"KPT_SHAPE": list(self.kpt_shape)} if self.kpt_shape else {}),
+            **({"PIXEL_RANGE": list(self.pixel_range)} if self.pixel_range else {}),
+            **{key: str(value) for key, value in optional.items() if value is not None},
+        }
+
+
+def load_config(path: Path | str, *, split: float | None = None, split_groups: str | None = None) -> DatasetConfig:
+    """Read a data set's YAML. A relative path in it counts from the YAML's folder, or else from the working folder.
+
+    `split` and `split_groups` win over the YAML's SPLIT and SPLIT_GROUPS; with a split, a validation folder is not
+    needed. A data.yaml of YOLO's tools (`path`, `train`, `val`, `names`) is read, too. Raises ConfigError with all
+    faults of the file: keys, class names, NC, folders and list files.
+    """
+    path = Path(path)
+    values, faults, notes = read_yaml(path, REQUIRED_KEYS), [], []
+    if is_yolo_yaml(values):
+        values = translated(values, path, faults, notes)
+    given = {"SPLIT": split, "SPLIT_GROUPS": split_groups}
+    values |= {key: value for key, value in given.items() if value is not None}
+    split, split_groups = _split(values, faults)
+    faults += _key_faults(values, REQUIRED_KEYS if split is None else ("TRAIN_DIR_IMAGES", "CLASSES"))
+    classes = read_classes(values, faults)
+    kpt_shape = _kpt_shape(values, faults)
+    source = values.get("SOURCE")
+    if source is not None and not isinstance(source, str):
+        faults.append(f"SOURCE: expected text, found {source!r}")
+    values, further = further_folders(path, values, faults, notes, one_folder=split is not None)
+    images, labels, lists = _paths(path, values, faults, notes, source, one_folder=split is not None)
+    if further and split is None and images["TRAIN"] and images["VALID"]:
+        every = [
+            (Folder(images[name], labels[name], lists[name]), *further.get(name.lower(), ()))
+            for name in ("TRAIN", "VALID")
+        ]
+        faults += folders_of_both(*every)
+    annotation_format = values.get("FORMAT")
+    if annotation_format is None and not faults:
+        annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
+    elif annotation_format is not None and annotation_format not in list(READERS):
+        faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
+    one_based = _flag(values, "VOC_ONE_BASED", False, faults)
+    pixel_range = read_pixel_range(values.get("PIXEL_RANGE"), faults)
+    save_valid_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults).splitlines()
+        raise ConfigError("\n".join([f"{path}:", *dict.fromkeys(lines)]))  # folders side by side have the same vicinity
+    return DatasetConfig(
+        path=path,
+        train_images_dir=images["TRAIN"],
+        train_labels_dir=labels["TRAIN"],
+        valid_images_dir=images["VALID"],
+        valid_labels_dir=labels["VALID"],
+        class_names=classes.names,
+        train_list=lists["TRAIN"],
+        valid_list=lists["VALID"],
+        annotation_format=annotation_format,
+        one_based=one_based,
+        save_valid_predictions=save_valid_predictions,
+        source=source,
+        split=split,
+        split_groups=split_groups,
+        renamed=classes.renamed,
+        ignored=classes.ignored,
+        numbered=classes.numbered,
+        kpt_shape=kpt_shape,
+        further=further,
+        notes=tuple(dict.fromkeys(notes)),
+        pixel_range=pixel_range,
+    )
+
+
+def _split(values: dict, faults: list[str]) -> tuple[float | None, str | None]:
+    """SPLIT and SPLIT_GROUPS, checked."""
+    share, pattern = values.get("SPLIT"), values.get("SPLIT_GROUPS")
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1):
+        faults.append(f"SPLIT: expected the share of images to validate on, between 0 and 1, found {share!r}")
+        share = None
+    if pattern is not None and not isinstance(pattern, str):
+        faults.append(f"SPLIT_GROUPS: expected a regular expression, found {pattern!r}")
+    elif pattern is not None:
+        try:
+            group_names([], pattern)
+        except ConfigError as error:
+            faults.append(str(error))
+    if pattern is not None and share is None:
+        faults.append("SPLIT_GROUPS: says what a split keeps together, but there is no SPLIT")
+    return share, pattern
+
+
+def _paths(
+    path: Path, values: dict, faults: list[str], notes: list[str], source: str | None, *, one_folder: bool
+) -> tuple[dict, ...]:
+    """Images, labels and lists of each split, `{"TRAIN": ..., "VALID": ...}`."""
+    images, labels, lists, missing = {}, {}, {}, False
+    for split in ("TRAIN",) if one_folder else ("TRAIN", "VALID"):
+        key = f"{split}_DIR_IMAGES"
+        images[split] = labels[split] = find_path(path, values, key, faults, notes, want_folder=True)
+        missing |= key in values and images[split] is None
+        if values.get(labels_key := f"{split}_DIR_LABELS") not in (None, values.get(key)):
+            is_file = str(values[labels_key]).lower().endswith(".json")
+            labels[split] = find_path(path, values, labels_key, faults, notes, want_folder=not is_file)
+            missing |= labels[split] is None
+        has_list = values.get(f"{split}_LIST") is not None
+        lists[split] = find_path(path, values, f"{split}_LIST", faults, notes, want_folder=False) if has_list else None
+    if missing:
+        faults.append("\n".join([LAYOUT.strip(), *([f"  The data set comes from: {source}"] if source else [])]))
+    if one_folder:
+        if other := [key for key in ("VALID_DIR_LABELS", "VALID_LIST") if values.get(key) is not None]:
+            other = [key for key in other if values[key] != values.get(key.replace("VALID", "TRAIN"))]
+        if values.get("VALID_DIR_IMAGES") not in (None, values.get("TRAIN_DIR_IMAGES")):
+            other = ["VALID_DIR_IMAGES", *other]
+        if other:
+            faults.append(f"SPLIT divides the training images, but there is {', '.join(other)}, too: leave out either")
+        return tuple({"TRAIN": of["TRAIN"], "VALID": of["TRAIN"]} for of in (images, labels, lists))
+    if (
+        images["TRAIN"]
+        and images["VALID"]
+        and images["TRAIN"].resolve() == images["VALID"].resolve()
+        and not (values.get("TRAIN_LIST") and values.get("VALID_LIST"))
+        and not (labels["TRAIN"] != labels["VALID"] and all(str(p).lower().endswith(".json") for p in labels.values()))
+    ):
+        faults.append(
+            f"TRAIN_DIR_IMAGES and VALID_DIR_IMAGES are the same folder, {images['TRAIN']}: validation images "
+            "would be trained on. Name two folders, give both TRAIN_LIST and VALID_LIST, or divide it: --split 0.15"
+        )
+    return images, labels, lists
+
+
+def load_class_names(path: Path | str) -> tuple[str, ...]:
+    """The classes of a data set YAML, background first, without asking whether its folders exist."""
+    path = Path(path)
+    faults: list[str] = []
+    values = read_yaml(path, REQUIRED_KEYS)
+    values = translated(values, path, faults) if is_yolo_yaml(values) else values
+    class_names = read_classes(values, faults).names
+    if faults:
+        raise ConfigError(f"{path}:\n  " + "\n  ".join(faults))
+    return class_names
+
+
+def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
+    faults = []
+    for key in required:
+        if values.get(key) is None:
+            found = ", ".join(str(name) for name in values) or "none"
+            divide = "; or divide the training images: --split 0.15" if key == "VALID_DIR_IMAGES" else ""
+            faults.append(f"{key}: missing or empty; keys found: {found}{divide}")
+    for key in values:
+        # Only a likely slip is a fault: the file may hold keys for other tools, such as TEST_DIR_IMAGES.
+        close = difflib.get_close_matches(str(key).upper(), KNOWN_KEYS, 1, cutoff=0.85)
+        if key not in KNOWN_KEYS and close:
+            faults.append(f"{key}: unknown key (did you mean {close[0]}?)")
+    return faults
+
+
+def _flag(values: dict, key: str, default: bool, faults: list[str]) -> bool:
+    value = values.get(key, default)
+    if not isinstance(value, bool):
+        faults.append(f"{key}: expected True or False, found {value!r}")
+    return value
+
+
+def _kpt_shape(values: dict, faults: list[str]) -> tuple[int, int] | None:
+    shape = values.get("KPT_SHAPE")
+    if shape is None:
+        return None
+    whole = isinstance(shape, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in shape)
+    if not whole or len(shape) != 2 or (shape != [0, 0] and (shape[0] < 1 or shape[1] not in (2, 3))):
+        faults.append(
+            f"KPT_SHAPE: expected [keypoints, numbers of each: 2 or 3], or [0, 0] for polygons, found {shape!r}"
+        )
+        return None
+    return tuple(shape)

@@ -1,0 +1,1 @@
+"""A dataset as a whole: its splits read, divided, batched and written."""

@@ -1,0 +1,176 @@
+"""Reading the splits of a data set in whatever format its configuration names.
+
+A further format is one `read_x` and its `READERS` row: it takes
+`(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, numbered, kpt_shape, one_based, skip_bad,
+progress)` and returns a `Scan`; what other formats need of these it does not look at.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from utils.annotations.annotation import Annotation, Scan, told
+from utils.annotations.findings import CHECKS
+from utils.annotations.turning import settle_turned
+from utils.dataset.split import group_names, joined_groups, split
+from utils.errors import DatasetError
+from utils.files import first_entries
+from utils.formats.formats import READERS
+from utils.images.similarity import like_groups
+from utils.pairing.look_around import look_around
+from utils.pairing.other_splits import folders_of_other_splits
+from utils.pairing.text_lists import deal_lines, read_split_list
+
+__all__ = ["Annotation", "Scan", "raise_for_errors", "read_split_list", "scan_splits"]
+
+LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
+EXPLAINED = ("labels-elsewhere", "no-labels", "box-layout")  # say why a split has no image or no object
+MAX_LINES = 100  # errors of a split that a message names
+
+FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list": "list_path"}
+
+
+def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dict[str, Scan]:
+    """Read the "train" and the "valid" split of a `DatasetConfig`; every image is proved to be readable.
+
+    Faults are findings of the Scans. A split without a usable image and a training split without an object are errors
+    whatever `skip_bad` says. Raises DatasetError where a split as a whole cannot be read: a folder or list file that
+    is missing.
+    """
+    if config.split:
+        # Without a usable image both parts lack one for the same cause, which is told with the training split.
+        scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
+    else:
+        scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
+        settle_turned(scans.values())  # one split may show what the other leaves open
+    for name, scan in scans.items():
+        if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
+            _check_whole(scan, config, name)
+        _tell_ignored(scan)
+    for text in config.notes:
+        scans["train"].add("two-places", text)
+    told_already = {finding.text for finding in scans["train"].of("class-numbers")}
+    findings = scans["valid"].findings
+    scans["valid"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in told_already]
+    return scans
+
+
+def scan_split(
+    config, name: str, *, skip_bad: bool = False, progress: bool = True, lines: list[str] | None = None
+) -> Scan:
+    """Read one split, "train" or "valid", as its folders and list have it; `lines` are those of the list, if read."""
+    if name not in ("train", "valid"):
+        raise ValueError(f"expected the split 'train' or 'valid', got {name!r}")
+    if config.further.get(name):
+        return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
+    list_path = getattr(config, f"{name}_list")
+    stems = lines if lines is not None else read_split_list(list_path) if list_path else None
+    about = Scan()
+    skip = folders_of_other_splits(config, name, about)
+    scan = READERS[config.annotation_format](
+        getattr(config, f"{name}_images_dir"),
+        getattr(config, f"{name}_labels_dir"),
+        config.class_names,
+        stems=stems,
+        skip=skip,
+        renamed=config.renamed,
+        ignored=config.ignored,
+        numbered=config.numbered,
+        kpt_shape=config.kpt_shape,
+        one_based=config.one_based,
+        skip_bad=skip_bad,
+        progress=progress,
+    )
+    scan.extend(about)
+    look_around(scan, config, name)
+    return scan
+
+
+def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
+    """Several folders as one split. An image that two of them hold, one below the other, counts once."""
+    lines: dict[int, list[str]] = {}
+    for list_path in {folder.list_path for folder in folders if folder.list_path}:
+        ids = [i for i, folder in enumerate(folders) if folder.list_path == list_path]
+        dealt = deal_lines(read_split_list(list_path), [folders[i].images_dir for i in ids])
+        lines |= dict(zip(ids, dealt, strict=True))
+    whole, seen = Scan(skip_bad=how["skip_bad"]), set()
+    for index, folder in enumerate(folders):
+        places = {f"{name}_{kind}": getattr(folder, short) for kind, short in FOLDER_FIELDS.items()}
+        others = {split: of for split, of in config.further.items() if split != name}
+        scan = scan_split(replace(config, further=others, **places), name, lines=lines.get(index), **how)
+        ids = [i for i, a in enumerate(scan.annotations) if a.image_path.resolve() not in seen]
+        scan.turned = [turned for turned in scan.turned if turned.image_path.resolve() not in seen]
+        seen.update(a.image_path.resolve() for a in [*scan.annotations, *scan.turned])
+        scan.annotations = [scan.annotations[i] for i in ids]
+        scan.looks = [scan.looks[i] for i in ids]
+        told_already = {finding.text for finding in whole.of("class-numbers")}
+        scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in told_already]
+        whole.extend(scan)
+    return whole
+
+
+def _divided(scan: Scan, config) -> dict[str, Scan]:
+    """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
+    names = group_names([a.image_path for a in scan.annotations], config.split_groups)
+    alike = like_groups(scan.looks, most=max(10, round(LARGEST_GROUP * len(names))))
+    held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
+    scans = {}
+    for name, chosen in (("train", ~held_out), ("valid", held_out)):
+        ids = np.flatnonzero(chosen).tolist()
+        of_ids = [scan.annotations[i] for i in ids]
+        ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
+        scans[name] = Scan(of_ids, [], [scan.looks[i] for i in ids], scan.skip_bad, ignored)
+        scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
+    valid = {a.image_path for a in scans["valid"].annotations}
+    for finding in scan.findings:
+        scans["valid" if finding.image in valid else "train"].findings.append(finding)
+    return scans
+
+
+def _check_whole(scan: Scan, config, name: str) -> None:
+    images_dir, labels_dir = getattr(config, f"{name}_images_dir"), getattr(config, f"{name}_labels_dir")
+    found = (
+        f"{len(scan.of('unlabelled'))} images without annotation file, {len(scan.of('orphaned'))} annotation files "
+        f"without image, {len(scan.errors) + len(scan.skipped)} bad files, {len(scan.of('box-dropped'))} boxes dropped"
+    )
+    if not scan.annotations:
+        list_path = getattr(config, f"{name}_list")
+        listed = f"; {list_path} lists what counts" if list_path else ""
+        labels = f"the labels folder {labels_dir} holds {first_entries(labels_dir)}" if labels_dir.is_dir() else ""
+        scan.add(
+            "no-images",
+            f"{images_dir}: no usable image for the {name} split: {found}{listed}; the images folder holds "
+            f"{first_entries(images_dir)}, {labels or f'the annotations are {labels_dir}'}",
+        )
+    elif name == "train" and not any(len(a.labels) for a in scan.annotations):
+        scan.add(
+            "no-objects",
+            f"{labels_dir}: not one object to train on: {len(scan.annotations)} images, all without objects; {found}",
+        )
+
+
+def _tell_ignored(scan: Scan) -> None:
+    """One finding for each ignored class that the split shows."""
+    objects = sum(scan.ignored.values(), Counter())
+    for name, count in objects.items():
+        images = [path for path, gone in scan.ignored.items() if gone[name]]
+        where = "1 image, which stays" if len(images) == 1 else f"{len(images)} images, which stay"
+        scan.add("ignored", f"{name}: {count} object{'s' * (count > 1)} on {where}", image=images[0])
+    scan.ignored.clear()
+
+
+def raise_for_errors(scans: Mapping[str, Scan]) -> None:
+    """Raise one DatasetError with all errors of all the splits, `{"train": Scan, ...}`, if there are any."""
+    count = sum(len(scan.errors) for scan in scans.values())
+    if not count:
+        return
+    lines = [f"the data set has {count} error{'s' if count > 1 else ''}:"]
+    for split_name, scan in scans.items():
+        found = told(scan.errors)
+        lines += [f"  {split_name}: {line}" for line in found[:MAX_LINES]]
+        lines += [f"  {split_name}: … and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
+    if any(CHECKS[error.check].of_a_file for scan in scans.values() for error in scan.errors):
+        lines.append("Mend or remove these files, or leave them out with --skip-bad; check_dataset.py shows them all.")
+    raise DatasetError("\n".join(lines))

@@ -1,0 +1,111 @@
+"""One folder of images split in two: every class in both parts, and what belongs together on one side."""
+
+import hashlib
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import ConfigError
+from utils.pairing.file_tree import folder_of, names_below, stem_of
+
+# Names whose images belong together though nobody said so: frames of one video ("walk_frame_012", "walk-frame12"), and
+# the augmented copies that Roboflow exports ("photo_jpg.rf.1a2b3c").
+FRAMES = r"(.*?)(?:[ _.-]?frame[ _.-]?\d+)"
+COPIES = r"(.+?)(?:\.rf\.\w+)"
+
+
+def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
+    """For each image the group that it must stay with.
+
+    Args:
+        pattern: a regular expression for the whole name without extension, or else for the path below the folder that
+            all images are in; its first group, or the match itself, names the group. Where it does not match, an image
+            is a group of its own. None takes what `FRAMES` finds, in one folder, and `COPIES`, in all of them.
+
+    Raises:
+        ConfigError: the pattern is no regular expression.
+    """
+    try:
+        compiled = re.compile(pattern if pattern is not None else "")
+    except re.error as error:
+        raise ConfigError(f"--split-groups {pattern!r}: not a regular expression: {error}") from error
+    groups = []
+    for name in names_below(paths):
+        stem = stem_of(name)
+        folder, last, group = folder_of(stem), stem.rpartition("/")[2], None
+        if pattern is not None:
+            match = compiled.fullmatch(last) or compiled.fullmatch(stem)
+            group = match[1 if compiled.groups else 0] if match else None
+        elif match := re.fullmatch(COPIES, last):
+            group = match[1]
+        elif (match := re.fullmatch(FRAMES, last)) and (folder or match[1]):
+            group = f"{folder}/{match[1]}" if folder else match[1]
+        groups.append(name if group is None else f"group {group}")
+    return groups
+
+
+def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]:
+    """The groups of images that share a name or an entry of `others`, or are linked by images that do."""
+    first: dict[Hashable, int] = {}
+    parent = list(range(len(names)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
+
+    for index, keys in enumerate(zip(names, others, strict=True)):
+        for kind, key in enumerate(keys):
+            parent[root(index)] = root(first.setdefault((kind, key), index))
+    called: dict[int, str] = {}  # a group by the first of its names, whatever the order of the images
+    for index, name in enumerate(names):
+        called[root(index)] = min(name, called.get(root(index), name))
+    return [called[root(index)] for index in range(len(names))]
+
+
+def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> np.ndarray:
+    """Which images are for validation, (M,) bool, about `share` of them.
+
+    Iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-Label Data), with groups in place of
+    examples and a class counted by the images that show it: the class with the fewest images left is dealt out first,
+    each of its groups to the side that lacks most of that class. Images without objects are dealt out like a class.
+
+    The result depends on the groups' names, their classes and `share` alone, not on the order of the images.
+
+    Args:
+        labels: for each image (N,) int, its objects' classes, from 1.
+        groups: for each image the name of its group.
+        share: between 0 and 1.
+    """
+    names, group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    classes = int(max((of_image.max(initial=0) for of_image in labels), default=0)) + 1
+    shows = np.zeros((len(names), classes))  # images of a group that show a class; class 0: none at all
+    for group, of_image in zip(group_of, labels, strict=True):
+        shows[group, np.unique(of_image) if len(of_image) else 0] += 1
+    images = np.bincount(group_of, minlength=len(names)).astype(float)
+    # Larger groups first, while there is still room for them; among equals an order that no name's pattern decides.
+    order = sorted(range(len(names)), key=lambda group: (-images[group], _drawn(names[group])))
+    lacks = np.stack([shows.sum(axis=0) * (1 - share), shows.sum(axis=0) * share])  # of each class, each side
+    room = np.array([images.sum() * (1 - share), images.sum() * share])
+    side = np.full(len(names), -1)
+    while (side < 0).any():
+        left = shows[side < 0].sum(axis=0)
+        rarest = np.flatnonzero(left > 0)[left[left > 0].argmin()]
+        for group in order:
+            if side[group] >= 0 or not shows[group, rarest]:
+                continue
+            wishes = [(lacks[s, rarest], room[s]) for s in (0, 1)]
+            to = int(wishes[1] > wishes[0])
+            side[group] = to
+            lacks[to] -= shows[group]
+            room[to] -= images[group]
+    for empty in (0, 1):  # a handful of images
+        if len(names) > 1 and not (side == empty).any():
+            side[order[-1]] = empty
+    return side[group_of] == 1
+
+
+def _drawn(name: str) -> bytes:
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()

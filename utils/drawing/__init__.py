@@ -1,0 +1,1 @@
+"""Boxes, names and colours on images; contact sheets and windows."""

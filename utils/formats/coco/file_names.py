@@ -1,0 +1,108 @@
+"""Where the images are that a COCO file names, however the tool that wrote it spelled their names."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from utils.images.io import is_image
+from utils.names import nfc
+from utils.pairing.file_tree import FileTree, list_tree
+
+
+class ImageFinder:
+    """Finds images in a folder and those below it, never outside. `skip` are folders that are not looked into."""
+
+    def __init__(self, images_dir: Path, skip: Collection[str] = ()):
+        self.images_dir, self.skip = Path(images_dir), skip
+        self._tree: FileTree | None = None
+        self._by_last: dict[str, list[Path]] = {}
+
+    @property
+    def tree(self) -> FileTree:
+        if self._tree is None:
+            self._tree = list_tree(self.images_dir, skip=self.skip)
+            by_last = defaultdict(list)
+            for name, path in self._tree.files:
+                if is_image(path):
+                    by_last[name.rpartition("/")[2].casefold()].append(path)
+            self._by_last = dict(by_last)
+        return self._tree
+
+    def find(self, name: str) -> tuple[Path | None, bool]:
+        """The image of a name as `plain_name` gives it, and whether the name is exactly its own.
+
+        A name may be a path from a folder above, a URL, have %20 for a space, another case or accents that are
+        composed otherwise; then its last part must be there once, and the whole must not lead to another file.
+        """
+        path = inside(self.images_dir, name)
+        if path and path.is_file():
+            return path, True
+        for text in dict.fromkeys((name, *_unwrapped(name))):
+            parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+            if not parts or len(parts[-1].encode(errors="replace")) > 255:
+                continue
+            path, elsewhere = self._from_above(parts)
+            if path or elsewhere or self._leads_out(text):
+                return path, True
+            if found := self._by_last_part(parts):
+                return found, False
+        return None, False
+
+    def _from_above(self, parts: list[str]) -> tuple[Path | None, bool]:
+        """The file in the folder that a path of several parts leads to from above it, or whether it leads elsewhere."""
+        elsewhere = False
+        for start in range(len(parts) - 1):
+            end = PurePosixPath(*parts[start:])
+            for above in self.images_dir.absolute().parents[:4]:
+                if (above / end).is_file():
+                    path = above / end
+                    if path.is_relative_to(self.images_dir.absolute()):
+                        return self.images_dir / path.relative_to(self.images_dir.absolute()), False
+                    elsewhere = True
+        return None, elsewhere
+
+    def _leads_out(self, text: str) -> bool:
+        """Whether a name with .. is that of a file outside."""
+        path = self.images_dir / text
+        return ".." in text.split("/") and (path.is_file() or Path(os.path.normpath(path)).is_file())
+
+    def _by_last_part(self, parts: list[str]) -> Path | None:
+        self.tree  # noqa: B018 - lists the files
+        found = self._by_last.get(nfc(parts[-1]).casefold(), [])
+        for same in (lambda path: nfc(path.name) == nfc(parts[-1]), lambda path: True):
+            if len(fits := [path for path in found if same(path)]) == 1:
+                return fits[0]
+            if fits:  # several: the folders must tell
+                ends = [path for path in fits if nfc(path.parent.name).casefold() == nfc(parts[-2:][0]).casefold()]
+                return ends[0] if len(parts) > 1 and len(ends) == 1 else None
+        return None
+
+
+def plain_name(name: str) -> str:
+    """With `/` between folders, and nothing that says "here"."""
+    parts = name.strip().replace("\\", "/").split("/")
+    return "/".join(part for index, part in enumerate(parts) if part != "." and (part or not index))
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file that a name is of in a folder, None where the name leads out of it."""
+    relative = PurePosixPath(name)
+    drive = re.match("[A-Za-z]:", name)
+    if not relative.parts or relative.is_absolute() or ".." in relative.parts or drive or len(relative.name) > 255:
+        return None
+    return folder / relative
+
+
+def _unwrapped(name: str) -> list[str]:
+    """What a URL, or a name with %20 in it, may mean; Label Studio has the path in the query: ?d=images/a.jpg."""
+    texts = [unquote(name)]
+    if "?" in name or "://" in name or re.match("[a-z]+:/", name):
+        try:
+            url = urlsplit(name)
+        except ValueError:
+            return texts
+        texts = [*(value for _, value in parse_qsl(url.query)), unquote(url.path), *texts]
+    return [plain_name(text) for text in texts]

@@ -1,0 +1,1 @@
+"""Image files: reading, EXIF, likeness, and decoded images kept for later epochs."""

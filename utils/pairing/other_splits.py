@@ -1,0 +1,68 @@
+"""Folders inside a split's folder that are another split's: what is to be validated or tested on is not trained on."""
+
+import os
+import re
+from pathlib import Path
+
+from utils.annotations.annotation import Scan
+from utils.images.io import is_image
+from utils.pairing.file_tree import is_kind, list_tree, placeless
+
+# Names that say which split a folder is, such as val2017.
+_NAMES = {
+    "train": re.compile(r"train(ing)?[-_]?\d*", re.IGNORECASE),
+    "valid": re.compile(r"(val|valid|validation|dev|eval)[-_]?\d*", re.IGNORECASE),
+    "test": re.compile(r"test(ing)?[-_]?(dev)?[-_]?\d*", re.IGNORECASE),
+}
+
+
+def folders_of_other_splits(config, split: str, scan: Scan) -> set[str]:
+    """Folders below a split's images or labels, relative to them, that are no part of the split.
+
+    Those that the configuration names for the other split go without a word. Those that are called like another
+    split, where no list or COCO file says what counts, are findings of `scan`, with their number of images. A folder
+    that is to be divided (SPLIT) leaves out what is called a test split alone.
+    """
+    images_dir = getattr(config, f"{split}_images_dir")
+    roots = [images_dir, getattr(config, f"{split}_labels_dir")]
+    other = {"train": "valid", "valid": "train"}[split]
+    found = set()
+    inside = [place.resolve() for folder in config.folders(other) for place in (folder.images_dir, folder.labels_dir)]
+    for inner in inside:
+        for root in {root.resolve() for root in roots}:
+            if inner != root and inner.is_relative_to(root):
+                found.add(inner.relative_to(root).as_posix())
+    if getattr(config, f"{split}_list") or config.annotation_format == "coco":
+        return found
+    names = [name for name in _NAMES if name == "test" or (name != split and not config.split)]
+    for folder in _upper_folders(images_dir):
+        first = placeless(f"{folder}/").partition("/")[0]
+        called = next((name for name in names if _NAMES[name].fullmatch(first)), None)
+        if called is None or any(folder == known or folder.startswith(f"{known}/") for known in found):
+            continue
+        count = sum(is_image(path) for _, path in list_tree(images_dir / folder).files)
+        if count:
+            text = f"{images_dir / folder}: {count} images; by its name it is the {called} split, not the {split} split"
+            scan.add("folder-left-out", text)
+    return found | {
+        folder
+        for root in roots
+        for folder in _upper_folders(root)
+        if any(_NAMES[name].fullmatch(placeless(f"{folder}/").partition("/")[0]) for name in names)
+    }
+
+
+def _upper_folders(root: Path) -> list[str]:
+    """The folders in `root`, and in those of them that only say what kind of file they hold: test, images/test."""
+    found, waiting = [], [""]
+    while waiting:
+        prefix = waiting.pop(0)
+        try:
+            with os.scandir(root / prefix) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        except OSError:  # told by whoever reads the folder, or it is a COCO file
+            continue
+        for name in names:
+            below = f"{prefix}/{name}" if prefix else name
+            (waiting if is_kind(name) else found).append(below)
+    return found

@@ -1,0 +1,1 @@
+"""Plots of runs, labels and trials, drawn without a display."""

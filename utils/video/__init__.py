@@ -1,0 +1,1 @@
+"""Video and streams: frames in, frames out, tracks and sound between them."""

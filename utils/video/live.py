@@ -1,0 +1,224 @@
+"""Frames of cameras and network streams, with the wall clock as their time. Every image is RGB uint8 (H, W, 3)."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from utils.video.decoding.container import (
+    VideoError,
+    find_video_stream,
+    is_address,
+    open_container,
+    reason,
+    without_password,
+)
+from utils.video.decoding.reader import VideoReader
+from utils.video.decoding.sequences import SequenceReader, find_sequence, read_animation, read_sequence
+from utils.video.decoding.upright import upright
+from utils.video.frames import DEFAULT_RATE, Frame
+
+TIME_BASE = Fraction(1, 90_000)
+PLAYLISTS = frozenset({"hls", "dash"})  # their size is that of a text, whatever stands behind it
+TIMEOUT = 10.0  # seconds without a word from a server until it counts as gone
+LONGEST_WAIT = 8.0  # seconds between two tries
+STEADY = 10.0  # seconds that a connection must last until the tries are counted anew
+
+
+def open_source(
+    source: str,
+    *,
+    every: int = 1,
+    start: float = 0.0,
+    end: float | None = None,
+    reconnects: int = 5,
+    fps: float | None = None,
+) -> "VideoReader | SequenceReader | LiveReader":
+    """A reader of whatever `source` names: a file, images in a row, a camera's number, or an address.
+
+    An address that tells its length in time or bytes (a file on a web server) is read as a file; anything else is live.
+    `fps` is for images in a row. Raises VideoError where nothing can be read from it.
+    """
+    part = {"every": every, "start": start, "end": end}
+    local = not (source.isdecimal() or is_address(source))
+    if local and (sequence := find_sequence(source)):
+        files, notes = sequence
+        return read_sequence(source, files, fps=fps, notes=notes, **part)
+    if fps is not None:
+        raise VideoError(f"--fps {fps:g} is for images in a row; {without_password(source)} tells its own times")
+    if local:
+        return read_animation(Path(source), **part) or VideoReader(source, **part)
+    if source.isdecimal():
+        return LiveReader(_Camera(int(source)), reconnects=reconnects, **part)
+    container = open_container(source, **_network_options(source))
+    of_known_size = container.size > 0 and container.format.name not in PLAYLISTS
+    if container.duration or of_known_size:
+        return VideoReader(source, container=container, **part)
+    return LiveReader(_Address(source, container), reconnects=reconnects, **part)
+
+
+class LiveReader:
+    """Frames of a connection, which is opened anew when it drops; a context manager, to be iterated once.
+
+    Args:
+        connection: has `name`, `rate`, `open()`, `read() -> image or None` and `close()`; open already.
+        every: yield every Nth frame.
+        start, end: seconds from the first frame; frames with start <= time < end are yielded.
+        reconnects: tries in a row, with growing pauses, until a connection that dropped is given up.
+
+    Attributes: `missing` tells, after the last frame, why there are no more; None where `end` was reached.
+    """
+
+    live = True
+    total = None
+    audio_streams = tail = notes = ()
+    time_base = TIME_BASE
+
+    def __init__(self, connection, *, every: int, start: float, end: float | None, reconnects: int):
+        self.path = connection.name
+        self.missing: str | None = None
+        self.rate = connection.rate
+        self._connection, self._reconnects = connection, reconnects
+        self._every, self._start, self._end = every, start, end
+        self._stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        began, index, tries, opened = None, 0, 0, time.monotonic()
+        while not self._stopped.is_set():
+            try:
+                image = self._connection.read()
+            except VideoError as error:
+                tries, image = tries + 1, None
+                if not self._reconnect(str(error), tries):
+                    return
+                opened = time.monotonic()
+            if image is None:
+                continue
+            now = time.monotonic()
+            began = now if began is None else began
+            if now - opened > STEADY:  # not at the first frame: a server may send one each time and hang up
+                tries = 0
+            seconds = now - began
+            if self._end is not None and seconds >= self._end:
+                return
+            if index % self._every == 0 and seconds >= self._start:
+                yield Frame(image, index, Fraction(round(seconds / TIME_BASE)) * TIME_BASE)
+            index += 1
+
+    def stop(self) -> None:
+        """End the iteration, also from another thread and in the pause between two tries."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "LiveReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _reconnect(self, problem: str, tries: int) -> bool:
+        self._connection.close()
+        if tries > self._reconnects:
+            self.missing = f"{problem}; given up after {self._reconnects} tries to reconnect"
+            return False
+        wait = min(2.0 ** (tries - 1), LONGEST_WAIT)
+        tqdm.write(f"{problem}; trying again in {wait:g} s, {tries} of {self._reconnects}")
+        self._stopped.wait(wait)
+        return True
+
+
+class _Camera:
+    """A camera by its number, through OpenCV, which knows every system's own interface."""
+
+    def __init__(self, number: int | str):
+        self.name = f"camera {number}"
+        self._number = number
+        self._capture = None
+        # OpenCV's own lines about a missing camera say less than ours.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self._open()
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = Fraction(rate).limit_denominator(1001) if 0 < rate < 1000 else DEFAULT_RATE
+
+    def read(self) -> np.ndarray | None:
+        if self._capture is None:
+            self._open()
+        came, image = self._capture.read()
+        if not came:
+            raise VideoError(f"{self.name} sends no more pictures")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _open(self) -> None:
+        self._capture = cv2.VideoCapture(self._number)
+        if not self._capture.isOpened():
+            self.close()
+            there = sorted(str(path) for path in Path("/dev").glob("video*"))
+            seen = f"; the system has {', '.join(there) or 'no /dev/video*'}" if sys.platform == "linux" else ""
+            raise VideoError(f"{self.name} cannot be opened: is it plugged in, and free of other programs?{seen}")
+
+
+class _Address:
+    """A network stream through FFmpeg."""
+
+    def __init__(self, address: str, container: av.container.InputContainer):
+        self.name = without_password(address)
+        self._address = address
+        self._use(container)
+        self.rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
+
+    def read(self) -> np.ndarray | None:
+        if self._container is None:
+            self._use(open_container(self._address, **_network_options(self._address)))
+        try:
+            return next(self._images)
+        except StopIteration:
+            raise VideoError(f"{self.name}: the stream ended") from None
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.name}: the stream dropped ({reason(error)})") from error
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _use(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        try:
+            self._stream = find_video_stream(container, self.name)
+        except VideoError:
+            self.close()
+            raise
+        self._images = self._decode()
+
+    def _decode(self) -> Iterator[np.ndarray | None]:
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:  # the first pictures after a connection often lack what they refer to
+                frames = []
+            yield from (upright(frame) for frame in frames)
+
+
+def _network_options(address: str) -> dict:
+    scheme = address.partition("://")[0].lower()
+    options = {}
+    if scheme.startswith("rtsp"):
+        options = {"rtsp_transport": "tcp"}  # UDP loses packets, which decode as grey smears
+    elif scheme in ("http", "https"):
+        # For files: FFmpeg asks for the rest from where it broke off.
+        options = {"reconnect": "1", "reconnect_max_retries": "5", "reconnect_delay_max": "4"}
+    return {"timeout": TIMEOUT, "options": options}
