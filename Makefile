@@ -1,4 +1,4 @@
-# make train: set up, draw the sample data set, train on it.   make test: set up, run the tests.
+# make train: set up, draw the sample dataset, train on it.   make test: set up, run the tests.
 # Only what is missing or out of date is done again. On Windows, see the plain commands in README.md.
 
 PYTHON ?= python3

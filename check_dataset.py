@@ -1,10 +1,10 @@
-"""Find out what is wrong with a data set, before any training.
+"""Find out what is wrong with a dataset, before any training.
 
     python check_dataset.py --config data_configs/ppe.yaml --img-size 640
 
-Reads both splits and tells, in the terminal, as report.json and as report.html with pictures: files that cannot be read
-or do not belong together, boxes and classes that were probably not meant, pictures that are in both splits, objects
-that the model's anchors do not reach; and what to do about each. It never changes the data set: --fix-to DIR writes a
+Reads both splits and tells, in the terminal, as report.json and as report.html with images: files that cannot be read
+or do not belong together, boxes and classes that were probably not meant, images that are in both splits, objects
+that the model's anchors do not reach; and what to do about each. It never changes the dataset: --fix-to DIR writes a
 repaired copy. Exit status: 0; 1 where it found errors; 2 where it could not look; 130 after Ctrl-C,
 143 after SIGTERM, 129 after SIGHUP.
 """
@@ -31,7 +31,7 @@ import cv2
 
 from models.registry import model_row
 from utils.annotations.findings import ERROR
-from utils.checks.diagnosis import examine
+from utils.checks.diagnosis import diagnose
 from utils.checks.report.terminal import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
@@ -49,7 +49,7 @@ def main(args) -> int:
     replaced = earlier_reports(args.output)
     scans = scan_splits(config)
     img_size = args.img_size or model.img_size
-    diagnosis = examine(config, scans, model=args.model, anchors=model.anchors, img_size=img_size)
+    diagnosis = diagnose(config, scans, model=args.model, anchors=model.anchors, img_size=img_size)
     write_reports(diagnosis, args.output)  # before the text, whose reader may go away
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""A data set in another format, as a copy; the original stays as it is.
+"""A dataset in another format, as a copy; the original stays as it is.
 
 python convert_dataset.py --config data_configs/ppe.yaml --to yolo --output data/ppe_yolo
 """
@@ -12,7 +12,7 @@ from utils.cli.guard import DATA_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(DATA_PACKAGES)
 
-from utils.annotations.annotation import told
+from utils.annotations.annotation import format_findings
 from utils.cli.parser import Parser, add_split_flags, words
 from utils.cli.script import ending
 from utils.config.config import load_config
@@ -23,8 +23,8 @@ from utils.signals import Signals
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = Parser(description="Copy a data set into another format.")
-    parser.add_argument("-c", "--config", "--data", type=Path, required=True, help="data set YAML")
+    parser = Parser(description="Copy a dataset into another format.")
+    parser.add_argument("-c", "--config", "--data", type=Path, required=True, help="dataset YAML")
     parser.add_argument("--to", choices=tuple(WRITERS), required=True, help="the new format")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="new folder: images, annotations, dataset.yaml"
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(args.config, split=args.split, split_groups=args.split_groups)
     scans = scan_splits(config, skip_bad=args.skip_bad)
     raise_for_errors(scans)
-    changed = [line for scan in scans.values() for line in told(scan.findings)]
+    changed = [line for scan in scans.values() for line in format_findings(scan.findings)]
     for line in changed[:10]:
         print(f"note: {line}", file=sys.stderr)
     if len(changed) > 10:

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from utils.annotations.annotation import Annotation
 from utils.augment.sample import Sample
-from utils.augment.sample_builder import Made, SampleMaker
+from utils.augment.sample_builder import BuiltSample, SampleBuilder
 from utils.dataset.annotation_table import AnnotationTable
-from utils.dataset.batch_sampler import DealtBatches, EpochBatches
+from utils.dataset.batch_sampler import EvalBatchSampler, TrainBatchSampler
 from utils.errors import ToolkitError
 from utils.images.cache import ImageCache
 from utils.images.io import read_shrunk
@@ -46,7 +46,7 @@ class DetectionDataset(Dataset):
 
     For training, an image is shrunk to the size that the model will use, by the model's own interpolation, before it is
     augmented; it is enlarged only in mixes and by "lsj". For evaluation images are as on disk. The annotations are
-    packed, so that the memory of loader processes does not grow with the data set.
+    packed, so that the memory of loader processes does not grow with the dataset.
 
     A training item is asked for by `(epoch, index)`, epochs from 1, and depends on those and `seed` alone. An index
     beyond the number of images is a further copy, augmented differently: `image + copy * number`.
@@ -78,7 +78,7 @@ class DetectionDataset(Dataset):
         self.make, self.stored_hw = None, self.annotations.sizes_hw
         self.cache: ImageCache | None = None
         if training:
-            self.make = SampleMaker(augment, self.annotations.counts, img_size, mix_until=mix_until)
+            self.make = SampleBuilder(augment, self.annotations.counts, img_size, mix_until=mix_until)
             self.stored_hw = np.array([self.make.stored_hw(size) for size in self.stored_hw.tolist()], np.int32)
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class DetectionDataset(Dataset):
         epoch, index = key if isinstance(key, tuple) else (0, range(len(self))[key])
         image_id = index % len(self)
         if self.make is None:
-            made = Made(self.load(image_id), [image_id])
+            made = BuiltSample(self.load(image_id), [image_id])
         else:
             made = self.make(self.load, image_id, self._rng(epoch, index), epoch)
         target = {
@@ -237,7 +237,7 @@ def build_loader(
     `EpochBatches`; so is `by_shape`: batches of like shapes.
     """
     if dataset.make is not None:
-        batches = EpochBatches(
+        batches = TrainBatchSampler(
             len(dataset),
             batch_size,
             dataset.seed,
@@ -247,7 +247,7 @@ def build_loader(
             shape_of=dataset.shape_of if by_shape else None,
         )
     else:
-        batches = DealtBatches(len(dataset), batch_size, rank=rank, size=size, shape_of=dataset.padded_hw)
+        batches = EvalBatchSampler(len(dataset), batch_size, rank=rank, size=size, shape_of=dataset.padded_hw)
     return Loader(
         dataset,
         batch_sampler=batches,

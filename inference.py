@@ -1,10 +1,10 @@
-"""Detect objects in pictures: a file, a folder, a pattern in quotes, or a text file with one path per line.
+"""Detect objects in images: a file, a folder, a pattern in quotes, or a text file with one path per line.
 
     python inference.py --weights outputs/training/NAME/best_model.pth --input data/inference_data --save json voc
 
-Writes each picture with its boxes, under its own name, to outputs/inference/res_N or to --output, and with --save:
+Writes each image with its boxes, under its own name, to outputs/inference/res_N or to --output, and with --save:
 predictions.json (COCO), predictions.csv, voc/*.xml for labelImg or CVAT, crops/CLASS/*. Exit
-status: 0; 1 where something of a picture could not be read or written (the rest is done); 2 for an error; 130 after
+status: 0; 1 where something of an image could not be read or written (the rest is done); 2 for an error; 130 after
 Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with the tables of what is done.
 """
 
@@ -36,7 +36,7 @@ from tqdm import tqdm
 from models.predictors import build_predictor
 from utils.detections import Detections, class_filter
 from utils.drawing.boxes import draw_boxes
-from utils.drawing.window import LARGEST_WINDOW, display_problem, fitted, show_figure, show_pictures
+from utils.drawing.window import LARGEST_WINDOW, display_problem, fitted, show_figure, show_images
 from utils.errors import DatasetError, ToolkitError, printable
 from utils.images.formats import frames_in
 from utils.images.io import probe_image
@@ -51,9 +51,9 @@ from utils.system import cpu_count
 
 INFERENCE_ROOT = Path("outputs/inference")
 THREADS = max(2, min(4, cpu_count()))  # for decoding, and as many for drawing and encoding
-AHEAD_MEGAPIXELS = 150  # decoded pictures that wait for the network: 450 MB, or one that is larger
-BATCH_MEGAPIXELS = 50  # pictures of one run of the network, which are 12 bytes per pixel there, and copied once
-# What libraries raise for a picture that they cannot take, as one that is too large for the memory.
+AHEAD_MEGAPIXELS = 150  # decoded images that wait for the network: 450 MB, or one that is larger
+BATCH_MEGAPIXELS = 50  # images of one run of the network, which are 12 bytes per pixel there, and copied once
+# What libraries raise for an image that they cannot take, as one that is too large for the memory.
 IMAGE_ERRORS = (RuntimeError, ValueError, AssertionError, ArithmeticError, MemoryError, cv2.error)
 
 
@@ -97,15 +97,15 @@ def main(args) -> int:
 
 
 class Run:
-    """All pictures on their way from the disk to the results, and what is to be said of them afterwards."""
+    """All images on their way from the disk to the results, and what is to be said of them afterwards."""
 
     def __init__(self, args, sources, outputs: ImageOutputs, predict, class_names, labels):
         self.args, self.sources, self.outputs = args, sources, outputs
         self.predict, self.class_names, self.labels = predict, class_names, labels
         self.finished: dict[int, ImageResult] = {}  # by number, in the order in which they were done
         self.animated: list[str] = []
-        self.flat: list[str] = []  # pictures of more than eight bits that show next to nothing, and why
-        self.skipped: list[str] = []  # pictures that could not be read or taken by the network, and why
+        self.flat: list[str] = []  # images of more than eight bits that show next to nothing, and why
+        self.skipped: list[str] = []  # images that could not be read or taken by the network, and why
         self.unwritten: list[str] = []  # files that could not be written, and why
         self.network_seconds = 0.0
         self.bar = tqdm(total=len(sources), unit="image", disable=None, dynamic_ncols=True)
@@ -116,7 +116,7 @@ class Run:
         return [result for _, result in sorted(self.finished.items(), key=lambda item: item[0])]
 
     def pictures(self, *, keep: bool) -> Iterator[np.ndarray]:
-        """Work through all; yields the annotated pictures in the order of the sources, none unless they are to be kept.
+        """Work through all; yields the annotated images in the order of the sources, none unless they are to be kept.
 
         Images of like shape share a run of the network, so that what is found does not depend on --batch-size.
         Decoding runs ahead of the network, drawing and encoding behind it; all stay within a few batches of it.
@@ -194,7 +194,7 @@ class Run:
             return [None]
 
     def write(self, result: ImageResult, image: np.ndarray, keep: bool) -> tuple[list[str], np.ndarray | None]:
-        """Everything of one picture; returns what could not be written, and, where it is to be kept, the picture
+        """Everything of one image; returns what could not be written, and, where it is to be kept, the image
         annotated, at the size of a window."""
         found = result.detections
         frames = frames_in(result.path)
@@ -272,12 +272,12 @@ class Run:
 
 
 def wanted_windows(args):
-    """What takes the annotated pictures and shows them, or None; says so where a window cannot be had."""
+    """What takes the annotated images and shows them, or None; says so where a window cannot be had."""
     if args.show_image:
         problem = display_problem()
         if problem is None:
-            print("keys in the window: q or Esc ends, any other shows the next picture")
-            return lambda pictures: show_pictures(args.input, filter(is_drawn, pictures), seconds=0)
+            print("keys in the window: q or Esc ends, any other shows the next image")
+            return lambda pictures: show_images(args.input, filter(is_drawn, pictures), seconds=0)
         print(f"note: no window: {problem}; the results are in files alone")
     return show_figures if args.mpl_show else None
 
@@ -288,11 +288,11 @@ def is_drawn(picture: np.ndarray | None) -> bool:
 
 
 def show_figures(pictures) -> None:
-    """Each picture in a matplotlib window, until that is closed."""
+    """Each image in a matplotlib window, until that is closed."""
     problem = None
     for number, picture in enumerate(filter(is_drawn, pictures), 1):
         if problem is None:
-            problem = show_figure(f"picture {number}", picture)
+            problem = show_figure(f"image {number}", picture)
             if problem:
                 print(f"note: --mpl-show: {problem}; the results are in files alone")
 

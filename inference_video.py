@@ -1,10 +1,10 @@
-"""Detect objects in a video, a camera's pictures or a stream, on the screen and in a file.
+"""Detect objects in a video, a camera's images or a stream, on the screen and in a file.
 
     python inference_video.py --weights outputs/training/NAME/best_model.pth --input data/inference_data/video_1.mp4 \
         --show-image --threshold 0.9
 
 Writes INPUT.mp4, with the time stamps and the sound of the input, to outputs/inference/res_N or to --output. In the
-window q or Esc ends, space pauses, s saves the picture. Exit status: 0; 1 where a part of the input could not be
+window q or Esc ends, space pauses, s saves the image. Exit status: 0; 1 where a part of the input could not be
 read (what came before is in the file); 2 for an error; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, with the
 file finished.
 """
@@ -141,7 +141,7 @@ class Run:
                 self.ended, self.dropped = time.perf_counter(), pipeline.dropped
 
     def draw_and_write(self, results):
-        """The last stage: choose, number, draw, encode; yields (frame number, annotated picture, network's seconds)."""
+        """The last stage: choose, number, draw, encode; yields (frame number, annotated image, network's seconds)."""
         for result in results:
             image, frame = self.draw(result), result.frame
             self.writer.write(image, frame)
@@ -191,9 +191,9 @@ class Run:
                 if command == "quit":
                     return
                 if command == "save":
-                    self.save_picture(index)
+                    self.save_image(index)
 
-    def save_picture(self, index: int) -> None:
+    def save_image(self, index: int) -> None:
         """The frame on the screen as PNG, once, beside what an earlier run left under this name."""
         if index in self.saved:
             return
@@ -260,7 +260,7 @@ def open_window(args, title: str) -> VideoWindow | None:
     if problem:
         print(f"note: no window: {problem}; the result goes to the file alone")
         return None
-    print("keys in the window: space pauses, s saves the picture, q or Esc ends")
+    print("keys in the window: space pauses, s saves the image, q or Esc ends")
     return VideoWindow(title)
 
 

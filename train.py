@@ -37,24 +37,24 @@ from torch_utils.device import compile_parts, default_workers, describe, pick_am
 from torch_utils.distributed import join_group, share_batch_norm
 from torch_utils.evaluation import evaluate
 from torch_utils.predictor import Predictor
-from torch_utils.prefetch import uploaded
+from torch_utils.prefetch import prefetch
 from torch_utils.runs.artifacts import write_ground_truth, write_predictions, write_settings, write_training_views
 from torch_utils.runs.messages import (
+    as_user_error,
     check_report,
     data_report,
     end_report,
-    explained,
     objects_of_classes,
     run_report,
     stop_report,
     where,
 )
-from torch_utils.runs.resume import check_data, launcher, open_run_dir, restore, run_to_continue, standing_of
-from torch_utils.runs.saver import Best, Keeper, Standing, save_weights
-from torch_utils.training.engine import Progress, Trainer, train_one_epoch
+from torch_utils.runs.resume import check_data, launcher, open_run_dir, restore, run_state_of, run_to_continue
+from torch_utils.runs.saver import BestEpoch, CheckpointSaver, RunState, save_weights
+from torch_utils.training.engine import Progress, TrainState, train_one_epoch
 from torch_utils.training.optim import Ema, Schedule, build_optimizer, default_lr
 from torch_utils.training.trials import find_batch_size, find_lr
-from utils.checks.diagnosis import examine
+from utils.checks.diagnosis import diagnose
 from utils.coco_eval import CocoEvaluator, most_of_a_class
 from utils.config.config import load_config
 from utils.dataset.batch_sampler import repeat_factors
@@ -82,9 +82,9 @@ def main(args) -> int:
     for line in describe(device, amp_dtype):
         log.info(line)
     resumed, known = group.from_first(lambda: (run_to_continue(args), vars(args)))
-    vars(args).update(known)  # the run's own, where it goes on
+    vars(args).update(known)  # the run's own, where it continues
     args.global_batch = args.batch_size * args.accumulate * group.size
-    standing = group.from_first(lambda: standing_of(resumed, args) if resumed else Standing())
+    run_state = group.from_first(lambda: run_state_of(resumed, args) if resumed else RunState())
 
     # The data, all of it looked at before anything is built on it.
     config = group.from_first(lambda: load_config(args.config, split=args.split, split_groups=args.split_groups))
@@ -124,7 +124,7 @@ def main(args) -> int:
         attach_log_file(log, run_dir / "train.log")
         write_settings(run_dir, args, config)
         anchors = anchors_of(args.model)
-        diagnosis = examine(config, scans, model=args.model, anchors=anchors, img_size=model.img_size, thorough=False)
+        diagnosis = diagnose(config, scans, model=args.model, anchors=anchors, img_size=model.img_size, thorough=False)
         for line in check_report(diagnosis, scans, max_listed=3):
             log.info(line)
         told = [*data_report(scans, config, max_listed=None), *check_report(diagnosis, scans, max_listed=None)]
@@ -142,46 +142,46 @@ def main(args) -> int:
         sinks = [logger(run_dir) for logger in LOGGERS.values()]
     if args.compile:
         compile_parts(model, log)
-    for batch in islice(uploaded(valid_loader, device), 1):  # what would fail at the end of the first epoch fails now
+    for batch in islice(prefetch(valid_loader, device), 1):  # what would fail at the end of the first epoch fails now
         predictors["val"].predict(batch.images)
 
     def log_steps(records: list[dict]) -> None:
         for sink in sinks:
             sink.steps(records)
 
-    keeper = Keeper(run_dir / "last_model.pth", trainer, args, config, data, standing, signals)
+    saver = CheckpointSaver(run_dir / "last_model.pth", trainer, args, config, data, run_state, signals)
     plotted = time.perf_counter()
     if resumed:
-        log.info(f"going on {where(standing, args, len(train_loader))}")
+        log.info(f"continuing {where(run_state, args, len(train_loader))}")
     log.info(epoch_header())
     rough = any(map(is_few, objects_of_classes(scans["valid"].annotations, config.num_classes)))
     try:
         with signals.held():
-            while not standing.finished(args):
-                epoch = standing.record["epoch"] + 1
-                train_loader.batch_sampler.epoch, train_loader.batch_sampler.start = epoch, standing.progress.steps
+            while not run_state.finished(args):
+                epoch = run_state.record["epoch"] + 1
+                train_loader.batch_sampler.epoch, train_loader.batch_sampler.start = epoch, run_state.progress.steps
                 last_step = epoch * len(train_loader)
                 record = {"epoch": epoch, "step": last_step, "lr": args.lr * trainer.schedule(last_step - 1)}
                 record |= train_one_epoch(
                     trainer, train_loader, epoch=epoch, on_steps=log_steps, title=f"epoch {epoch}/{args.epochs}",
-                    progress=standing.progress, pause=keeper,
+                    progress=run_state.progress, pause=saver,
                 )  # fmt: skip
                 validating, evaluators = time.perf_counter(), {}
                 for name, predictor in predictors.items():
                     evaluators[name] = evaluator_of(scans, config, args)
                     metrics = evaluate(
-                        predictor, valid_loader, evaluators[name], title="validation", group=group, pause=keeper
+                        predictor, valid_loader, evaluators[name], title="validation", group=group, pause=saver
                     )
                     record |= {f"{name}/{key}": value for key, value in metrics.items()}
                 record["time/val_s"] = time.perf_counter() - validating
                 record["time/epoch_s"] = record["time/train_s"] + record["time/val_s"]
-                improved = standing.best.update(record)
+                improved = run_state.best.update(record)
 
                 # The checkpoint comes last: whatever a kill before it leaves, the resumed run writes again.
                 for sink in sinks:
                     sink.epoch(record)
                 if improved and group.writes:
-                    name = {"raw": "val", "ema": "ema"}[standing.best.weights]
+                    name = {"raw": "val", "ema": "ema"}[run_state.best.weights]
                     write_predictions(
                         run_dir,
                         evaluators[name],
@@ -189,15 +189,15 @@ def main(args) -> int:
                         pixel_range=config.pixel_range,
                     )
                     best_model = predictors[name].model
-                    save_weights(run_dir / "best_model.pth", args, config, best_model, standing.best)
-                standing.record, standing.progress = record, Progress()
-                keeper.save()
-                log.info(epoch_row(record, args.epochs, best=standing.best.weights if improved else None, rough=rough))
+                    save_weights(run_dir / "best_model.pth", args, config, best_model, run_state.best)
+                run_state.record, run_state.progress = record, Progress()
+                saver.save()
+                log.info(epoch_row(record, args.epochs, best=run_state.best.weights if improved else None, rough=rough))
                 if group.writes and time.perf_counter() - plotted > PLOT_SECONDS:
                     plot_training(run_dir, title=run_dir.name)
                     plotted = time.perf_counter()
     except Stopped as stopped:
-        for line in stop_report(standing, args, len(train_loader), keeper.path, group):
+        for line in stop_report(run_state, args, len(train_loader), saver.path, group):
             log.info(line)
         if group.writes:
             plot_training(run_dir, title=run_dir.name)
@@ -207,13 +207,13 @@ def main(args) -> int:
             sink.close()
 
     if group.writes:
-        save_weights(run_dir / "last_model_state.pth", args, config, model, Best(standing.record))
+        save_weights(run_dir / "last_model_state.pth", args, config, model, BestEpoch(run_state.record))
         plot_training(run_dir, title=run_dir.name)
-        if standing.record["epoch"] < args.epochs:
+        if run_state.record["epoch"] < args.epochs:
             log.info(f"no better epoch in {args.patience} (--patience): training ends early")
         seconds = time.perf_counter() - started
         for line in end_report(
-            run_dir, config, scans["valid"].annotations, standing.best, seconds, counted=model.max_detections
+            run_dir, config, scans["valid"].annotations, run_state.best, seconds, counted=model.max_detections
         ):
             log.info(line)
     group.close()
@@ -235,7 +235,7 @@ def evaluator_of(scans, config, args) -> CocoEvaluator:
     )
 
 
-def build_trainer(args, model, loader, amp_dtype, group) -> Trainer:
+def build_trainer(args, model, loader, amp_dtype, group) -> TrainState:
     optimizer = build_optimizer(
         args.optimizer,
         model,
@@ -245,7 +245,7 @@ def build_trainer(args, model, loader, amp_dtype, group) -> Trainer:
         decay_norms=args.decay_norms,
         backbone_lr=args.backbone_lr,
     )
-    return Trainer(
+    return TrainState(
         model,
         optimizer,
         Schedule(args.schedule, args.epochs * len(loader), tuple(args.lr_steps), args.warmup_steps),
@@ -283,7 +283,7 @@ def build_loaders(args, config, model, scans, group, log):
         scans["valid"].annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range
     )
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
-    # Less padding; but where batch norms learn, batches of like pictures cost accuracy.
+    # Less padding; but where batch norms learn, batches of like images cost accuracy.
     by_shape = not any(isinstance(module, _BatchNorm) for module in model.modules())  # SyncBatchNorm, too
     common = {"workers": workers, "pin": group.device.type == "cuda", "rank": group.rank, "size": group.size}
     return (
@@ -299,6 +299,6 @@ if __name__ == "__main__":
         except (ToolkitError, OSError, RuntimeError) as error:
             if isinstance(error, OSError) and reader_gone():
                 raise
-            told = explained(error)
+            told = as_user_error(error)
             note_in_file(f"error: {told}")
             stop(told)

@@ -5,7 +5,7 @@
 
 Without --data it makes photographs of 640x480 and of 1920x1440 pixels, JPEGs of as many bytes as cameras make. "plain"
 is `benchmarks/plain_pipeline.py`: XML parsed and augmentations composed for each item, float32 from the start, mosaics
-at twice the size. "no fog" leaves out its slowest augmentation; "square" stretches each picture to a square besides, as
+at twice the size. "no fog" leaves out its slowest augmentation; "square" stretches each image to a square besides, as
 the public pipeline did for long. All have the same share of mosaics. "bare" is cv2.imread, then cv2.resize to the size
 that the sample has, and nothing else. Prints medians over the rounds of CPU time per image, and the ratios; then what
 comes through a DataLoader; then the share of a batch that is padding, in shuffled order and in ours.
@@ -66,7 +66,7 @@ def compare(title: str, data, args) -> None:
     annotations, labels, class_names = data
     pictures = [annotation.image_path for annotation in annotations]
     kilobytes = sum(path.stat().st_size for path in pictures) / len(pictures) / 1000
-    print(f"{title}: {len(pictures)} pictures of {kilobytes:.0f} kB, --img-size {args.img_size}")
+    print(f"{title}: {len(pictures)} images of {kilobytes:.0f} kB, --img-size {args.img_size}")
     plain = {
         "plain": {},
         "plain, no fog": {"fog": False},
@@ -83,7 +83,7 @@ def compare(title: str, data, args) -> None:
         "ours --cache ram": lambda index: cached[(1, index)],
         "bare imread": lambda index: cv2.imread(str(pictures[index])),
         "bare imread + resize": lambda index: bare(pictures[index], whole.stored_hw[index]),
-        "ours, whole pictures": lambda index: whole[(1, index)],
+        "ours, whole images": lambda index: whole[(1, index)],
     }
     for index in range(len(pictures)):
         cached.load(index)
@@ -91,14 +91,14 @@ def compare(title: str, data, args) -> None:
     for name, (cpu, wall) in milliseconds.items():
         print(f"  {name:<21} {1000 / cpu:8.1f} images/s/core   {cpu:7.2f} ms CPU, {wall:7.2f} ms wall")
     pairs = [(fast, slow) for fast in ("ours from disk", "ours --cache ram") for slow in plain]
-    for fast, slow in (*pairs, ("ours, whole pictures", "bare imread + resize")):
+    for fast, slow in (*pairs, ("ours, whole images", "bare imread + resize")):
         print(f"  {fast} / {slow}: {milliseconds[slow][0] / milliseconds[fast][0]:.2f}")
 
 
 def bare(path: Path, size_hw) -> np.ndarray:
-    picture = cv2.imread(str(path))
+    image = cv2.imread(str(path))
     height, width = size_hw
-    return picture if picture.shape[:2] == (height, width) else cv2.resize(picture, (int(width), int(height)))
+    return image if image.shape[:2] == (height, width) else cv2.resize(image, (int(width), int(height)))
 
 
 def in_turns(rows: dict, count: int, args) -> dict[str, tuple[float, float]]:
@@ -145,11 +145,11 @@ def loaders(title: str, data, args) -> None:
 
 
 def padding(img_size: int, seed: int) -> None:
-    """The share of pixels that are padding, by the shapes of samples alone; no picture is needed."""
+    """The share of pixels that are padding, by the shapes of samples alone; no image is needed."""
     rng = np.random.default_rng(seed)
     shapes = [(480, 640), (640, 480), (1080, 1920), (1920, 1080), (900, 900)]
     mixed = [shapes[number] for number in rng.choice(5, 2000, p=[0.35, 0.25, 0.15, 0.1, 0.15])]
-    print(f"padding of 2000 pictures, --img-size {img_size}, batches of {BATCH}")
+    print(f"padding of 2000 images, --img-size {img_size}, batches of {BATCH}")
     for title, sizes in (("all 4:3", shapes[:1] * 2000), ("4:3 3:4 16:9 9:16 1:1", mixed)):
         annotations = [blank_annotation(Path(f"{number}.jpg"), size) for number, size in enumerate(sizes)]
         _padding_of(title, annotations, img_size)
@@ -196,7 +196,7 @@ def from_config(path: Path):
 
 
 def made_set(folder: Path, count: int, resolution_wh: tuple[int, int]):
-    """Pictures with the detail of photographs, noise at every scale, and XML files of six objects each beside them."""
+    """Images with the detail of photographs, noise at every scale, and XML files of six objects each beside them."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     width, height = resolution_wh
@@ -215,11 +215,11 @@ def made_set(folder: Path, count: int, resolution_wh: tuple[int, int]):
 
 def photograph(rng: np.random.Generator, resolution_wh: tuple[int, int]) -> np.ndarray:
     width, height = resolution_wh
-    picture = rng.normal(120, 3, (height, width, 1)).astype(np.float32).repeat(3, axis=2)
+    image = rng.normal(120, 3, (height, width, 1)).astype(np.float32).repeat(3, axis=2)
     for across, deviation in ((4, 60), (16, 40), (64, 25), (256, 12)):
         coarse = rng.normal(0, deviation, (max(2, across * height // width), across, 3)).astype(np.float32)
-        picture += cv2.resize(coarse, resolution_wh, interpolation=cv2.INTER_CUBIC)
-    return picture.clip(0, 255).astype(np.uint8)
+        image += cv2.resize(coarse, resolution_wh, interpolation=cv2.INTER_CUBIC)
+    return image.clip(0, 255).astype(np.uint8)
 
 
 def xml_of(path: Path, resolution_wh, boxes: np.ndarray, classes: np.ndarray) -> str:
@@ -240,9 +240,9 @@ def blank_annotation(path: Path, size_hw: tuple[int, int]) -> Annotation:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-c", "--data", type=Path, metavar="CONFIG", help="a data set in Pascal VOC XML instead")
+    parser.add_argument("-c", "--data", type=Path, metavar="CONFIG", help="a dataset in Pascal VOC XML instead")
     parser.add_argument("-ims", "--img-size", type=int, default=640, metavar="PIXELS")
-    parser.add_argument("--images", type=int, default=48, help="pictures to make of each size")
+    parser.add_argument("--images", type=int, default=48, help="images to make of each size")
     parser.add_argument("--items", type=int, default=96, help="of each row in a round")
     parser.add_argument("--only", choices=("samples", "loaders", "padding"), help="one part of it")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""Counting the operations whose result the host needs before it can go on: on a GPU, each waits for all work so far."""
+"""Counts the operations whose result the host needs before it can continue: a GPU waits in each."""
 
 from collections import Counter
 

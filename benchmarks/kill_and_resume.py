@@ -1,4 +1,4 @@
-"""Kill training runs at random moments, go on with each, and count how many end as an unbroken run does.
+"""Kill training runs at random moments, continue with each, and count how many end as an unbroken run does.
 
     python benchmarks/kill_and_resume.py --runs 50
 

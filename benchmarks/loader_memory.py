@@ -2,7 +2,7 @@
 
     python benchmarks/loader_memory.py --images 1000 100000
 
-The annotations are made up, and all files are one small picture. "list" keeps one `Annotation` per image, as a data set
+The annotations are made up, and all files are one small image. "list" keeps one `Annotation` per image, as a dataset
 class usually does, and is otherwise the same. Prints the private memory (USS) of each process from Linux's
 smaps_rollup: what it would give back if it ended.
 """
@@ -38,10 +38,10 @@ class Listed(DetectionDataset):
 
 def main(args) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "picture.png"
-        cv2.imwrite(str(picture), np.full((SIDE, SIDE, 3), 128, np.uint8))
+        image = Path(folder) / "picture.png"
+        cv2.imwrite(str(image), np.full((SIDE, SIDE, 3), 128, np.uint8))
         for count in args.images:
-            annotations = [made_up(number, picture) for number in range(count)]
+            annotations = [made_up(number, image) for number in range(count)]
             for kind, make in (("packed", DetectionDataset), ("list", Listed)):
                 dataset = make(annotations, img_size=SIDE, training=True)
                 dataset.listed = annotations if make is Listed else None
@@ -52,11 +52,11 @@ def main(args) -> int:
     return 0
 
 
-def made_up(number: int, picture: Path) -> Annotation:
-    """A name of its own for the picture, and six objects on average."""
-    objects, path = number % 13, picture.with_name(f"{number:012}.png")
+def made_up(number: int, image: Path) -> Annotation:
+    """A name of its own for the image, and six objects on average."""
+    objects, path = number % 13, image.with_name(f"{number:012}.png")
     if not path.exists():
-        path.symlink_to(picture)
+        path.symlink_to(image)
     boxes = np.tile(np.float32([[2, 3, 20, 25]]), (objects, 1))
     return Annotation(path, SIDE, SIDE, boxes, np.ones(objects, np.int64), np.zeros(objects, bool))
 

@@ -1,6 +1,6 @@
 """The plain way to training samples, for comparison: what most scripts on this subject do for every item, every time.
 
-The XML is parsed again, the picture becomes float32 before it is resized, a mosaic is put together at twice the size
+The XML is parsed again, the image becomes float32 before it is resized, a mosaic is put together at twice the size
 and shrunk, and the augmentations are composed anew. Written for the benchmark after the public pipeline
 sovit-123/fasterrcnn-pytorch-training-pipeline (November 2026), whose steps, order and parameters it has; no line is
 theirs.
@@ -24,10 +24,10 @@ BOXES = {"format": "pascal_voc", "label_fields": ["labels"]}
 
 
 class PlainPipeline:
-    """Items `(image, boxes, labels)` of pictures and the XML files beside or apart from them.
+    """Items `(image, boxes, labels)` of images and the XML files beside or apart from them.
 
     Args:
-        pictures, labels: paths, in step.
+        images, labels: paths, in step.
         img_size: the long side of an image, or both with `square`.
         mosaic_share: of the items; the public pipeline makes every item a mosaic.
         fog: whether its RandomFog is among the augmentations, which takes half of the time of all.

@@ -81,7 +81,7 @@ sys.exit(train.main(args))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--config", type=Path, help="data set YAML")
+    add("--config", type=Path, help="dataset YAML")
     add("--backbone-weights", type=Path)
     add("--model", default="fasterrcnn_resnet18_fpn")
     add("--img-size", default="224")

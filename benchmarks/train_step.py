@@ -22,10 +22,10 @@ from benchmarks.host_syncs import DataDependent
 from models import build, create_model, list_models, model_spec
 from models.rcnn.sampler import seed_samplers
 from torch_utils.device import default_workers, describe, pick_amp, pick_device
-from torch_utils.prefetch import uploaded
-from torch_utils.training.engine import Trainer, train_one_epoch
+from torch_utils.prefetch import prefetch
+from torch_utils.training.engine import TrainState, train_one_epoch
 from torch_utils.training.optim import Schedule, build_optimizer
-from utils.dataset.batch_sampler import Share
+from utils.dataset.batch_sampler import Shard
 from utils.errors import ToolkitError, stop
 from utils.img_size import long_side_limit
 
@@ -112,7 +112,7 @@ def freeze_as_torchvision(module) -> None:
 
 
 def made_batch(img_size: int, count: int):
-    """uint8 images of 3:4 and targets as the data set makes them; every fourth image has no object."""
+    """uint8 images of 3:4 and targets as the dataset makes them; every fourth image has no object."""
     generator = torch.Generator().manual_seed(0)
     height, width = img_size, img_size * 4 // 3
     images, targets = [], []
@@ -150,18 +150,18 @@ class LeanStep:
     def __init__(self, model, device, amp_dtype):
         optimizer = build_optimizer("sgd", model, LR)
         schedule = Schedule("constant", 1000)
-        self.trainer = Trainer(model, optimizer, schedule, LR, device, amp_dtype, seed=1, names_of=lambda target: [])
+        self.trainer = TrainState(model, optimizer, schedule, LR, device, amp_dtype, seed=1, names_of=lambda target: [])
         self.step = 0
 
     def __call__(self, images, targets) -> None:
         trainer = self.trainer
-        for batch in uploaded([(images, targets)], trainer.device):
+        for batch in prefetch([(images, targets)], trainer.device):
             trainer.optimizer.zero_grad(set_to_none=True)
             losses = trainer.gradients(
                 batch.images,
                 batch.targets,
                 step=self.step,
-                share=Share(0, len(images), len(images)),
+                share=Shard(0, len(images), len(images)),
                 backward=lambda loss: trainer.scaler.scale(loss).backward(),
             )
             trainer.update(self.step)

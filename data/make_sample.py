@@ -1,11 +1,11 @@
-"""Draw a small Pascal VOC data set of medical staff in protective equipment, to try the toolkit on.
+"""Draw a small Pascal VOC dataset of medical staff in protective equipment, to try the toolkit on.
 
-    python data/make_sample.py                     # data/ppe_sample/{train,test}: 120 and 30 pictures with their XML
+    python data/make_sample.py                     # data/ppe_sample/{train,test}: 120 and 30 images with their XML
     python data/make_sample.py --out DIR --seed 1  # another set, elsewhere
 
-The pictures are drawn, not photographed: what a network learns from them shows that the toolkit works, no more. The
-same seed gives the same pictures, whatever the counts. What is there already is never overwritten. Without --out a
-picture and a clip to run inference on are drawn too, where data/inference_data lacks them.
+The images are drawn, not photographed: what a network learns from them shows that the toolkit works, no more. The
+same seed gives the same images, whatever the counts. What is there already is never overwritten. Without --out a
+image and a clip to run inference on are drawn too, where data/inference_data lacks them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ if __name__ == "__main__":  # before anything else is imported: this Python may 
 import cv2
 import numpy as np
 from sample.scenes import photographed, scene
-from sample.showcase import staged_picture, write_clip
+from sample.showcase import staged_image, write_clip
 from tqdm import tqdm
 
 DATA_DIR = Path(__file__).resolve().parent
@@ -59,7 +59,7 @@ def voc_xml(image_path, width, height, objects):
 
 
 def write_pair(split_dir, split_index, index, seed):
-    """Write one picture and its XML; both depend on the seed, the split and the index alone."""
+    """Write one image and its XML; both depend on the seed, the split and the index alone."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, split_index, index]))
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     canvas = scene(width, height, rng, empty=index % 20 == 4)  # one in twenty shows nothing of the five classes
@@ -69,8 +69,8 @@ def write_pair(split_dir, split_index, index, seed):
     image_path.with_suffix(".xml").write_text(xml, encoding="utf-8")
 
 
-def write_jpeg(path, picture, quality):
-    path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
+def write_jpeg(path, image, quality):
+    path.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
 
 
 def fault_of(out_dir, asked):
@@ -97,7 +97,7 @@ def draw_set(out_dir, asked):
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as beside:
         made = Path(beside) / out_dir.name
-        with tqdm(total=asked["train"] + asked["test"], desc="drawing", unit="picture", disable=None) as bar:
+        with tqdm(total=asked["train"] + asked["test"], desc="drawing", unit="image", disable=None) as bar:
             for split_index, split in enumerate(("train", "test")):
                 (made / split).mkdir(parents=True)
                 for index in range(asked[split]):
@@ -110,14 +110,14 @@ def draw_set(out_dir, asked):
 
 
 def draw_showcase(inference_dir):
-    """Draw the picture and the clip that are absent from `inference_dir`."""
+    """Draw the image and the clip that are absent from `inference_dir`."""
     inference_dir.mkdir(exist_ok=True)
     for path in (inference_dir / "image_1.jpg", inference_dir / "video_1.mp4"):
         if path.exists():
             continue
         beside = path.with_name(f".{path.name}.partial")
         if path.suffix == ".jpg":
-            write_jpeg(beside, staged_picture(), quality=88)
+            write_jpeg(beside, staged_image(), quality=88)
         else:
             write_clip(beside)
         beside.replace(path)
@@ -134,9 +134,9 @@ def count(text):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="folder to make, with train/ and test/ (default: data/ppe_sample)")
-    parser.add_argument("--train", type=count, default=120, help="training pictures (default: %(default)s)")
-    parser.add_argument("--test", type=count, default=30, help="test pictures (default: %(default)s)")
-    parser.add_argument("--seed", type=count, default=0, help="another seed, other pictures (default: %(default)s)")
+    parser.add_argument("--train", type=count, default=120, help="training images (default: %(default)s)")
+    parser.add_argument("--test", type=count, default=30, help="test images (default: %(default)s)")
+    parser.add_argument("--seed", type=count, default=0, help="another seed, other images (default: %(default)s)")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)  # the shapes are small: more threads only wait for one another
 
@@ -151,7 +151,7 @@ def main(argv=None):
         print(f"{out_dir}: complete already, left as it is")
     else:
         draw_set(out_dir, asked)
-        print(f"{out_dir}: {args.train} training and {args.test} test pictures drawn")
+        print(f"{out_dir}: {args.train} training and {args.test} test images drawn")
     if args.out is None:
         draw_showcase(DATA_DIR / "inference_data")
     return 0

@@ -8,7 +8,7 @@ from torchvision.models import WeightsEnum
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from models.rcnn.faster_rcnn import LeanFrozenBatchNorm2d, make_lean
+from models.rcnn.faster_rcnn import SyncFreeFrozenBatchNorm2d, make_sync_free
 from utils.errors import ConfigError
 from utils.img_size import long_side_limit
 
@@ -52,7 +52,7 @@ def build_model(
     # With float32 head outputs, boxes, scores and losses are computed in float32.
     for head in (model.rpn.head, model.roi_heads.box_predictor):
         head.register_forward_hook(_outputs_to_float32)
-    return make_lean(model)
+    return make_sync_free(model)
 
 
 def _limit_detections(model: FasterRCNN, count: int) -> None:
@@ -105,6 +105,6 @@ def freeze_batch_norm(module: nn.Module, *, only: set[str] | None = None, prefix
 
 
 def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    frozen = LeanFrozenBatchNorm2d(norm.num_features, eps=norm.eps)
+    frozen = SyncFreeFrozenBatchNorm2d(norm.num_features, eps=norm.eps)
     frozen.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"})
     return frozen.to(norm.weight.device)

@@ -1,4 +1,4 @@
-"""The model that a training run begins or goes on with, from its arguments."""
+"""The model that a training run begins or continues with, from its arguments."""
 
 from models.build import build_model, freeze_batch_norm, freeze_stages
 from models.create import create_model
@@ -78,7 +78,7 @@ def start_model(args, config, log, *, needed: int = USUAL):
 
 
 def resume_model(args, config, resumed):
-    """The model of the run that goes on. Raises ConfigError where model or classes differ from what was asked for."""
+    """The model of the run that continues. Raises ConfigError where model or classes differ from what was asked for."""
     name = resumed.require_model_name()
     differences = []
     if args.model and args.model != name:

@@ -20,7 +20,7 @@ from support.paths import ROOT
 from support.voc_sets import write_voc_set
 from torch_utils.runs.messages import check_report
 from utils.annotations.findings import Finding
-from utils.checks.diagnosis import Diagnosis, examine
+from utils.checks.diagnosis import Diagnosis, diagnose
 from utils.checks.report.terminal import as_dict, count_line, terminal_lines, write_json
 from utils.cli.dataset_args import check_arguments
 from utils.config.config import load_config
@@ -63,7 +63,7 @@ def spoilt_set(folder: Path) -> Path:
     """Faults of several kinds: two errors, and more of one kind than are listed."""
     yaml = write_clean_set(folder)
     copy_pair(folder / "train/a4.jpg", folder / "test/b9.jpg")
-    (folder / "train/a0.jpg").write_bytes(b"no picture")
+    (folder / "train/a0.jpg").write_bytes(b"no image")
     write_labels(
         folder / "train", "a1", [*boxes_of(1), *(("Mask", (20 + 9 * n, 280, 21 + 9 * n, 290)) for n in range(8))]
     )
@@ -263,7 +263,7 @@ def test_many_classes_and_long_names_stay_readable(tmp_path):
     write_yaml(tmp_path, classes="[Mask, Gloves, " + ", ".join(f"{'n' * 60}{n}" for n in range(50)) + "]")
     config = load_config(yaml)
     model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
-    lines = terminal_lines(examine(config, scan_splits(config, progress=False), **model), width=100)
+    lines = terminal_lines(diagnose(config, scan_splits(config, progress=False), **model), width=100)
     table = [line for line in lines if line.startswith("  n") or line.startswith("  …")]
     assert len(table) == 2 * 29 and all(len(line) < 90 for line in table)
     assert "    … and 45 more" in lines
@@ -276,7 +276,7 @@ def test_what_training_says(tmp_path):
     def told(max_listed):
         scans = scan_splits(config, progress=False)
         model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
-        diagnosis = examine(config, scans, **model, thorough=False)
+        diagnosis = diagnose(config, scans, **model, thorough=False)
         return check_report(diagnosis, scans, max_listed=max_listed)
 
     assert told(3) == told(None) == []
@@ -288,7 +288,7 @@ def test_what_training_says(tmp_path):
     lines = told(3)
     assert lines[0] == "worth a look before a long training:"
     assert lines[1:4] == [
-        "  pictures of both splits: 1",
+        "  images of both splits: 1",
         "    valid: b9.jpg is the same file as a4.jpg in the training split",
         "  boxes too small to be seen: 8",
     ]
@@ -296,7 +296,7 @@ def test_what_training_says(tmp_path):
     assert len(lines) == 5 and len(told(None)) == 13
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")
 def test_real_data(tmp_path):
     yaml = tmp_path / "capybara.yaml"
     folders = f"TRAIN_DIR_IMAGES: {SHARED}/capybara/train\nVALID_DIR_IMAGES: {SHARED}/capybara/test\n"

@@ -1,4 +1,4 @@
-"""A data set in another format and back: the same boxes to the last bit of a float32, and the same training."""
+"""A dataset in another format and back: the same boxes to the last bit of a float32, and the same training."""
 
 import os
 import shutil
@@ -73,7 +73,7 @@ def test_any_boxes_come_back(tmp_path_factory, boxes, format_name):
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """The same drawn data set in VOC, and converted from it to COCO, from that to YOLO, and from that back to VOC."""
+    """The same drawn dataset in VOC, and converted from it to COCO, from that to YOLO, and from that back to VOC."""
     folder = tmp_path_factory.mktemp("sets")
     write_voc_set(folder / "voc" / "train", 12, seed=1)
     write_voc_set(folder / "voc" / "test", 6, seed=2)
@@ -166,7 +166,7 @@ def test_a_copy_is_refused_where_the_disk_has_no_room(tmp_path):
         write_dataset(tmp_path / "new", {"train": [annotation]}, CLASSES, "voc", progress=False)
 
 
-@pytest.mark.skipif(not (DATA / "bccd").is_dir(), reason="the BCCD data set is not here")
+@pytest.mark.skipif(not (DATA / "bccd").is_dir(), reason="the BCCD dataset is not here")
 def test_bccd_through_all_formats(tmp_path):
     folder = DATA / "bccd"
     (tmp_path / "bccd.yaml").write_text(

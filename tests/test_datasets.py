@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import DetectionDataset, EpochBatches, build_loader
+from datasets import DetectionDataset, TrainBatchSampler, build_loader
 from utils.annotations.annotation import Annotation
 from utils.errors import DatasetError
 
@@ -103,7 +103,7 @@ def test_training_images_are_shrunk_to_what_the_model_uses_and_never_enlarged(an
 
 
 def test_shrinking_gives_the_models_own_pixels(annotations):
-    """What the data set makes small is, to rounding, what GeneralizedRCNNTransform would make of the whole image."""
+    """What the dataset makes small is, to rounding, what GeneralizedRCNNTransform would make of the whole image."""
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
     transform = GeneralizedRCNNTransform(96, 160, [0.0] * 3, [1.0] * 3)
@@ -212,7 +212,7 @@ def test_a_file_that_changed_since_it_was_scanned_is_named(annotations):
 
 
 def test_the_order_is_a_permutation_of_the_epoch():
-    sampler = EpochBatches(50, 4, seed=1)
+    sampler = TrainBatchSampler(50, 4, seed=1)
     orders = []
     for epoch in (1, 2):
         sampler.epoch = epoch
@@ -224,7 +224,7 @@ def test_the_order_is_a_permutation_of_the_epoch():
 
 def test_repeats_make_every_epoch_equally_long_and_give_each_copy_its_key():
     repeats = np.linspace(1, 2.3, 50)
-    sampler = EpochBatches(50, 4, seed=1, repeats=repeats)
+    sampler = TrainBatchSampler(50, 4, seed=1, repeats=repeats)
     epochs = []
     for epoch in (1, 2, 3):
         sampler.epoch = epoch
@@ -236,7 +236,7 @@ def test_repeats_make_every_epoch_equally_long_and_give_each_copy_its_key():
         assert keys == sampler.keys() and keys != sorted(keys)
         epochs.append(sorted(index for _, index in keys))
     assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
-    parts = [EpochBatches(50, 4, seed=1, rank=rank, size=2, repeats=repeats) for rank in range(2)]
+    parts = [TrainBatchSampler(50, 4, seed=1, rank=rank, size=2, repeats=repeats) for rank in range(2)]
     for part in parts:
         part.epoch = 3
     joined = [key for pair in zip(*parts, strict=True) for batch in pair for key in batch]
@@ -244,11 +244,11 @@ def test_repeats_make_every_epoch_equally_long_and_give_each_copy_its_key():
 
 
 def test_repeats_of_one_are_each_image_once_and_their_number_is_checked():
-    sampler = EpochBatches(50, 4, seed=1, repeats=np.ones(50))
+    sampler = TrainBatchSampler(50, 4, seed=1, repeats=np.ones(50))
     keys = sampler.keys()
     assert sorted(index for _, index in keys) == list(range(50)) and len(sampler) == 13
     with pytest.raises(ValueError, match="expected 50, one for each image, got 3"):
-        EpochBatches(50, 4, seed=1, repeats=np.ones(3))
+        TrainBatchSampler(50, 4, seed=1, repeats=np.ones(3))
 
 
 @pytest.mark.parametrize("augment", MIXES, ids="+".join)

@@ -1,4 +1,4 @@
-"""inference.py as its users run it: a process, pictures on disk, and what is there afterwards."""
+"""inference.py as its users run it: a process, images on disk, and what is there afterwards."""
 
 import csv
 import json
@@ -53,8 +53,8 @@ def picture(seed, height=90, width=120, channels=3):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures of every kind, a damaged one, and a file that is none."""
-    folder = tmp_path_factory.mktemp("my pictures")
+    """Images of every kind, a damaged one, and a file that is none."""
+    folder = tmp_path_factory.mktemp("my images")
     (folder / "sub").mkdir()
     cv2.imwrite(str(folder / "a.jpg"), picture(1))
     cv2.imwrite(str(folder / "a.png"), picture(2, 64, 200))
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     Image.fromarray(picture(8)).save(folder / "turned.jpg", exif=exif)
     whole = cv2.imencode(".jpg", picture(9))[1].tobytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -92,7 +92,7 @@ def id_of(name):
     return image_ids([name])[0]
 
 
-def test_every_picture_has_its_result_under_its_own_name(run, folder):
+def test_every_image_has_its_result_under_its_own_name(run, folder):
     _, out = run
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     found = {name for name in found if not name.startswith(("voc/", "crops/", "predictions."))}
@@ -158,7 +158,7 @@ def test_what_is_found_does_not_depend_on_the_batch_size(weights, tmp_path):
             assert mine["bbox"] == pytest.approx(its["bbox"], abs=1e-2)
 
 
-def test_a_dark_picture_of_sixteen_bits_is_told_or_stretched(weights, tmp_path):
+def test_a_dark_image_of_sixteen_bits_is_told_or_stretched(weights, tmp_path):
     shown = picture(6)
     cv2.imwrite(str(tmp_path / "dark.png"), shown.astype(np.uint16) * 16)  # twelve bits of sixteen
     cv2.imwrite(str(tmp_path / "plain.png"), shown)
@@ -191,7 +191,7 @@ def test_the_annotations_can_be_trained_on(run, folder, tmp_path):
         boxes = np.array([a["bbox"] for a in content["annotations"] if a["image_id"] == image_id]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         assert np.abs(annotation.boxes - boxes).max(initial=0) <= 1
-    assert {path.name for path in (out / "voc").iterdir()} >= {"a.jpg.xml", "a.png.xml"}  # one stem, two pictures
+    assert {path.name for path in (out / "voc").iterdir()} >= {"a.jpg.xml", "a.png.xml"}  # one stem, two images
 
 
 def test_each_object_is_cut_out(run):
@@ -212,10 +212,8 @@ def test_the_summary(run):
     for label in {a["category_id"] for a in annotations}:
         count = sum(a["category_id"] == label for a in annotations)
         assert f"{CLASSES[label]} {count}" in done.stdout
-    assert (
-        "results: outputs/inference/res_1: annotated pictures, predictions.json, predictions.csv, voc/" in done.stdout
-    )
-    assert "2 pictures share their stem" in done.stdout
+    assert "results: outputs/inference/res_1: annotated images, predictions.json, predictions.csv, voc/" in done.stdout
+    assert "2 images share their stem" in done.stdout
 
 
 def test_a_second_run_has_its_own_folder_and_classes_are_chosen(run, folder, weights):
@@ -248,7 +246,7 @@ def test_windows_without_a_display_end_in_files(folder, weights, tmp_path):
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["a.jpg", "a.png"]
 
 
-def test_a_large_picture_in_windows(weights, tmp_path):
+def test_a_large_image_in_windows(weights, tmp_path):
     cv2.imwrite(str(tmp_path / "large.png"), np.tile(picture(1), (4, 4, 1)))
     common = ("--weights", weights, "--input", "large.png", *LOW, "--save", "json")
     plain = infer(tmp_path, *common, "-o", "plain")
@@ -286,7 +284,7 @@ def test_errors_come_first_and_leave_nothing(folder, weights, tmp_path, argument
     assert (tmp_path / "full" / "predictions.csv").read_text() == "mine"
 
 
-def test_a_huge_picture(weights, tmp_path):
+def test_a_huge_image(weights, tmp_path):
     huge = np.full((8400, 12000, 3), 90, np.uint8)
     huge[2000:6000, 3000:9000] = (30, 200, 60)
     cv2.imwrite(str(tmp_path / "huge.jpg"), huge)
@@ -296,7 +294,7 @@ def test_a_huge_picture(weights, tmp_path):
     assert drawn.shape == (8400, 12000, 3) and (np.abs(drawn[::50, ::50].astype(int) - huge[::50, ::50]) > 60).any()
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         sides = [float(row["x2"]) for row in csv.DictReader(file)]
-    assert 2000 < max(sides) <= 12000  # in pixels of the picture, not of what the network saw
+    assert 2000 < max(sides) <= 12000  # in pixels of the image, not of what the network saw
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are no UTF-8")
@@ -322,7 +320,7 @@ def test_a_folder_of_the_user_s_stays_and_one_made_here_does_not(folder, weights
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_only_damaged_pictures(folder, weights, tmp_path):
+def test_only_damaged_images(folder, weights, tmp_path):
     done = infer(tmp_path, "--weights", weights, "--input", folder / "cut.jpg", "--save", "json")
     assert done.returncode == 1 and "nothing was written" in done.stdout
     assert not list((tmp_path / "outputs" / "inference").iterdir())

@@ -1,4 +1,4 @@
-"""inference.py where something goes wrong: one picture's fault stays that picture's, and what is done is not lost."""
+"""inference.py where something goes wrong: one image's fault stays that image's, and what is done is not lost."""
 
 import csv
 import json
@@ -55,7 +55,7 @@ def names_in(out):
 
 
 @pytest.mark.parametrize("size", [(2000, 1), (1, 2000), (60000, 1)])
-def test_a_picture_too_thin_for_the_network_is_skipped_by_name(infer, tmp_path, size):
+def test_a_image_too_thin_for_the_network_is_skipped_by_name(infer, tmp_path, size):
     for name in ("a.png", "z.png"):
         picture(tmp_path / "in" / name)
     picture(tmp_path / "in" / "thin.png", *size)
@@ -68,14 +68,14 @@ def test_a_picture_too_thin_for_the_network_is_skipped_by_name(infer, tmp_path, 
 
 
 @pytest.mark.parametrize("words", [(), ("--slice", "64")])
-def test_the_smallest_pictures_are_answered(infer, tmp_path, words):
+def test_the_smallest_images_are_answered(infer, tmp_path, words):
     for number, size in enumerate([(1, 1), (2, 1), (1, 9), (3, 200)]):
         picture(tmp_path / "in" / f"{number}.png", *size)
     status, out, err = infer("--input", "in", "--save", "json", *words)
     assert status == 0 and "4 images" in out and len(names_in(tmp_path / "out")) == 4, err
 
 
-def test_a_picture_that_vanishes_is_skipped_by_name(infer, tmp_path):
+def test_a_image_that_vanishes_is_skipped_by_name(infer, tmp_path):
     kept, gone = picture(tmp_path / "in" / "a.png"), tmp_path / "in" / "gone.png"
     (tmp_path / "list.txt").write_text(f"{gone}\n{kept}\n")
     status, _, err = infer("--input", "list.txt", "--save", "json")

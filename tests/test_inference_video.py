@@ -93,7 +93,7 @@ def test_a_file_that_ends_early_is_written_and_tracked_as_far_as_it_goes(checkpo
 
 
 def busy(number, size_wh):
-    """A picture with noise, so that a file grows while it is written."""
+    """An image with noise, so that a file grows while it is written."""
     image = numbered(number, size_wh)
     image[16:] = np.random.default_rng(number).integers(0, 255, image[16:].shape)
     return image
@@ -140,7 +140,7 @@ def test_a_name_too_long_for_the_result_is_told_before_anything_is_encoded(check
 
 
 class Dropping(BaseHTTPRequestHandler):
-    """Motion JPEG as web cameras send it: connections break off after five pictures; beyond `most` they are refused."""
+    """Motion JPEG as web cameras send it: connections break off after five images; beyond `most` they are refused."""
 
     connections = 0
     most = 2

@@ -87,7 +87,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(workplace, whole, nu
     process.send_signal(number)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in out, out
-    command = re.search(r"go on with: python train\.py (.*)", out)[1].split()
+    command = re.search(r"continue with: python train\.py (.*)", out)[1].split()
     assert "stopped" in out and "saved" in out
     assert lines(run, "step") < 4 * STEPS
     done = train(workplace, *command)
@@ -140,15 +140,15 @@ def test_what_has_changed_is_named(workplace, copy_of_whole):
         assert done.returncode == 2 and expected in done.stderr and "Traceback" not in done.stderr, done.stderr
     kept = {path: path.read_bytes() for path in (workplace / "train").iterdir()}
     try:
-        xml = workplace / "train" / "picture 1.xml"
+        xml = workplace / "train" / "image 1.xml"
         xml.write_text(re.sub(r"<xmax>(\d+)", lambda found: f"<xmax>{int(found[1]) - 1}", xml.read_text(), count=1))
-        (workplace / "train" / "picture 2.xml").unlink()
-        shutil.copy(workplace / "train" / "picture 3.jpg", workplace / "train" / "picture 99.jpg")
-        shutil.copy(workplace / "train" / "picture 3.xml", workplace / "train" / "picture 99.xml")
+        (workplace / "train" / "image 2.xml").unlink()
+        shutil.copy(workplace / "train" / "image 3.jpg", workplace / "train" / "image 99.jpg")
+        shutil.copy(workplace / "train" / "image 3.xml", workplace / "train" / "image 99.xml")
         done = train(workplace, *again)
-        assert done.returncode == 2 and "the data set has changed" in done.stderr
-        assert "train split: the run has 9 images, here are 9: 1 missing (picture 2.jpg)" in done.stderr
-        assert "1 new (picture 99.jpg), 1 changed (picture 1.jpg)" in done.stderr and "valid" not in done.stderr
+        assert done.returncode == 2 and "the dataset has changed" in done.stderr
+        assert "train split: the run has 9 images, here are 9: 1 missing (image 2.jpg)" in done.stderr
+        assert "1 new (image 99.jpg), 1 changed (image 1.jpg)" in done.stderr and "valid" not in done.stderr
     finally:
         shutil.rmtree(workplace / "train")
         (workplace / "train").mkdir()
@@ -180,7 +180,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_whole(workplace,
 
 
 def test_a_checkpoint_alone_knows_how_its_run_was_begun(workplace, copy_of_whole):
-    """Moved away from its args.yaml, it goes on as it was begun, but for what is given."""
+    """Moved away from its args.yaml, it continues as it was begun, but for what is given."""
     away = workplace / "elsewhere"
     away.mkdir()
     shutil.move(copy_of_whole / "last_model.pth", away)

@@ -145,7 +145,9 @@ def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
     wait_until(lambda: lines(run_dir, "step") >= 5, process)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=240)
-    assert process.returncode != 0 and re.search("stopped (in|after) epoch", out) and "go on with: torchrun" in out, out
+    assert (
+        process.returncode != 0 and re.search("stopped (in|after) epoch", out) and "continue with: torchrun" in out
+    ), out
     saved = torch.load(run_dir / "last_model.pth", weights_only=True)
     last_step = read_metrics(run_dir / "metrics.jsonl")[0][-1]["step"]
     assert saved["epoch"] * 4 + saved["training"]["progress"]["steps"] == last_step
@@ -165,7 +167,7 @@ def test_an_error_of_the_first_process_is_raised_in_all(tmp_path):
     assert first == ["OSError: [Errno 5] disk"] * 2 + ["KeyError: 'a fault of ours'"]
     assert other == [*first[:2], "RuntimeError: KeyError: 'a fault of ours'"]
     ends = (tmp_path / "ends").read_text().splitlines()
-    again = "ConfigError: not tried again, for it would be the same error: image 7 is no image"
+    again = "ConfigError: not tried again, because it would be the same error: image 7 is no image"
     assert ends[:2] == ["DatasetError: image 7 is no image|  and more"] * 2 and set(ends[2:]) == {again}
     assert done.stderr.count("error: image 7 is no image\n  and more\n") == 1  # one process of a machine prints it
     assert "terminate called" not in done.stderr and "SIGABRT" not in done.stderr
@@ -176,7 +178,7 @@ def test_data_errors_are_told_once_and_never_tried_again(workplace):
     arguments = [*MODEL[:-1], "faulty.yaml", "--project-name", "faulty"]
     done = run([*torchrun(2, "--max-restarts=1"), SCRIPT], workplace, *arguments)
     assert done.returncode != 0
-    assert len(re.findall(r"^error: the data set has", done.stderr, re.MULTILINE)) == 1 and "Gloves" in done.stderr
+    assert len(re.findall(r"^error: the dataset has", done.stderr, re.MULTILINE)) == 1 and "Gloves" in done.stderr
     assert done.stdout.count("device: cpu") == 1  # the group that was started again looked at nothing
     assert not runs(workplace, "faulty").exists()
 

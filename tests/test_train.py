@@ -1,4 +1,4 @@
-"""train.py as its users run it: a process, a data set on disk, and what is there afterwards."""
+"""train.py as its users run it: a process, a dataset on disk, and what is there afterwards."""
 
 import contextlib
 import io
@@ -36,7 +36,7 @@ COMMON = ("--model", MODEL, "--img-size", "96", "--device", "cpu", "--amp", "off
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with a data set, where the commands are run."""
+    """A folder with a dataset, where the commands are run."""
     folder = tmp_path_factory.mktemp("work place")
     write_voc_set(folder / "train", 12, seed=1)
     write_voc_set(folder / "test", 5, seed=2)
@@ -280,13 +280,13 @@ def test_bad_data_is_reported_at_once_and_can_be_skipped(tmp_path):
     write_voc_set(tmp_path / "train", 6, seed=1)
     write_voc_set(tmp_path / "test", 3, seed=2)
     write_config(tmp_path)
-    (tmp_path / "train" / "picture 0.xml").write_text("<annotation><object>")
-    (tmp_path / "train" / "picture 1.jpg").write_bytes(b"no image")
-    xml = tmp_path / "test" / "picture 2.xml"
+    (tmp_path / "train" / "image 0.xml").write_text("<annotation><object>")
+    (tmp_path / "train" / "image 1.jpg").write_bytes(b"no image")
+    xml = tmp_path / "test" / "image 2.xml"
     xml.write_text(xml.read_text().replace("Gloves", "gloves").replace("Mask", "gloves"))
     done = train(tmp_path, "--epochs", "1")
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    for name in ("picture 0.xml", "picture 1.jpg", "picture 2.xml", "did you mean 'Gloves'", "--skip-bad"):
+    for name in ("image 0.xml", "image 1.jpg", "image 2.xml", "did you mean 'Gloves'", "--skip-bad"):
         assert name in done.stderr
     assert not (tmp_path / "outputs").exists()
     skipped = train(tmp_path, "--epochs", "1", "--skip-bad", "--no-mosaic", "--cosine-annealing")
@@ -305,10 +305,10 @@ def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_pa
     command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", workers]
     process = warm.start([*command, "-pn", "cut"], cwd=tmp_path)
     wait_for(tmp_path / "outputs/training/cut/last_model.pth")
-    cv2.imwrite(str(tmp_path / "train" / "picture 1.jpg"), np.zeros((5, 5, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "train" / "image 1.jpg"), np.zeros((5, 5, 3), np.uint8))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in err, err
-    assert re.search(r"^error: .*picture 1\.jpg: has changed since the start", err, re.MULTILINE)
+    assert re.search(r"^error: .*image 1\.jpg: has changed since the start", err, re.MULTILINE)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")

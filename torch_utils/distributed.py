@@ -18,7 +18,7 @@ from torch.distributed.rendezvous import rendezvous
 from utils.errors import ConfigError, ToolkitError
 
 REFUSED = "refused"  # key in torchrun's store, which outlives its processes: the error that ended the run for good
-TIMEOUT = timedelta(minutes=30)  # for the slowest scan of a data set that the others wait for
+TIMEOUT = timedelta(minutes=30)  # for the slowest scan of a dataset that the others wait for
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Group:
         dist.all_reduce(box, dist.ReduceOp.MAX, group=self.host)
         return box.tolist()
 
-    def largest_share(self, whole: int) -> int:
+    def largest_shard(self, whole: int) -> int:
         """Images of a batch of `whole` that come to the process with the most."""
         return -(-whole // self.size)
 
@@ -166,8 +166,8 @@ def join_group(device: torch.device) -> Group:
     """Join the group that torchrun's environment describes; without one, this process is alone on `device`.
 
     NCCL between GPUs, each process on the GPU of its local rank; gloo on CPUs. Raises ConfigError where `device` has a
-    number, for that would put all processes on one GPU, or where this machine has too few GPUs; and where an error has
-    ended the run for good, before torchrun started the group again.
+    number, because that would put all processes on one GPU, where this machine has too few GPUs, and where an error
+    has ended the run for good, before torchrun started the group again.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or not under_torchrun():
@@ -186,7 +186,7 @@ def join_group(device: torch.device) -> Group:
     backend = "nccl" if device.type == "cuda" else "gloo"
     store = next(rendezvous("env://", timeout=TIMEOUT))[0]
     if store.check([REFUSED]):
-        error = ConfigError(f"not tried again, for it would be the same error: {store.get(REFUSED).decode()}")
+        error = ConfigError(f"not tried again, because it would be the same error: {store.get(REFUSED).decode()}")
         error.told = local_rank > 0
         raise error
     fresh = _fresh_store(store, rank, size)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from torch_utils.distributed import Group, NoPause
 from torch_utils.predictor import Predictor, to_float
-from torch_utils.prefetch import uploaded
+from torch_utils.prefetch import prefetch
 from utils.coco_eval import CocoEvaluator
 from utils.detections import Detections
 
@@ -33,7 +33,7 @@ def evaluate(
     group.share_buffers(predictor.model)
     found, losses = [], []
     rounds = max(group.gather(len(batches)))
-    remaining = uploaded(batches, predictor.device)
+    remaining = prefetch(batches, predictor.device)
     bar = {"unit": "batch", "leave": False, "dynamic_ncols": True, "disable": None if group.writes else True}
     for _ in tqdm(range(rounds), desc=title, **bar):
         batch = next(remaining, None)

@@ -1,4 +1,4 @@
-"""One way from images to detections, for evaluation, pictures and video alike."""
+"""One way from images to detections, for evaluation, images and video alike."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class Predictor:
         device: where it runs.
         amp_dtype: autocast type, None for float32.
         threshold: the least score that is wanted, for `capped`.
-        pixel_range: what its images were trained with, for whoever reads them, by `read_image`.
+        pixel_range: what its images were trained with, because whoever reads them, by `read_image`.
 
     Attributes:
         capped: images so far that reached the model's limit of detections with wanted ones, and may hold more.
@@ -81,7 +81,7 @@ class Predictor:
         return [found[index] for index in range(len(images))]
 
     def _check(self, height: int, width: int) -> None:
-        """Raise DatasetError for a picture of whose short side the network would get less than a pixel."""
+        """Raise DatasetError for an image of whose short side the network would get less than a pixel."""
         transform = getattr(self.model, "transform", None)
         if transform is None:
             return

@@ -20,7 +20,7 @@ class Batch:
     host: Sequence[Target]
 
 
-def uploaded(batches: Iterable, device: torch.device) -> Iterator[Batch]:
+def prefetch(batches: Iterable, device: torch.device) -> Iterator[Batch]:
     """The batches of a loader on `device`. Raises the ToolkitError that a loader's worker gives in place of a batch.
 
     To a GPU the next batch is copied while the step before it computes: from pinned memory, on a stream of its own,

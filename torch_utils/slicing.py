@@ -1,4 +1,4 @@
-"""Detection in windows of a large picture, for objects too small to survive its resizing, and one list from all."""
+"""Detection in windows of a large image, for objects too small to survive its resizing, and one list from all."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ EDGE_SHARE = 0.02  # of the window's side: how near a window's border a box coun
 
 
 class SlicedPredictor:
-    """A predictor that looks at windows of each picture, and at the whole of it for what no window holds.
+    """A predictor that looks at windows of each image, and at the whole of it for what no window holds.
 
     Takes and returns what `torch_utils.predictor.Predictor` does. An object that several windows see is found once:
-    boxes of one class are the same object where they agree in the part of the picture that both windows show. Of them
-    the best that no window cuts is kept; else the whole picture's box; else the pieces are put together.
+    boxes of one class are the same object where they agree in the part of the image that both windows show. Of them
+    the best that no window cuts is kept; else the whole image's box; else the pieces are put together.
 
     Args:
         predictor: list of RGB uint8 (H, W, 3) arrays -> list of `Detections`.
-        size: side of the square windows, pixels of the picture; a picture no larger is given as it is.
+        size: side of the square windows, pixels of the image; an image no larger is given as it is.
         overlap: least share of a window that its neighbour repeats, 0 to 0.9. An object whole in a window is found
             best, so it should cover the objects that are small.
         batch_size: windows per call of the predictor.
@@ -89,9 +89,9 @@ class SlicedPredictor:
 
 
 def window_grid(size_hw: tuple[int, int], size: int, overlap: float) -> np.ndarray:
-    """Windows that cover a picture of `size_hw` (height, width): (K, 4) int64 xyxy, row by row.
+    """Windows that cover an image of `size_hw` (height, width): (K, 4) int64 xyxy, row by row.
 
-    All are `size` wide and high where the picture is, and evenly spread, so that none but a picture's own border is
+    All are `size` wide and high where the image is, and evenly spread, so that none but an image's own border is
     far from the middle of another window.
     """
     starts = []
@@ -106,12 +106,12 @@ def window_grid(size_hw: tuple[int, int], size: int, overlap: float) -> np.ndarr
 def merge_windows(
     windows: np.ndarray, found: Sequence[Detections], whole: Detections, size_hw: tuple[int, int]
 ) -> Detections:
-    """One `Detections` for a picture of `size_hw` (height, width), best first.
+    """One `Detections` for an image of `size_hw` (height, width), best first.
 
     Args:
-        windows: (K, 4) int, xyxy in the picture.
+        windows: (K, 4) int, xyxy in the image.
         found: K `Detections`, in pixels of their window.
-        whole: what the whole picture gave.
+        whole: what the whole image gave.
     """
     height, width = size_hw
     boxes = [part.boxes + np.tile(window[:2], 2) for part, window in zip(found, windows, strict=True)]
@@ -148,8 +148,8 @@ def _merge_class(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (M, 4) and scores (M,) of one class, each object once.
 
-    boxes: (N, 4) float64 in the picture. views: (N,) index of the rectangle in `rects` (K + 1, 4) that showed it, the
-    last one being the whole picture.
+    boxes: (N, 4) float64 in the image. views: (N,) index of the rectangle in `rects` (K + 1, 4) that showed it, the
+    last one being the whole image.
     """
     whole = len(rects) - 1
     edge = EDGE_SHARE * (rects[0, 2:] - rects[0, :2]).max()
@@ -157,7 +157,7 @@ def _merge_class(
     inner = np.concatenate([shown[:, :2] > rects[whole, :2], shown[:, 2:] < rects[whole, 2:]], axis=1)
     cut = (np.abs(boxes - shown) <= edge) & inner  # (N, 4): left, top, right, bottom
 
-    # What fits into the overlap is whole in a window, which shows it larger than the whole picture does.
+    # What fits into the overlap is whole in a window, which shows it larger than the whole image does.
     sides = boxes[:, 2:] - boxes[:, :2]
     coarse = (views == whole) & (sides <= overlap).all(axis=1)
     for i in np.flatnonzero(coarse):

@@ -56,7 +56,7 @@ class CocoEvaluator:
         self.detections[image_id] = detections
 
     def ground_truth(self) -> dict:
-        """The annotations as a COCO data set of plain types; boxes xywh in pixels, ids by `formats.coco.ids`."""
+        """The annotations as a COCO dataset of plain types; boxes xywh in pixels, ids by `formats.coco.ids`."""
         objects = []
         for image_id, annotation in zip(self.ids, self.annotations, strict=True):
             for box, label in zip(_xywh(annotation.boxes), annotation.labels.tolist(), strict=True):

@@ -10,13 +10,13 @@ from typing import NoReturn
 
 
 class ToolkitError(Exception):
-    """Base of every error that is the user's to mend. `told`: another process prints it."""
+    """Base of every error that is the user's to fix. `told`: another process prints it."""
 
     told = False
 
 
 class ConfigError(ToolkitError):
-    """A data set YAML, or an argument, that cannot be used."""
+    """A dataset YAML, or an argument, that cannot be used."""
 
 
 class DatasetError(ToolkitError):
@@ -28,7 +28,7 @@ class CheckpointError(ToolkitError):
 
 
 class TrainingError(ToolkitError):
-    """Training that cannot go on, such as a loss that is no longer finite."""
+    """Training that cannot continue, such as a loss that is no longer finite."""
 
 
 def stop(error: Exception) -> NoReturn:

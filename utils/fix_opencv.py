@@ -28,7 +28,7 @@ def main() -> int:
         return 1
     gui, problem = installed_gui()
     if gui:
-        print(f"opencv: mended, {gui} windows")
+        print(f"opencv: fixed, {gui} windows")
         return 0
     print(
         f"opencv: the build with windows cannot be loaded ({problem}).\n"

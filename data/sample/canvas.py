@@ -1,6 +1,6 @@
 """A supersampled canvas that knows which item is seen at each of its pixels, and the outlines that are drawn on it.
 
-Points are float arrays `(N, 2)` of x, y in pixels of the finished picture; colours are "#rrggbb".
+Points are float arrays `(N, 2)` of x, y in pixels of the finished image; colours are "#rrggbb".
 """
 
 import cv2
@@ -53,13 +53,13 @@ def mirrored(half):
 
 
 class Canvas:
-    """Picture in the making.
+    """Image in the making.
 
     Two maps hold the id of the item seen at each pixel: `solid` for opaque things, `clear` for see-through ones, so
     that a mask behind a visor keeps its pixels while both vanish behind whatever opaque is drawn later.
 
     Args:
-        width, height: size of the finished picture in pixels.
+        width, height: size of the finished image in pixels.
         background: BGR uint8 `(height * SCALE, width * SCALE, 3)` to start from; white if absent.
     """
 

@@ -1,4 +1,4 @@
-"""Who is in a picture, how they stand and under what light, drawn at random from a NumPy `Generator`."""
+"""Who is in an image, how they stand and under what light, drawn at random from a NumPy `Generator`."""
 
 import cv2
 import numpy as np
@@ -67,7 +67,7 @@ def random_pose(rng, look):
     return Pose(tuple(arms), hands, legs, turn=turn, lean=lean, tilt=tilt, blink=rng.random() < 0.06)
 
 
-def room_picture(width, height, rng, floor, room=None):
+def room_image(width, height, rng, floor, room=None):
     """Supersampled BGR background, out of focus now and then as behind people who are in focus."""
     canvas = Canvas(width, height)
     (room or pick(rng, ROOMS))(canvas, rng, floor)
@@ -84,7 +84,7 @@ def put_person(canvas, x, ground, unit, look, pose, neck=None):
 
 
 def scene(width, height, rng, empty=False):
-    """Canvas of a random picture; with `empty` nobody wears anything of the five classes."""
+    """Canvas of a random image; with `empty` nobody wears anything of the five classes."""
     count = int(rng.choice([0, 1, 2])) if empty else int(rng.choice([1, 2, 3], p=[0.3, 0.42, 0.28]))
     heads = rng.choice([5.4, 4.0, 3.1, 2.5], p=[0.3, 0.3, 0.3, 0.1])
     unit = min(height / heads, width / (1.55 * max(count, 1)), 130)
@@ -92,7 +92,7 @@ def scene(width, height, rng, empty=False):
     feet = height * rng.uniform(0.92, 0.98)
     top = feet - 3.75 * unit if feet - 5.0 * unit > -2 else height * rng.uniform(0.06, 0.14) + 1.15 * unit
     floor = float(np.clip(top + 3.1 * unit, height * 0.6, height * 0.88))
-    canvas = Canvas(width, height, room_picture(width, height, rng, floor))
+    canvas = Canvas(width, height, room_image(width, height, rng, floor))
     places = (np.arange(count) + 0.5) / max(count, 1) * width + rng.uniform(-0.12, 0.12, count) * width
     sizes = unit * rng.uniform(0.86, 1.08, count)
     for place, size in sorted(zip(places, sizes, strict=True), key=lambda person: person[1]):
@@ -106,7 +106,7 @@ def scene(width, height, rng, empty=False):
 
 
 def photographed(picture, rng):
-    """The picture under uneven light, with a little blur and sensor noise: BGR uint8 of the same shape."""
+    """The image under uneven light, with a little blur and sensor noise: BGR uint8 of the same shape."""
     height, width = picture.shape[:2]
     x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.22)

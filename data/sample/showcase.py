@@ -1,4 +1,4 @@
-"""One large picture and one short clip of the drawn world, to run inference on."""
+"""One large image and one short clip of the drawn world, to run inference on."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import numpy as np
 from sample.canvas import SCALE, Canvas
 from sample.figures import Look, Pose
 from sample.rooms import corridor, ward
-from sample.scenes import photographed, put_person, room_picture
+from sample.scenes import photographed, put_person, room_image
 
 FPS, SECONDS = 20, 5
 WALKER = Look(skin="#d9a07a", clothes="coverall", color="#f4f6f7", mask="#f5f5f2", cup=True, goggles="#cfd8dc")
@@ -20,12 +20,12 @@ NURSE = replace(NURSE, gloves="#5a8fd8", stethoscope=True)
 
 
 def backdrop(width, height, seed, floor, room):
-    """A room for pictures of more than the usual 480 pixels: drawn at that size, so that its things grow along."""
-    small = room_picture(480, height * 480 // width, np.random.default_rng(seed), floor * 480 / width, room)
+    """A room for images of more than the usual 480 pixels: drawn at that size, so that its things grow along."""
+    small = room_image(480, height * 480 // width, np.random.default_rng(seed), floor * 480 / width, room)
     return cv2.resize(small, (width * SCALE, height * SCALE), interpolation=cv2.INTER_LINEAR)
 
 
-def staged_picture():
+def staged_image():
     """Three members of staff on a ward: BGR uint8 `(720, 960, 3)`."""
     canvas = Canvas(960, 720, backdrop(960, 720, 3, 590, ward))
     raised = Pose(arms=((12, 5), (14, 158)), hands=("relaxed", "spread"), turn=0.35, tilt=3)

@@ -18,14 +18,14 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d
 
-from models.rcnn.roi_align import LeanRoIAlign
-from models.rcnn.roi_heads import LeanRoIHeads
-from models.rcnn.rpn import LeanRPN
+from models.rcnn.roi_align import SyncFreeRoIAlign
+from models.rcnn.roi_heads import SyncFreeRoIHeads
+from models.rcnn.rpn import SyncFreeRPN
 from models.rcnn.sampler import ImageSampler, seed_samplers
 from utils.img_size import long_side_limit
 
 
-def make_lean(model: FasterRCNN) -> FasterRCNN:
+def make_sync_free(model: FasterRCNN) -> FasterRCNN:
     """Turn a model and its parts into the subclasses below, in place: the same modules, parameters, names and hooks."""
     transform, anchors = model.transform, model.rpn.anchor_generator
     for name in ("mean", "std"):
@@ -33,12 +33,12 @@ def make_lean(model: FasterRCNN) -> FasterRCNN:
         transform.register_buffer(name, values, persistent=False)
     anchors.cache = OrderedDict()
     for part, lean in (
-        (model, LeanFasterRCNN),
-        (transform, LeanTransform),
-        (anchors, LeanAnchors),
-        (model.rpn, LeanRPN),
-        (model.roi_heads, LeanRoIHeads),
-        (model.roi_heads.box_roi_pool, LeanRoIAlign),
+        (model, SyncFreeFasterRCNN),
+        (transform, SyncFreeTransform),
+        (anchors, SyncFreeAnchors),
+        (model.rpn, SyncFreeRPN),
+        (model.roi_heads, SyncFreeRoIHeads),
+        (model.roi_heads.box_roi_pool, SyncFreeRoIAlign),
     ):
         part.__class__ = lean
     model.roi_heads.box_roi_pool.set_scales(model.backbone)
@@ -46,8 +46,8 @@ def make_lean(model: FasterRCNN) -> FasterRCNN:
     return model
 
 
-class LeanFasterRCNN(FasterRCNN):
-    """In training, without the search for degenerate boxes, which the data set has made.
+class SyncFreeFasterRCNN(FasterRCNN):
+    """In training, without the search for degenerate boxes, which the dataset has made.
 
     `samplers` draw anchors and proposals for the losses, those of the RPN and of the box head.
     """
@@ -87,7 +87,7 @@ class LeanFasterRCNN(FasterRCNN):
         return outputs, losses | rpn_losses
 
 
-class LeanTransform(GeneralizedRCNNTransform):
+class SyncFreeTransform(GeneralizedRCNNTransform):
     """Constants stay on the device, and nothing is drawn at random.
 
     In training a target may carry `short_side`, an int or a tensor on the CPU: the pixels that the short side of its
@@ -129,7 +129,7 @@ class LeanTransform(GeneralizedRCNNTransform):
         return torch.stack([F.pad(i, (0, width - i.shape[-1], 0, height - i.shape[-2])) for i in images])
 
 
-class LeanAnchors(AnchorGenerator):
+class SyncFreeAnchors(AnchorGenerator):
     """Anchors are made once per size of the batch, and in float32 whatever the type of the features.
 
     In bfloat16, which autocast gives the features, whole pixels past 256 are lost.
@@ -153,7 +153,7 @@ class LeanAnchors(AnchorGenerator):
         return [self.cache[key]] * len(image_list.image_sizes)
 
 
-class LeanFrozenBatchNorm2d(FrozenBatchNorm2d):
+class SyncFreeFrozenBatchNorm2d(FrozenBatchNorm2d):
     """In 16 bits, one kernel instead of arithmetic that falls back to float32: on CPUs a tenth of the time."""
 
     def forward(self, x: Tensor) -> Tensor:

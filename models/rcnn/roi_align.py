@@ -13,7 +13,7 @@ from torchvision.ops.poolers import _filter_input, _setup_scales
 PROBE = 256  # pixels, a multiple of every stride
 
 
-class LeanRoIAlign(MultiScaleRoIAlign):
+class SyncFreeRoIAlign(MultiScaleRoIAlign):
     """`pool` is `forward` for boxes that come as one tensor, with one wait for a GPU and none on a CPU."""
 
     def set_scales(self, backbone: nn.Module) -> None:

@@ -11,7 +11,7 @@ from models.rcnn.box_ops import large_enough, match
 MIN_SIZE = 1e-3  # pixels; torchvision's RPN drops smaller proposals, ours passes boxes without a side in their place
 
 
-class LeanRoIHeads(RoIHeads):
+class SyncFreeRoIHeads(RoIHeads):
     """In evaluation mode it is torchvision's. The box head gets as many proposals as torchvision gives it, never
     padding, which a batch norm would count."""
 

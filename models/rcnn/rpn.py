@@ -55,7 +55,7 @@ def _patches(features: list[Tensor], places: Tensor, depth: int) -> tuple[Tensor
     return pixels, inside[rows].flatten(0, 1)
 
 
-class LeanRPN(RegionProposalNetwork):
+class SyncFreeRPN(RegionProposalNetwork):
     """In training, waits for a GPU once per image: in NMS. In evaluation mode it is torchvision's.
 
     What torchvision drops, for its size, its score or a NaN, stays in the list, last, as boxes without a side, which

@@ -1,4 +1,4 @@
-"""The drawn data set: the same for the same seed, true to its boxes, and never over what is there."""
+"""The drawn dataset: the same for the same seed, true to its boxes, and never over what is there."""
 
 import importlib
 import os
@@ -47,13 +47,13 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sample():
     """The script's modules, imported as the script imports them."""
-    names = ("make_sample", "sample_canvas", "sample_figures", "sample_scenes", "sample_showcase")
+    names = ("make_sample", "sample.canvas", "sample.figures", "sample.scenes", "sample.showcase")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "data"))
-        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        return SimpleNamespace(**{name.replace("sample.", "sample_"): importlib.import_module(name) for name in names})
 
 
-def test_every_picture_has_its_xml_and_true_boxes(drawn):
+def test_every_image_has_its_xml_and_true_boxes(drawn):
     for split, count in (("train", 6), ("test", 5)):
         files = sorted((drawn / split).iterdir())
         assert [path.suffix for path in files] == [".jpg", ".xml"] * count
@@ -70,7 +70,7 @@ def test_every_picture_has_its_xml_and_true_boxes(drawn):
                 assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
 
 
-def test_a_picture_depends_on_the_seed_and_its_index_alone(drawn, tmp_path):
+def test_a_image_depends_on_the_seed_and_its_index_alone(drawn, tmp_path):
     run_script("--out", tmp_path / "other_counts", "--train", 7, "--test", 2, cwd=tmp_path)
     run_script("--out", tmp_path / "other_seed", "--train", 1, "--test", 0, "--seed", 1, cwd=tmp_path)
     first, second = (
@@ -139,9 +139,9 @@ WORN = [("gloves", "Gloves", "#3d6fc4"), ("shield", "Face_Shield", "#3a4048"), (
 
 @pytest.mark.parametrize("field, class_name, color", WORN)
 def test_boxes_enclose_what_changes_when_the_item_is_taken_off(sample, field, class_name, color):
-    look, pose = sample.sample_figures.Look(**{field: color}), sample.sample_figures.Pose(turn=0.4)
+    thumbnail, pose = sample.sample_figures.Look(**{field: color}), sample.sample_figures.Pose(turn=0.4)
     pictures, found = [], []
-    for worn in (look, replace(look, **{field: None})):
+    for worn in (thumbnail, replace(thumbnail, **{field: None})):
         canvas = sample.sample_canvas.Canvas(300, 480)
         sample.sample_figures.Figure(canvas, 150, 110, 85, worn, pose).draw()
         pictures.append(canvas.finished().astype(int))

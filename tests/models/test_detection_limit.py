@@ -13,7 +13,7 @@ from models.training_model import resume_model, start_model
 from support.small_models import CLASSES, SMALL, checkpoint_of, resumed_arguments
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import load_checkpoint
-from torch_utils.runs.saver import Best, save_weights
+from torch_utils.runs.saver import BestEpoch, save_weights
 from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import Annotation
 from utils.cli.train_args import training_arguments
@@ -79,7 +79,7 @@ def test_a_run_keeps_its_limit_in_the_checkpoint_for_inference_and_the_next_run(
     model = start_model(args, config(tmp_path), LOG, needed=300)
     assert args.max_detections == model.max_detections == model.roi_heads.detections_per_img == 300
     path = tmp_path / "best_model.pth"
-    save_weights(path, args, config(tmp_path), model, Best({"epoch": 1}))
+    save_weights(path, args, config(tmp_path), model, BestEpoch({"epoch": 1}))
     assert load_checkpoint(path).max_detections == 300
     predictor, _ = load_predictor(path, CPU)
     assert predictor.max_detections == 300 and predictor.model.rpn._post_nms_top_n["testing"] == 300

@@ -15,7 +15,7 @@ from models.predictors import load_predictor
 from models.training_model import resume_model
 from support.clean_sets import objects_of, picture, write_clean_set, write_yaml
 from support.small_models import SMALL, checkpoint_of, resumed_arguments
-from torch_utils.runs.saver import Best, save_weights
+from torch_utils.runs.saver import BestEpoch, save_weights
 from utils.checks.report.thumbnails import Wanted, make_pictures
 from utils.cli.train_args import training_arguments
 from utils.config.config import load_config
@@ -118,7 +118,7 @@ def deep_set(folder, extra=""):
     return load_config(write_yaml(folder, extra=extra))
 
 
-def test_training_the_cache_the_pictures_and_inference_see_the_same(tmp_path):
+def test_training_the_cache_the_images_and_inference_see_the_same(tmp_path):
     config = deep_set(tmp_path, "PIXEL_RANGE: [0, 4095]\n")
     assert config.pixel_range == (0, 4095)
     scans = scan_splits(config, progress=False)
@@ -154,8 +154,10 @@ def test_training_the_cache_the_pictures_and_inference_see_the_same(tmp_path):
 def test_near_duplicates_are_looked_for_in_what_the_images_show(tmp_path):
     """As eight bits these twelve-bit images would be black, and so all alike."""
     scans = scan_splits(deep_set(tmp_path), progress=False)
-    looks = [np.frombuffer(look, np.uint8) for look in scans["train"].looks]
-    assert len({look.tobytes() for look in looks}) == 6 and all(look.std() > 20 for look in looks)
+    thumbnails = [np.frombuffer(thumbnail, np.uint8) for thumbnail in scans["train"].thumbnails]
+    assert len({thumbnail.tobytes() for thumbnail in thumbnails}) == 6 and all(
+        thumbnail.std() > 20 for thumbnail in thumbnails
+    )
 
 
 def test_the_checkpoint_keeps_the_range_and_a_resumed_run_must_agree(tmp_path):
@@ -165,7 +167,7 @@ def test_the_checkpoint_keeps_the_range_and_a_resumed_run_must_agree(tmp_path):
     args = training_arguments(["--config", "x.yaml", "--model", SMALL])
     model = create_model(SMALL, 3, img_size=96)
     path = tmp_path / "best_model.pth"
-    save_weights(path, args, config, model, Best({"epoch": 1}))
+    save_weights(path, args, config, model, BestEpoch({"epoch": 1}))
     predictor, _ = load_predictor(path, CPU)
     assert predictor.pixel_range == (0, 4095)
     image = sorted(folder.glob("train/*.png"))[0]

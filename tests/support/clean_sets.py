@@ -1,4 +1,4 @@
-"""A small data set without a fault, drawn for tests of the checks, and ways to spoil it."""
+"""A small dataset without a fault, drawn for tests of the checks, and ways to spoil it."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ def picture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def boxes_of(seed: int) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """Two objects that any model here can reach; every third picture has both classes."""
+    """Two objects that any model here can reach; every third image has both classes."""
     rng = np.random.default_rng(seed)
     names = ("Mask", "Gloves" if seed % 3 == 0 else "Mask")
     found = []
@@ -30,7 +30,7 @@ def boxes_of(seed: int) -> list[tuple[str, tuple[int, int, int, int]]]:
 
 
 def valid_boxes_of(number: int) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """24 objects of a validation picture, which are enough for a score: all Gloves are in the first one."""
+    """24 objects of a validation image, which are enough for a score: all Gloves are in the first one."""
     found = []
     for index in range(24):
         x, y = 8 + 65 * (index % 6), 8 + 72 * (index // 6)
@@ -39,12 +39,12 @@ def valid_boxes_of(number: int) -> list[tuple[str, tuple[int, int, int, int]]]:
 
 
 def objects_of(stem: str) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """What a picture of the clean set shows, a0 to a5 or b0 to b3."""
+    """What an image of the clean set shows, a0 to a5 or b0 to b3."""
     return boxes_of(int(stem[1:])) if stem[0] == "a" else valid_boxes_of(int(stem[1:]))
 
 
 def write_pair(folder: Path, name: str, seed: int, objects=None, size: tuple[int, int] = SIZE) -> None:
-    """A picture, whose suffix is .jpg unless `name` has one, and its XML."""
+    """An image, whose suffix is .jpg unless `name` has one, and its XML."""
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / (name if "." in name else f"{name}.jpg")), picture(seed, size))
     write_labels(folder, Path(name).stem, boxes_of(seed) if objects is None else objects, size)
@@ -56,7 +56,7 @@ def write_labels(folder: Path, stem: str, objects, size: tuple[int, int] = SIZE)
 
 
 def write_clean_set(folder: Path) -> Path:
-    """Six training pictures a0..a5 and four validation pictures b0..b3; returns the YAML."""
+    """Six training images a0..a5 and four validation images b0..b3; returns the YAML."""
     for number in range(6):
         write_pair(folder / "train", f"a{number}", number)
     for number in range(4):
@@ -77,7 +77,7 @@ def copy_pair(source: Path, target: Path) -> None:
 
 
 def changed_copy(source: Path, target: Path, change) -> None:
-    """As `copy_pair`, but the picture is decoded, changed and encoded anew."""
+    """As `copy_pair`, but the image is decoded, changed and encoded anew."""
     image = change(cv2.imread(str(source)))
     cv2.imwrite(str(target), image)
     write_labels(target.parent, target.stem, boxes_of(0), image.shape[1::-1])

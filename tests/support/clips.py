@@ -22,7 +22,7 @@ TONE_FROM = 1.0  # seconds of silence before the tone begins
 
 
 def numbered(number: int, size_wh: tuple[int, int] = (176, 96)) -> np.ndarray:
-    """A picture, RGB uint8 (H, W, 3), with `number` as black and white blocks in its first row and colour below."""
+    """An image, RGB uint8 (H, W, 3), with `number` as black and white blocks in its first row and colour below."""
     width, height = size_wh
     image = np.zeros((height, width, 3), np.uint8)
     image[BLOCK:, : width // 2] = (200, 40, 40)
@@ -99,7 +99,7 @@ def write_sound(path: Path, codec: str = "aac", seconds: float = 1.0) -> Path:
 
 
 def read_clip(path: Path) -> list[tuple[float, np.ndarray]]:
-    """(seconds, RGB picture) of every frame."""
+    """(seconds, RGB image) of every frame."""
     with av.open(path) as container:
         return [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 

@@ -1,4 +1,4 @@
-"""Reads an HTML page back, and finds colours in its pictures."""
+"""Reads an HTML page back, and finds colours in its images."""
 
 import base64
 from html.parser import HTMLParser
@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
     @property
     def pictures(self) -> list[np.ndarray]:
-        """The pictures in it, RGB."""
+        """The images in it, RGB."""
         found = []
         for image in self.all("img"):
             kind, _, data = image["src"].partition("base64,")

@@ -3,10 +3,10 @@
 import torch
 
 from models import create_model
-from torch_utils.training.engine import Trainer
-from torch_utils.training.gradients import Gradients
+from torch_utils.training.engine import TrainState
+from torch_utils.training.gradients import ForwardBackward
 from torch_utils.training.optim import Schedule, build_optimizer
-from utils.dataset.batch_sampler import Share
+from utils.dataset.batch_sampler import Shard
 
 SMALL = "fasterrcnn_resnet10_fpn_small"
 
@@ -30,7 +30,7 @@ def batches(count=3, size=2):
 
 def trainer(model, total_steps=6, lr=0.01, device=CPU, amp=None):
     schedule = Schedule("cosine", total_steps)
-    return Trainer(
+    return TrainState(
         model,
         build_optimizer("sgd", model, lr),
         schedule,
@@ -50,8 +50,8 @@ def new_model():
 def gradients_of(model, images, targets, *, micro_batch, share=None, step=5):
     model.train()
     model.zero_grad(set_to_none=True)
-    run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=micro_batch)
-    share = share or Share(0, len(images), len(images))
+    run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=micro_batch)
+    share = share or Shard(0, len(images), len(images))
     losses = run(images, targets, step=step, share=share, backward=lambda loss: loss.backward())
     return losses, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 

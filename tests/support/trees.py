@@ -6,7 +6,7 @@ YOLO_LINE = "0 0.5 0.5 0.5 0.5\n"
 
 
 def write(root, *names):
-    """Small pictures and annotations of one object each, of the kind that the names' suffixes say."""
+    """Small images and annotations of one object each, of the kind that the names' suffixes say."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Windows over a large picture: every object found once, wherever the seams lie."""
+"""Windows over a large image: every object found once, wherever the seams lie."""
 
 import cv2
 import numpy as np
@@ -11,12 +11,12 @@ from utils.detections import Detections
 class BlobDetector:
     """Finds connected patches of pure red (label 1) and pure green (label 2), with the interface of a predictor.
 
-    Like a network it looks at a picture shrunk to `resolution` pixels and sees nothing smaller than three of those.
+    Like a network it looks at an image shrunk to `resolution` pixels and sees nothing smaller than three of those.
     """
 
     def __init__(self, resolution=10_000, blind_above=None):
         self.resolution = resolution
-        self.blind_above = blind_above  # pictures with a longer side give nothing
+        self.blind_above = blind_above  # images with a longer side give nothing
         self.shapes = []
 
     def __call__(self, images):
@@ -72,8 +72,8 @@ PLACES = {
     "touching a window's border from outside": [(200, 30, 240, 60)],
     "larger than a window": [(50, 40, 600, 130)],
     "over all windows": [(20, 30, 650, 500)],
-    "the whole picture": [(0, 0, 680, 520)],
-    "at the picture's borders": [(0, 0, 30, 25), (640, 480, 680, 520), (300, 0, 380, 30)],
+    "the whole image": [(0, 0, 680, 520)],
+    "at the image's borders": [(0, 0, 30, 25), (640, 480, 680, 520), (300, 0, 380, 30)],
     "side by side at a seam": [(150, 50, 178, 90), (180, 50, 210, 90)],
     "side by side, both larger than the overlap": [(60, 50, 198, 90), (200, 50, 330, 90)],
     "one above the other across a seam": [(120, 40, 260, 80), (120, 82, 260, 130)],
@@ -84,14 +84,14 @@ PLACES = {
 
 
 @pytest.mark.parametrize("boxes", PLACES.values(), ids=PLACES.keys())
-@pytest.mark.parametrize("whole", ["whole picture seen", "windows alone"])
+@pytest.mark.parametrize("whole", ["whole image seen", "windows alone"])
 def test_each_object_is_found_once_and_whole(boxes, whole):
     detector = BlobDetector(blind_above=300 if whole == "windows alone" else None)
     (found,) = SlicedPredictor(detector, 200, 0.2)([painted(SIZE_HW, boxes)])
     assert_found(found, boxes)
 
 
-def test_small_objects_that_the_whole_picture_loses_are_found_beside_a_large_one():
+def test_small_objects_that_the_whole_image_loses_are_found_beside_a_large_one():
     small = [(x, y, x + 15, y + 11) for x in (40, 325, 700, 1290, 1700) for y in (33, 330, 610)]
     boxes = [*small, (300, 700, 1500, 1150)]
     image = painted((1200, 1800), boxes)
@@ -99,7 +99,7 @@ def test_small_objects_that_the_whole_picture_loses_are_found_beside_a_large_one
     assert_found(detector([image])[0], boxes[-1:], atol=8)
     (found,) = SlicedPredictor(detector, 320, 0.2)([image])
     assert_found(found, boxes, atol=8)
-    for box in small:  # not the whole picture's coarse one
+    for box in small:  # not the whole image's coarse one
         assert np.abs(found.boxes - box).max(axis=1).min() <= 1
 
 
@@ -171,7 +171,7 @@ def test_two_large_overlapping_objects_across_a_seam_stay_two():
 
 @pytest.mark.parametrize(("size_hw", "size", "overlap"), [((480, 640), 200, 0.2), ((97, 1000), 100, 0.5)])
 @pytest.mark.parametrize("extra", [0, 1, 37])
-def test_windows_cover_the_picture_with_the_overlap_asked_for(size_hw, size, overlap, extra):
+def test_windows_cover_the_image_with_the_overlap_asked_for(size_hw, size, overlap, extra):
     height, width = size_hw[0] + extra, size_hw[1] + extra
     windows = window_grid((height, width), size, overlap)
     sides = windows[:, 2:] - windows[:, :2]
@@ -186,7 +186,7 @@ def test_windows_cover_the_picture_with_the_overlap_asked_for(size_hw, size, ove
         assert (np.diff(starts) <= size * (1 - overlap)).all()
 
 
-def test_a_picture_no_larger_than_a_window_is_given_as_it_is():
+def test_a_image_no_larger_than_a_window_is_given_as_it_is():
     image = painted((150, 200), [(20, 20, 60, 60)])
     detector = BlobDetector()
     (found,) = SlicedPredictor(detector, 200, 0.2)([image])
@@ -194,7 +194,7 @@ def test_a_picture_no_larger_than_a_window_is_given_as_it_is():
     assert_found(found, [(20, 20, 60, 60)])
 
 
-def test_several_pictures_the_threshold_and_the_batches():
+def test_several_images_the_threshold_and_the_batches():
     images = [painted(SIZE_HW, PLACES[name]) for name in ("inside", "none", "across one seam")]
     detector = BlobDetector()
     found = SlicedPredictor(detector, 200, 0.2, batch_size=5)(images)

@@ -10,12 +10,12 @@ import yaml
 from torch import Tensor, nn
 
 from torch_utils.predictor import to_float
-from torch_utils.prefetch import uploaded
+from torch_utils.prefetch import prefetch
 from torch_utils.runs.saver import plain_arguments
 from utils.coco_eval import CocoEvaluator
 from utils.config.config import DatasetConfig
 from utils.drawing.contact_sheet import Drawing, write_sheet
-from utils.drawing.window import display_problem, show_pictures
+from utils.drawing.window import display_problem, show_images
 from utils.files import write_text_atomically
 from utils.pixel_range import PixelRange
 from utils.runs.previews import write_validation_sheets
@@ -25,13 +25,13 @@ from utils.runs.previews import write_validation_sheets
 def network_view(
     model: nn.Module, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """A batch after the model's own normalisation, resizing and padding, turned back into pictures.
+    """A batch after the model's own normalisation, resizing and padding, turned back into images.
 
     Returns one (RGB uint8 (H, W, 3), boxes (N, 4) xyxy in its pixels, labels (N,)) per image; padding is black.
     """
     transform = model.transform
     device = next(model.parameters()).device
-    (uploads,) = uploaded([(images, targets)], device)
+    (uploads,) = prefetch([(images, targets)], device)
     batch, moved = transform([to_float(image, device) for image in images], list(uploads.targets))
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (transform.image_mean, transform.image_std))
     views = []
@@ -44,7 +44,7 @@ def network_view(
 
 
 def write_settings(run_dir: Path, args, config: DatasetConfig) -> None:
-    """`args.yaml`, the arguments as they were resolved, and `config.yaml`, the data set."""
+    """`args.yaml`, the arguments as they were resolved, and `config.yaml`, the dataset."""
     path = run_dir / "args.yaml"
     values = plain_arguments(args)
     if args.resume_training and path.is_file():  # how the run was begun is kept
@@ -58,7 +58,7 @@ def write_settings(run_dir: Path, args, config: DatasetConfig) -> None:
 def write_ground_truth(
     run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
 ) -> None:
-    """The validation split as annotated: COCO's JSON, and pictures."""
+    """The validation split as annotated: COCO's JSON, and images."""
     write_text_atomically(run_dir / "val_ground_truth.json", json.dumps(evaluator.ground_truth(), ensure_ascii=False))
     if pictures:
         write_validation_sheets(
@@ -69,7 +69,7 @@ def write_ground_truth(
 def write_predictions(
     run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
 ) -> None:
-    """What was found on the validation split: COCO's JSON, and pictures."""
+    """What was found on the validation split: COCO's JSON, and images."""
     write_text_atomically(run_dir / "val_predictions.json", json.dumps(evaluator.results()))
     if pictures:
         found = evaluator.detections
@@ -95,10 +95,10 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
     if show:
         problem = display_problem()
         if problem:
-            log.info(f"--vis-transformed: {problem}; the pictures are {run_dir / 'train_batch_*.jpg'}")
+            log.info(f"--vis-transformed: {problem}; the images are {run_dir / 'train_batch_*.jpg'}")
         else:
             log.info("keys in the window: q or Esc begins the training, any other shows the next sheet")
-            show_pictures("what the network sees (any key: next, q: train)", sheets, seconds=10)
+            show_images("what the network sees (any key: next, q: train)", sheets, seconds=10)
 
 
 def _caption(names: Sequence[str]) -> str:

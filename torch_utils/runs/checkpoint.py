@@ -5,7 +5,7 @@ A checkpoint is a dict of plain types and tensors:
     epoch               finished epochs
     model_state_dict
     model_name          the `--model` value
-    config              the data set YAML as a dict; CLASSES has the background first
+    config              the dataset YAML as a dict; CLASSES has the background first
     img_size            short side in pixels that the model was trained at
     max_detections      the most detections of an image; absent in older files: torchvision's 100
     metrics             flat dict, as measured on these very weights

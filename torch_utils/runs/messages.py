@@ -72,24 +72,24 @@ def run_report(args, model, loader, schedule, group, run_dir: Path) -> list[str]
     ]
 
 
-def where(standing, args, steps: int) -> str:
+def where(run_state, args, steps: int) -> str:
     """How far a run is, in words; `steps` of an epoch."""
-    epoch, done = standing.record["epoch"], standing.progress.steps
+    epoch, done = run_state.record["epoch"], run_state.progress.steps
     return (
         f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps" if done else f"after epoch {epoch}"
     )
 
 
-def stop_report(standing, args, steps: int, path: Path, group) -> list[str]:
-    """Where a run was stopped, and how to go on."""
+def stop_report(run_state, args, steps: int, path: Path, group) -> list[str]:
+    """Where a run was stopped, and how to continue."""
     python, here = Path(sys.executable), Path.cwd()
     program = str(python.relative_to(here)) if python.is_relative_to(here) else "python"
     if group.size > 1:
         program = f"torchrun --nproc_per_node={group.size}"  # or what it was started with
     weights = shlex.quote(str(path))
     return [
-        f"stopped {where(standing, args, steps)}; saved",
-        f"go on with: {program} train.py --resume-training --weights {weights}",
+        f"stopped {where(run_state, args, steps)}; saved",
+        f"continue with: {program} train.py --resume-training --weights {weights}",
     ]
 
 
@@ -103,7 +103,7 @@ def end_report(run_dir: Path, config, annotations, best, seconds: float, *, coun
             "best_model.pth",
             "the weights of the best epoch" + ("" if kept else ", which stayed in the run's old folder"),
         ),
-        ("last_model.pth", "to go on training with --resume-training"),
+        ("last_model.pth", "to continue training with --resume-training"),
         ("map.png, train_loss_*.png, loss_*.png", "how it learned"),
         ("val_pred_*.jpg", "what it finds, beside val_labels_*.jpg"),
         ("results.csv, metrics.jsonl, train.log", "every number"),
@@ -122,8 +122,8 @@ def objects_of_classes(annotations, num_classes: int) -> list[int]:
     return [sum(int((a.labels == label).sum()) for a in annotations) for label in range(num_classes)]
 
 
-def explained(error: Exception) -> ToolkitError:
-    """What is the user's to mend, in words; any other error is raised again."""
+def as_user_error(error: Exception) -> ToolkitError:
+    """What is the user's to fix, in words; any other error is raised again."""
     if isinstance(error, ToolkitError):
         return error
     if isinstance(error, torch.OutOfMemoryError):
@@ -147,7 +147,7 @@ def _how_to_go_on() -> str:
     run_dir = log_folder()
     if run_dir is None or not (run_dir / "last_model.pth").is_file():
         return "No checkpoint was written yet: then start again with the same command"
-    return "Checkpoints are whole or not there: --resume-training goes on from the last one"
+    return "Checkpoints are whole or not there: --resume-training continues from the last one"
 
 
 def _shared_memory_is_full(error: Exception) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch_utils.distributed import may_restart, under_torchrun
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
-from torch_utils.runs.saver import Best, Standing
-from torch_utils.training.engine import Progress, Trainer
+from torch_utils.runs.saver import BestEpoch, RunState
+from torch_utils.training.engine import Progress, TrainState
 from utils.cli.recipes import RECIPES
 from utils.cli.train_args import NOT_RESUMED, TRAINING_ROOT, run_dir_of, training_parser
 from utils.dataset.fingerprint import differences
@@ -19,16 +19,16 @@ from utils.runs.run_dir import LAUNCH_FILE, check_run_name, create_run_dir, lock
 
 
 def check_data(resumed: Checkpoint, data: dict[str, dict[str, int]]) -> None:
-    """Raise ConfigError where the data set is no longer the one that the run was trained on."""
+    """Raise ConfigError where the dataset is no longer the one that the run was trained on."""
     changed = differences(resumed.content.get("training", {}).get("data", {}), data)
     if changed:
         raise ConfigError(
-            f"{resumed.path} cannot be resumed, for the data set has changed:\n  " + "\n  ".join(changed) + "\n  "
+            f"{resumed.path} cannot be resumed, for the dataset has changed:\n  " + "\n  ".join(changed) + "\n  "
             "Bring it back, or start a new run on the new data with --weights and without --resume-training."
         )
 
 
-def standing_of(resumed: Checkpoint, args) -> Standing:
+def run_state_of(resumed: Checkpoint, args) -> RunState:
     """Where the run of `resumed` stood.
 
     Raises ConfigError where it holds no training state, and where the arguments leave nothing to do.
@@ -39,21 +39,21 @@ def standing_of(resumed: Checkpoint, args) -> Standing:
             "--weights without it starts a new run from these weights"
         )
     training, run_dir = resumed.content["training"], resumed.path.parent
-    standing = Standing(
+    run_state = RunState(
         record=training.get("last", resumed.content["metrics"]),
-        best=Best(training["best"], training.get("best_weights", "raw")),
+        best=BestEpoch(training["best"], training.get("best_weights", "raw")),
         progress=Progress(**training.get("progress", {})),
     )
     best_path = run_dir / "best_model.pth"
     if best_path.is_file():  # a kill between the two may have left it an epoch ahead; it is what will be used
         best = load_checkpoint(best_path)
-        if standing.best.update(best.content["metrics"]):
-            standing.best.weights = best.content.get("weights", "raw")
-    _check_work_left(resumed, standing, args)
-    return standing
+        if run_state.best.update(best.content["metrics"]):
+            run_state.best.weights = best.content.get("weights", "raw")
+    _check_work_left(resumed, run_state, args)
+    return run_state
 
 
-def restore(trainer: Trainer, resumed: Checkpoint) -> None:
+def restore(trainer: TrainState, resumed: Checkpoint) -> None:
     """Optimizer, scaler and averaged weights as they were when `resumed` was written; `--weight-decay` as it is now."""
     content = resumed.content
     decays = [group["weight_decay"] for group in trainer.optimizer.param_groups]
@@ -67,19 +67,19 @@ def restore(trainer: Trainer, resumed: Checkpoint) -> None:
     trainer.last_bad_step = content["training"].get("last_bad_step", -1)
 
 
-def _check_work_left(resumed: Checkpoint, standing: Standing, args) -> None:
-    epoch, begun = resumed.epoch, standing.progress.steps > 0
+def _check_work_left(resumed: Checkpoint, run_state: RunState, args) -> None:
+    epoch, begun = resumed.epoch, run_state.progress.steps > 0
     if epoch + begun > args.epochs:
         what = f"is in epoch {epoch + 1}" if begun else f"has finished {epoch} epochs"
         if begun or epoch > args.epochs or _complete(resumed):
             least = "at least that" if begun else "more than that"
             raise ConfigError(f"{resumed.path} {what}: give --epochs {least}")
-    if standing.finished(args) and _complete(resumed):
+    if run_state.finished(args) and _complete(resumed):
         if epoch >= args.epochs:
             raise ConfigError(f"{resumed.path} has finished {epoch} epochs: give --epochs more than that")
         raise ConfigError(
-            f"{resumed.path} has ended after epoch {epoch}: the best is epoch {standing.best.record['epoch']}, and "
-            f"--patience is {args.patience}. To go on, give --patience more than {standing.without_best}, or 0 for "
+            f"{resumed.path} has ended after epoch {epoch}: the best is epoch {run_state.best.record['epoch']}, and "
+            f"--patience is {args.patience}. To continue, give --patience more than {run_state.without_best}, or 0 for "
             "no limit"
         )
 
@@ -91,9 +91,9 @@ def _complete(resumed: Checkpoint) -> bool:
 
 
 def run_to_continue(args) -> Checkpoint | None:
-    """The checkpoint of the run that goes on; None for a new run, whose name is checked now.
+    """The checkpoint of the run that continues; None for a new run, whose name is checked now.
 
-    Where torchrun starts a group anew (`--max-restarts`), the run that this very launch began goes on by itself, or
+    Where torchrun starts a group anew (`--max-restarts`), the run that this very launch began continues by itself, or
     starts over if it had not saved anything; no other run is touched.
     """
     run_dir = run_dir_of(args)
@@ -128,7 +128,7 @@ def _adopt(args, resumed: Checkpoint) -> None:
 
 
 def open_run_dir(args, resumed: Checkpoint | None, launchers: Iterable[str]) -> Path:
-    """The run's folder: a new one, or that of the run that goes on, without what a kill left half written.
+    """The run's folder: a new one, or that of the run that continues, without what a kill left half written.
 
     `launchers` are those of all processes: after a restart, another machine's process may be the first.
     """

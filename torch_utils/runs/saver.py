@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from torch_utils.runs.checkpoint import FORMAT, save_checkpoint
-from torch_utils.training.engine import Progress, Trainer
+from torch_utils.training.engine import Progress, TrainState
 from utils.config.config import DatasetConfig
 from utils.signals import Signals, Stopped
 
@@ -15,7 +15,7 @@ DUE = 1  # a wish to save; a higher one is the number of the signal that asks to
 
 
 @dataclass
-class Best:
+class BestEpoch:
     """The best epoch so far by COCO's main number: its record, and which of its weights that is for.
 
     record: `val/...` as measured on those weights; empty before the first epoch. weights: "raw", or "ema", the average.
@@ -45,12 +45,12 @@ def plain_arguments(args) -> dict:
     return {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
 
 
-def save_weights(path: Path, args, config: DatasetConfig, model: nn.Module, scored: Best) -> None:
+def save_weights(path: Path, args, config: DatasetConfig, model: nn.Module, scored: BestEpoch) -> None:
     """The weights alone, to keep or to share, with what was measured on them."""
     save_checkpoint(path, _content(args, config, model, scored.record) | {"weights": scored.weights})
 
 
-def save_last(path: Path, args, config: DatasetConfig, trainer: Trainer, record: dict, training: dict) -> None:
+def save_last(path: Path, args, config: DatasetConfig, trainer: TrainState, record: dict, training: dict) -> None:
     """All that resuming needs: weights, their average, optimizer and scaler as they are now.
 
     Within an epoch, as `training["progress"]` tells, they have moved on since `record` was measured; then no metrics
@@ -86,11 +86,11 @@ def plain_record(record: dict) -> dict:
 
 
 @dataclass
-class Standing:
+class RunState:
     """What a run has done: the last finished epoch's record, the best epoch, and how far the running epoch is."""
 
     record: dict = field(default_factory=lambda: {"epoch": 0})
-    best: Best = field(default_factory=Best)
+    best: BestEpoch = field(default_factory=BestEpoch)
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -106,18 +106,18 @@ class Standing:
 
 
 @dataclass
-class Keeper:
-    """Keeps `last_model.pth` up to date while a run goes on: the `pause` of `train_one_epoch` and `evaluate`.
+class CheckpointSaver:
+    """Keeps `last_model.pth` up to date while a run continues: the `pause` of `train_one_epoch` and `evaluate`.
 
     The wish to save comes from the clock, every `--save-every` minutes, or from a signal that asks to stop.
     """
 
     path: Path
-    trainer: Trainer
+    trainer: TrainState
     args: object
     config: DatasetConfig
     data: dict[str, dict[str, int]]
-    standing: Standing
+    run_state: RunState
     signals: Signals
 
     def __post_init__(self):
@@ -136,7 +136,7 @@ class Keeper:
             raise Stopped(wish)
 
     def save(self) -> None:
-        now = self.standing
+        now = self.run_state
         if self.trainer.group.writes:
             training = {
                 "best": plain_record(now.best.record),

@@ -94,7 +94,7 @@ def one_model(state: Mapping[str, Tensor], known: str, path: Path) -> dict[str, 
     kept = {k.removeprefix(chosen): v for k, v in state.items() if k.startswith(chosen) and not k.startswith(others)}
     if len(kept) < len(state):
         out = sorted({key.partition(".")[0] for key in state if not key.startswith(chosen) or key.startswith(others)})
-        note(f"{path}: left out, for they are no part of the detector: {', '.join(out)}")
+        note(f"{path}: left out, because they are no part of the detector: {', '.join(out)}")
     return kept
 
 

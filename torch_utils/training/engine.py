@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from torch_utils.distributed import Group, NoPause
-from torch_utils.prefetch import Batch, uploaded
-from torch_utils.training.gradients import Gradients
+from torch_utils.prefetch import Batch, prefetch
+from torch_utils.training.gradients import ForwardBackward
 from torch_utils.training.optim import Ema, Schedule, set_lr
-from utils.dataset.batch_sampler import Share, share_of
+from utils.dataset.batch_sampler import Shard, shard_of
 from utils.errors import TrainingError
 
-GO_ON = "--resume-training goes on from the last checkpoint, if there is one."
+GO_ON = "--resume-training continues from the last checkpoint, if there is one."
 # float16: the scale of the losses begins at 65536 and is halved at each gradient that is not finite. A healthy run does
 # not get below a thousandth of that.
 SUSPICIOUS_SCALE = 1.0
@@ -25,7 +25,7 @@ HOPELESS_SCALE = 2.0**-10
 
 
 @dataclass
-class Trainer:
+class TrainState:
     """What stays the same from step to step. `names_of` turns one target into the names of its image files."""
 
     model: nn.Module
@@ -47,7 +47,7 @@ class Trainer:
         # a step whose gradients are not finite.
         self.scaled = self.amp_dtype is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, **({} if self.scaled else {"init_scale": 1.0}))
-        self.gradients = Gradients(
+        self.gradients = ForwardBackward(
             self.model, self.device, self.amp_dtype, self.seed, self.group, micro_batch=self.micro_batch
         )
         # Reading a loss back waits for the GPU: there it is done every 20 steps, on a CPU after each.
@@ -90,7 +90,7 @@ class Progress:
 
 
 def train_one_epoch(
-    trainer: Trainer,
+    trainer: TrainState,
     batches: Iterable,
     *,
     epoch: int,
@@ -113,7 +113,7 @@ def train_one_epoch(
 
     A step whose losses or gradients are not finite changes no parameter; it is named, with losses and image files, and
     left out of the means. Raises TrainingError at the second in a row. In float16 a gradient that is not finite is
-    ordinary: the scale of the losses is halved, and only where that goes on and on is it told, and raised in the end.
+    ordinary: the scale of the losses is halved, and only where that continues and on is it told, and raised in the end.
     """
     run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress(), pause or NoPause())
     trainer.model.train()
@@ -139,7 +139,7 @@ class _Epoch:
         if progress.steps == len(batches):
             return
         clock = time.perf_counter()
-        for batch in uploaded(batches, trainer.device):
+        for batch in prefetch(batches, trainer.device):
             progress.waited += time.perf_counter() - clock
             self.step(batch)
             now = time.perf_counter()
@@ -155,9 +155,9 @@ class _Epoch:
         trainer, step = self.trainer, self.first_step + self.progress.steps
         lr = trainer.lr * trainer.schedule(step)
         set_lr(trainer.optimizer, lr)
-        share = Share(0, len(batch.images), len(batch.images))
+        share = Shard(0, len(batch.images), len(batch.images))
         if trainer.group.size > 1:
-            share = share_of(self.shares.whole(self.progress.steps), trainer.group.rank, trainer.group.size)
+            share = shard_of(self.shares.whole(self.progress.steps), trainer.group.rank, trainer.group.size)
         trainer.optimizer.zero_grad(set_to_none=True)
         losses = trainer.gradients(
             batch.images,
@@ -211,7 +211,7 @@ class _Epoch:
             message = f"{told} Nothing is being learned, so the training ends here: {remedy}. {GO_ON}"
             raise self.trainer.group.refuse(TrainingError(message))
         if not self.scale_told:
-            logging.getLogger("train").warning(f"{told} If it goes on, the training ends: {remedy}.")
+            logging.getLogger("train").warning(f"{told} If it continues, the training ends: {remedy}.")
         self.scale_told = True
 
     def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:

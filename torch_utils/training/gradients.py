@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from torch_utils.predictor import to_float
-from utils.dataset.batch_sampler import Share
+from utils.dataset.batch_sampler import Shard
 from utils.errors import TrainingError
 
 # Which sampler, RPN's or the box head's, drew what a loss is the mean over.
 STAGE_OF = {"loss_objectness": 0, "loss_rpn_box_reg": 0, "loss_classifier": 1, "loss_box_reg": 1}
 
 
-class Gradients:
+class ForwardBackward:
     """Forward and backward passes over micro-batches of at most `micro_batch` images.
 
     The gradient is that of the whole batch's loss, whatever it is split into: torchvision's losses are means over the
@@ -37,7 +37,7 @@ class Gradients:
         self._shares_statistics = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
         self.net = model if group.size == 1 else _distributed(model, device)
 
-    def __call__(self, images, targets, *, step: int, share: Share, backward) -> dict[str, Tensor]:
+    def __call__(self, images, targets, *, step: int, share: Shard, backward) -> dict[str, Tensor]:
         """Leave gradients in the parameters and return the losses, detached; over all processes, their mean counts.
 
         Args:
@@ -77,12 +77,12 @@ class Gradients:
         sizes = [resized(tuple(i.shape[-2:]), t) for i, t in zip(images, targets, strict=True)]
         return self.group.highest(*map(max, zip(*sizes, strict=True)))
 
-    def _passes(self, images, targets, step: int, share: Share, backward) -> dict[str, Tensor]:
+    def _passes(self, images, targets, step: int, share: Shard, backward) -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
         self._synchronised = False
         passes = -(-len(images) // self.micro_batch)
         if self._shares_statistics:
-            passes = -(-self.group.largest_share(share.whole) // self.micro_batch)
+            passes = -(-self.group.largest_shard(share.whole) // self.micro_batch)
         for number in range(passes):
             start = number * self.micro_batch
             part = slice(start, start + self.micro_batch) if start < len(images) else slice(0, 1)
@@ -112,7 +112,7 @@ class Gradients:
             raise TrainingError(f"the model gives losses of unknown kind: {', '.join(sorted(unknown))}")
         return losses
 
-    def _weight(self, stage: int, share: Share) -> Tensor:
+    def _weight(self, stage: int, share: Shard) -> Tensor:
         """Of a part's loss; times the number of processes, because gradients are averaged over them."""
         sampler = self.samplers[stage]
         return sampler.drawn * (self.group.size / (sampler.batch_size_per_image * share.whole))

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from torch_utils.prefetch import Batch, uploaded
-from torch_utils.training.engine import Trainer, train_one_epoch
+from torch_utils.prefetch import Batch, prefetch
+from torch_utils.training.engine import TrainState, train_one_epoch
 from torch_utils.training.optim import default_lr, set_lr
-from utils.dataset.batch_sampler import Share
+from utils.dataset.batch_sampler import Shard
 from utils.errors import ConfigError, TrainingError
 from utils.plots.trials import plot_batch_sizes, plot_lr_trial
 from utils.runs.run_dir import create_run_dir
@@ -61,7 +61,7 @@ class _Diverged(Exception):
     pass
 
 
-def find_lr(trainer: Trainer, loader, args, log) -> int:
+def find_lr(trainer: TrainState, loader, args, log) -> int:
     """Raise the learning rate from step to step until the loss diverges (Smith 2017, arXiv:1506.01186)."""
     _alone(trainer, "--find-lr")
     low, high = LR_RANGE[args.optimizer]
@@ -146,7 +146,7 @@ class BatchTrial:
     memory: int
 
 
-def find_batch_size(trainer: Trainer, loader, args, log) -> int:
+def find_batch_size(trainer: TrainState, loader, args, log) -> int:
     """Steps with 1, 2, 4 … images, until memory ends or more images no longer pay."""
     _alone(trainer, "--find-batch-size")
     limit = memory_limit(trainer.device)
@@ -180,7 +180,7 @@ def suggest_batch(trials: Sequence[BatchTrial], limit: int) -> int:
     return min(trial.batch for trial in fitting if trial.rate >= ENOUGH * best)
 
 
-def _try_batch(trainer: Trainer, dataset, batch: int) -> BatchTrial | None:
+def _try_batch(trainer: TrainState, dataset, batch: int) -> BatchTrial | None:
     """None where memory does not suffice."""
     items = [dataset[(1, index)] for index in range(batch)]
     trainer.gradients.micro_batch = batch
@@ -188,7 +188,7 @@ def _try_batch(trainer: Trainer, dataset, batch: int) -> BatchTrial | None:
     set_lr(trainer.optimizer, 1e-12)
     memory_in_use(trainer.device, reset=True)
     try:
-        (uploads,) = uploaded([tuple(zip(*items, strict=True))], trainer.device)
+        (uploads,) = prefetch([tuple(zip(*items, strict=True))], trainer.device)
         _step(trainer, uploads, 0)  # the first allocates
         started = time.perf_counter()
         for number in range(1, 1 + TIMED_STEPS):
@@ -200,19 +200,19 @@ def _try_batch(trainer: Trainer, dataset, batch: int) -> BatchTrial | None:
     return BatchTrial(batch, batch * TIMED_STEPS / (time.perf_counter() - started), memory_in_use(trainer.device))
 
 
-def _step(trainer: Trainer, uploads: Batch, number: int) -> None:
+def _step(trainer: TrainState, uploads: Batch, number: int) -> None:
     trainer.optimizer.zero_grad(set_to_none=True)
     losses = trainer.gradients(
         uploads.images,
         uploads.targets,
         step=number,
-        share=Share(0, len(uploads.images), len(uploads.images)),
+        share=Shard(0, len(uploads.images), len(uploads.images)),
         backward=lambda loss: trainer.scaler.scale(loss).backward(),
     )
     trainer.update(number)
     sum(losses.values()).item()  # waits for the GPU
 
 
-def _alone(trainer: Trainer, flag: str) -> None:
+def _alone(trainer: TrainState, flag: str) -> None:
     if trainer.group.size > 1:
         raise trainer.group.refuse(ConfigError(f"{flag} is for one process: run it without torchrun"))

@@ -1,4 +1,4 @@
-"""What reading one split of a data set gives: an `Annotation` per usable image, and everything worth telling."""
+"""What reading one split of a dataset gives: an `Annotation` per usable image, and everything worth telling."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Annotation:
 
     | field | shape, dtype | meaning |
     |---|---|---|
-    | width, height | int | pixels of the upright picture, as `read_image` returns it |
+    | width, height | int | pixels of the upright image, as `read_image` returns it |
     | boxes | (N, 4) float32 | xyxy, absolute pixels, 0 <= x1 < x2 <= width, 0 <= y1 < y2 <= height |
     | labels | (N,) int64 | from 1; 0 is the background |
     | difficult | (N,) bool | counted in the log; trained on and evaluated like any other |
@@ -60,7 +60,7 @@ class Annotation:
 class Scan:
     """A split as read: `annotations` in natural order of the image names, and what was found on the way.
 
-    `looks` has for each annotation what its picture looks like, the bytes of `look`. With
+    `looks` has for each annotation what its image looks like, the bytes of `look`. With
     `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
     counts by image and name the objects of ignored classes, which are left out. `turned` are the
     `TurnedImage`s in it, and `used` the values of images of more than eight bits.
@@ -68,7 +68,7 @@ class Scan:
 
     annotations: Sequence[Annotation] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    looks: list[bytes] = field(default_factory=list)
+    thumbnails: list[bytes] = field(default_factory=list)
     skip_bad: bool = False
     ignored: dict[Path, Counter] = field(default_factory=dict)
     turned: list = field(default_factory=list)
@@ -78,7 +78,7 @@ class Scan:
         """Append the annotations and findings of another part of the split."""
         self.annotations += other.annotations
         self.findings += other.findings
-        self.looks += other.looks
+        self.thumbnails += other.thumbnails
         self.ignored |= other.ignored
         self.turned += other.turned
         self.used |= other.used
@@ -113,7 +113,7 @@ class Scan:
         ]
         lines += [f"  {name}: {count}" for name, count in zip(class_names[1:], per_class[1:], strict=True)]
         for check in CHECKS:
-            if found := told(self.of(check)):
+            if found := format_findings(self.of(check)):
                 skipped = "left out: " if self.skip_bad and CHECKS[check].of_a_file else ""
                 lines.append(f"{skipped}{CHECKS[check].title}: {len(self.of(check))}")
                 lines += [f"  {text}" for text in found[:max_listed]]
@@ -122,7 +122,7 @@ class Scan:
         return lines
 
 
-def told(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
+def format_findings(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
     """A line for each finding, but one for all that have a subject in common: its count and the first few files."""
     lines: list[str] = []
     of_subject: dict[str, list[Finding]] = {}

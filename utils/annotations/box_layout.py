@@ -75,7 +75,7 @@ def one_cause(files: Sequence[Written]) -> str | None:
             turned = (labelled == image_sizes[:, ::-1]).all(axis=1).mean() >= NEARLY_ALL
             why = "the images were turned, or x and y are exchanged" if turned else "the images were resized"
             return (
-                f"all of {of} were drawn on pictures of another size, which the files name: {files[0].where} on "
+                f"all of {of} were drawn on images of another size, which the files name: {files[0].where} on "
                 f"{width:g}x{height:g}, but the image is {files[0].size[0]}x{files[0].size[1]}: {why}"
             )
         own = files[0].layout

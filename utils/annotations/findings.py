@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: every check by name, how grave it is, and what to do about it."""
+"""What can be wrong with a dataset: every check by name, how grave it is, and what to do about it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,9 @@ class Finding:
         check: a key of `CHECKS`.
         text: names the file and the object, what was expected and what was found.
         subject: what findings with one cause have in common, such as the spelling of an unknown class.
-        image: the picture to look at, if there is one.
-        boxes: the objects in question in it, each (x1, y1, x2, y2) in pixels of the upright picture, perhaps outside.
-        other: a second picture that belongs to it, such as the copy of `image`.
+        image: the image to look at, if there is one.
+        boxes: the objects in question in it, each (x1, y1, x2, y2) in pixels of the upright image, perhaps outside.
+        other: a second image that belongs to it, such as the copy of `image`.
         meant: an unknown class name and the known one that it surely means.
     """
 
@@ -110,17 +110,17 @@ CHECKS = {
     "no-objects": Check("training splits without an object", ERROR, "Look at the folders that the YAML names."),
     # This one stops no training, but the score of one is false.
     "same-in-both": Check(
-        "pictures of both splits", ERROR,
-        "Take them out of one: a picture that was trained on is no test. With SPLIT, --split-groups keeps names "
+        "images of both splits", ERROR,
+        "Take them out of one: an image that was trained on is no test. With SPLIT, --split-groups keeps names "
         "together, and copies can be removed.",
     ),
     "like-in-both": Check(
-        "nearly the same pictures in both splits", WARNING,
-        "Where they show one scene, the score is too good: keep the frames of a video, and all versions of a picture, "
+        "nearly the same images in both splits", WARNING,
+        "Where they show one scene, the score is too good: keep the frames of a video, and all versions of an image, "
         "in one split. With SPLIT, --split-groups does it by their names.",
     ),
     "same-twice": Check(
-        "pictures that one split has several times", WARNING,
+        "images that one split has several times", WARNING,
         "Keep one, with all its objects: what one copy's annotation lacks is taught as background.",
     ),
     "box-dropped": Check(
@@ -192,7 +192,7 @@ CHECKS = {
         "hard.",
     ),
     "unlabelled": Check(
-        "images left out, for they have no annotation file", WARNING,
+        "images left out, because they have no annotation file", WARNING,
         "Label them, or save an empty annotation for what shows no object: such images are trained on as negatives.",
     ),
     "folder-left-out": Check(
@@ -204,7 +204,7 @@ CHECKS = {
         "Name the folder that you mean by its whole path, or by one that is there once.",
     ),
     "orphaned": Check(
-        "annotation files left out, for they have no image", WARNING, "Add the images, or remove the files."
+        "annotation files left out, because they have no image", WARNING, "Add the images, or remove the files."
     ),
     "exif-unclear": Check(
         "images turned by EXIF whose boxes may be drawn on another side", WARNING,
@@ -212,8 +212,8 @@ CHECKS = {
         "images that were turned for good, such as by exiftran or ImageMagick's -auto-orient.",
     ),
     "rotated": Check(
-        "files whose boxes were turned with the picture", NOTE,
-        "Nothing: they were drawn on the unrotated picture, and fit the upright one now.",
+        "files whose boxes were turned with the image", NOTE,
+        "Nothing: they were drawn on the unrotated image, and fit the upright one now.",
     ),
     "box-rotated": Check(
         "boxes drawn at an angle", NOTE,
@@ -226,7 +226,7 @@ CHECKS = {
         "classes that are not validated", NOTE, "Add validation images that show them: AP says nothing of them so far."
     ),
     "like-within": Check(
-        "nearly the same pictures in one split", NOTE,
+        "nearly the same images in one split", NOTE,
         "Nothing, where they are frames of a video or copies made on purpose: they teach little that is new.",
     ),
     "paired-by-name": Check(

@@ -20,7 +20,7 @@ from utils.images.io import ImageInfo
 
 
 def written_boxes(pair: Pair, labels: Labels, image: ImageInfo) -> Written | None:
-    """Give the boxes as they stand in the file, None where EXIF leaves open on which picture they were drawn."""
+    """Give the boxes as they stand in the file, None where EXIF leaves open on which image they were drawn."""
     if image.orientation != 1 or not labels.objects:
         return None
     size, first = (image.width, image.height), labels.objects[0]
@@ -51,7 +51,9 @@ def place_turned(pair: Pair, labels: Labels, image: ImageInfo, label_of: Mapping
     turned = TurnedImage(pair.image_path, pair.called, image.orientation, by_size, by_boxes, bool(labels.objects), read)
     turned.reading = turned.shown() or UPRIGHT
     turned.part = read(turned.reading, "which alone they fit")
-    return Scan(list(turned.part.annotations), list(turned.part.findings), list(turned.part.looks), turned=[turned])
+    return Scan(
+        list(turned.part.annotations), list(turned.part.findings), list(turned.part.thumbnails), turned=[turned]
+    )
 
 
 def place(
@@ -59,7 +61,7 @@ def place(
 ) -> Scan:
     """Give the Scan of one image whose files are sound.
 
-    `reading` is the picture that its boxes were drawn on, which `why` gives the reason of.
+    `reading` is the image that its boxes were drawn on, which `why` gives the reason of.
     """
     scan, size = Scan(), (image.width, image.height)
     stored_size = (image.stored_width, image.stored_height)
@@ -68,12 +70,12 @@ def place(
     if reading == STORED and labels.objects:
         told = f"{written}, {by_exif}"
         if labels.size != stored_size or stored_size == size:
-            told = f"{pair.called}: the boxes were drawn on the picture as stored, {why}; {by_exif}"
+            told = f"{pair.called}: the boxes were drawn on the image as stored, {why}; {by_exif}"
         scan.add("rotated", told, image=pair.image_path)
     if labels.size and labels.size != (stored_size if reading == STORED else size):
         told = f"{pair.image_path.name} is {image.width}x{image.height}; the boxes are used as they stand"
         if labels.size == stored_size:
-            told = f"{by_exif}; the boxes are used as drawn on the upright picture, {why}"
+            told = f"{by_exif}; the boxes are used as drawn on the upright image, {why}"
         scan.add("size-mismatch", f"{written}, {told}", image=pair.image_path)
 
     boxes, kept = [], []
@@ -103,7 +105,7 @@ def place(
         scan.add("first-frame", f"{pair.image_path.name}: the first of {image.frames} frames", image=pair.image_path)
     for check, text in labels.notes:
         scan.add(check, text, image=pair.image_path)
-    scan.looks.append(image.look)
+    scan.thumbnails.append(image.thumbnail)
     scan.annotations.append(
         Annotation(
             pair.image_path,
@@ -118,7 +120,7 @@ def place(
 
 
 def _drawn(labels: Labels, item: LabelledObject, size: tuple[int, int]) -> Box:
-    """The box of an object, xyxy in pixels of the picture of `size` that it was drawn on."""
+    """The box of an object, xyxy in pixels of the image of `size` that it was drawn on."""
     box = labels.to_pixels(item.box, size)
     return enclosing_box(box, item.rotation) if item.rotation % 360 else box
 

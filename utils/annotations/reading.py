@@ -46,7 +46,7 @@ def read_pairs(
     label_of |= {nfc(name): label_of[nfc(known)] for name, known in renamed.items()}
     known = [*class_names[1:], *ignored]
     scan, written = Scan(), []
-    # Threads, for Pillow and OpenCV let others run while they decode.
+    # Threads, because Pillow and OpenCV let others run while they decode.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         read = pool.map(lambda pair: _read_pair(pair, label_of, known, hint), pairs)
         try:

@@ -1,4 +1,4 @@
-"""Boxes that are turned: around their own centres, or with a picture that EXIF turns."""
+"""Boxes that are turned: around their own centres, or with an image that EXIF turns."""
 
 import math
 from bisect import bisect
@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 
 def enclosing_box(box: Box, degrees: float) -> Box:
-    """Give the upright box around `box`, xyxy, turned around its centre; in either direction, for it is the same.
+    """Give the upright box around `box`, xyxy, turned around its centre; in either direction, because it is the same.
 
     A box without area stays as it is.
     """
@@ -33,7 +33,7 @@ def enclosing_box(box: Box, degrees: float) -> Box:
 
 
 def upright_box(box: Box, image: ImageInfo) -> Box:
-    """Turn a box, xyxy in pixels of the picture as stored, with the picture as its EXIF orientation says."""
+    """Turn a box, xyxy in pixels of the image as stored, with the image as its EXIF orientation says."""
     x1, y1, x2, y2 = box
     if image.orientation in (2, 3, 7, 8):
         x1, x2 = image.stored_width - x2, image.stored_width - x1
@@ -42,7 +42,7 @@ def upright_box(box: Box, image: ImageInfo) -> Box:
     return (y1, x1, y2, x2) if image.orientation in TRANSPOSING else (x1, y1, x2, y2)
 
 
-# --- which picture the boxes were drawn on ---------------------------------------------------------------------------
+# --- which image the boxes were drawn on ---------------------------------------------------------------------------
 
 UPRIGHT, STORED = "upright", "stored"
 
@@ -52,7 +52,7 @@ OUT, INSIDE = 0.1, 0.02  # of a side: boxes that reach out by more do not fit, a
 
 @dataclass(eq=False)
 class TurnedImage:
-    """An image that EXIF turns, and what its annotation tells of the picture that its boxes were drawn on.
+    """An image that EXIF turns, and what its annotation tells of the image that its boxes were drawn on.
 
     | field | meaning |
     |---|---|
@@ -80,13 +80,13 @@ class TurnedImage:
 
 
 def size_reading(size: tuple[float, float] | None, image: ImageInfo) -> str | None:
-    """Return the picture that has the size in a file, None where both or neither do."""
+    """Return the image that has the size in a file, None where both or neither do."""
     upright, stored = size == (image.width, image.height), size == (image.stored_width, image.stored_height)
     return None if upright == stored else UPRIGHT if upright else STORED
 
 
 def boxes_reading(upright: Sequence[Box], stored: Sequence[Box], image: ImageInfo) -> str | None:
-    """Return the picture that the boxes fit, each taken as drawn on it, where they do not fit the other."""
+    """Return the image that the boxes fit, each taken as drawn on it, where they do not fit the other."""
     out = [
         max((max(-x1 / w, -y1 / h, x2 / w - 1, y2 / h - 1) for x1, y1, x2, y2 in boxes), default=0)
         for boxes, w, h in (
@@ -102,9 +102,9 @@ def boxes_reading(upright: Sequence[Box], stored: Sequence[Box], image: ImageInf
 def settle_turned(scans: Iterable[Scan]) -> None:
     """Read the boxes of images that EXIF turns as all files together show; tell of those where nothing shows it.
 
-    A size or boxes that fit one picture alone decide for their file. The other files follow where all that are decided
-    agree; otherwise the upright picture is taken, which is what viewers and browsers show, with a warning. Sizes as
-    stored count for nothing where the boxes of such files fit the upright picture alone: a script has added them.
+    A size or boxes that fit one image alone decide for their file. The other files follow where all that are decided
+    agree; otherwise the upright image is taken, which is what viewers and browsers show, with a warning. Sizes as
+    stored count for nothing where the boxes of such files fit the upright image alone: a script has added them.
     May be called again with further scans.
     """
     scans = list(scans)
@@ -120,14 +120,14 @@ def settle_turned(scans: Iterable[Scan]) -> None:
             own = image.shown(sizes_hold=sizes_hold)
             reading = own or common or UPRIGHT
             if reading != image.reading:
-                why = "which alone they fit" if own else f"as {votes[common]} other files of the data set show"
+                why = "which alone they fit" if own else f"as {votes[common]} other files of the dataset show"
                 _replace(scan, image, reading, image.read(reading, why))
             if image.has_objects and not (own or common):
                 others = "other files differ in this" if votes else "no other file shows it"
                 scan.add(
                     "exif-unclear",
                     f"{image.called}: {image.image_path.name} is turned by its EXIF orientation {image.orientation}, "
-                    "and it cannot be told whether its boxes were drawn on the upright picture or on the one as stored "
+                    "and it cannot be told whether its boxes were drawn on the upright image or on the one as stored "
                     f"({others}); they are taken as drawn on the upright one",
                     image=image.image_path,
                     boxes=tuple(tuple(box) for a in image.part.annotations for box in a.boxes[:MAX_SHOWN].tolist()),
@@ -143,5 +143,5 @@ def _replace(scan: Scan, image: TurnedImage, reading: str, part: Scan) -> None:
         keys = [natural_key(a.image_path.as_posix()) for a in scan.annotations]  # folders, too
         place = bisect(keys, natural_key(image.image_path.as_posix()))
     end = place + len(image.part.annotations)
-    scan.annotations[place:end], scan.looks[place:end] = part.annotations, part.looks
+    scan.annotations[place:end], scan.thumbnails[place:end] = part.annotations, part.thumbnails
     image.reading, image.part = reading, part

@@ -17,7 +17,7 @@ FILL = (114, 114, 114)
 
 
 def blank(size_hw: tuple[int, int]) -> np.ndarray:
-    """A picture, (H, W, 3) uint8, of nothing but FILL."""
+    """An image, (H, W, 3) uint8, of nothing but FILL."""
     return np.full((*size_hw, 3), FILL[0], dtype=np.uint8)  # to repeat a triple takes a hundred times as long
 
 

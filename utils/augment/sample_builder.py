@@ -36,7 +36,7 @@ MIXES = {
 
 
 @dataclass(frozen=True)
-class Made:
+class BuiltSample:
     """A sample, the positions of the images in it, and the short side that the model is to resize it to, if it is one
     of its own.
     """
@@ -46,12 +46,12 @@ class Made:
     short_side: int | None = None
 
 
-class SampleMaker:
-    """A data set's images to the samples of a run: mix, then scale jitter, then pixels.
+class SampleBuilder:
+    """A dataset's images to the samples of a run: mix, then scale jitter, then pixels.
 
     Args:
         names: keys of `AUGMENTATIONS`. Of several mixes each gets the same part of MIX_SHARE.
-        object_counts: objects in each image of the data set.
+        object_counts: objects in each image of the dataset.
         img_size: the model's short side in pixels.
         mix_until: last epoch with mixes; None for all.
 
@@ -71,7 +71,7 @@ class SampleMaker:
         self.img_size, self.mix_until = img_size, mix_until
         self.images, self.with_objects = np.arange(len(object_counts)), np.flatnonzero(object_counts)
 
-    def __call__(self, load: Callable[[int], Sample], index: int, rng: np.random.Generator, epoch: int) -> Made:
+    def __call__(self, load: Callable[[int], Sample], index: int, rng: np.random.Generator, epoch: int) -> BuiltSample:
         """The sample of image `index`; `load` gives images at `stored_hw`, `rng` decides the rest. Epochs from 1."""
         short_side, mix = self._kind(rng, epoch)
         size = short_side or self.img_size
@@ -83,7 +83,7 @@ class SampleMaker:
             sources += pool[rng.integers(len(pool), size=mix.partners)].tolist()
             sample = mix.blend([load(source) for source in sources], rng, size)
         sample = scale_jitter(sample, rng, size) if self.jitters else _shrunk(sample, size)
-        return Made(self.pixels(sample, rng), sources, short_side)
+        return BuiltSample(self.pixels(sample, rng), sources, short_side)
 
     def stored_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Height and width at which an image of `size_hw` on disk is wanted: as large as it will ever be used.

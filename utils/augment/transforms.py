@@ -66,7 +66,7 @@ def zoom(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def of_pixels(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]):
-    """A transform of samples from one of pictures, (H, W, 3) uint8 to the same, which leaves its input alone."""
+    """A transform of samples from one of images, (H, W, 3) uint8 to the same, which leaves its input alone."""
 
     @functools.wraps(change)
     def transform(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -128,11 +128,11 @@ class Albumentations:
 
 
 gamma = Albumentations("gamma", lambda A: A.RandomGamma(gamma_limit=(75, 130), p=1))
-# Out of focus, or moved while the picture was taken.
+# Out of focus, or moved while the image was taken.
 blur = Albumentations(
     "blur", lambda A: A.OneOf([A.Blur(blur_limit=(3, 5), p=1), A.MotionBlur(blur_limit=(3, 7), p=1)], p=1)
 )
-# What compression leaves of a picture.
+# What compression leaves of an image.
 jpeg = Albumentations("jpeg", lambda A: A.ImageCompression(quality_range=(50, 95), p=1))
 
 

@@ -1,4 +1,4 @@
-"""How well a model's anchors can match the boxes of a data set, without building the model.
+"""How well a model's anchors can match the boxes of a dataset, without building the model.
 
 The region proposal network learns from the anchors that overlap an object: IoU 0.7 makes one an example of an object,
 and where none gets there the best one alone is taken. An object that even its best anchor overlaps by less than half

@@ -12,7 +12,7 @@ from utils.metrics import FEW_OBJECTS, is_few
 
 RARE = 10  # times as many images show the most frequent class
 AIM = 3  # --repeat-rare is meant to leave a third of that
-UNREACHED = 0.1  # share of boxes; with the default model and size it was below 0.01 on every data set we have
+UNREACHED = 0.1  # share of boxes; with the default model and size it was below 0.01 on every dataset we have
 # Times as long as wide. Of all boxes of one shape, an anchor twice as long as wide overlaps best the one of its own
 # area, with an IoU of s / (2 - s) where s is the root of the ratio of the two shapes: a half at s = 2/3.
 SLIM = 4.5

@@ -1,4 +1,4 @@
-"""The result of looking at a data set: what its splits hold, and what was found."""
+"""The result of looking at a dataset: what its splits hold, and what was found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from utils.annotations.findings import CHECKS, SEVERITIES, Finding
 from utils.checks.anchors import Anchors, best_ious
 from utils.checks.boxes import box_findings
 from utils.checks.classes import anchor_findings, class_findings
-from utils.checks.duplicates import leaks
+from utils.checks.duplicates import duplicates
 from utils.checks.image_sizes import image_findings, range_findings
 from utils.checks.statistics import SplitStatistics, split_statistics
 from utils.config.config import DatasetConfig
@@ -44,7 +44,7 @@ class Diagnosis:
         return sum(finding.severity == severity for findings in self.findings.values() for finding in findings)
 
 
-def examine(
+def diagnose(
     config: DatasetConfig,
     scans: Mapping[str, Scan],
     *,
@@ -53,13 +53,13 @@ def examine(
     img_size: int,
     thorough: bool = True,
 ) -> Diagnosis:
-    """The diagnosis of a data set that was read by `scan_splits`.
+    """The diagnosis of a dataset that was read by `scan_splits`.
 
     Args:
         model: the model that is to be trained, for the words of the report.
         anchors: that model's.
         img_size: short side in pixels that it is to see.
-        thorough: also compare the pictures within a split, which only yields notes.
+        thorough: also compare the images within a split, which only yields notes.
     """
     statistics, found = {}, {split: list(scan.findings) for split, scan in scans.items()}
     for split, scan in scans.items():
@@ -72,7 +72,7 @@ def examine(
             found[split] += anchor_findings(objects, ious, config.class_names, anchors, img_size)
     unusable = any(scan.of("box-layout") for scan in scans.values())  # of its classes nothing is known
     ranges = range_findings(scans, config.pixel_range)
-    for more in ({} if unusable else class_findings(statistics), leaks(scans, thorough=thorough), ranges):
+    for more in ({} if unusable else class_findings(statistics), duplicates(scans, thorough=thorough), ranges):
         for split, findings in more.items():
             found[split] += findings
     samples = {split: _spread(scan.annotations, SAMPLES[split]) for split, scan in scans.items()}

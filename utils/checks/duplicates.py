@@ -1,6 +1,6 @@
-"""The same picture several times: in both splits, where it makes the score false, or within one.
+"""The same image several times: in both splits, where it makes the score false, or within one.
 
-Pictures are compared by their looks, see `similarity`; two that are equal in all pixels, as files.
+Images are compared by their looks, see `similarity`; two that are equal in all pixels, as files.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from utils.annotations.annotation import Scan
 from utils.annotations.findings import Finding
 from utils.images.similarity import CHUNK, average_of, least_likeness, look_vectors, mirrored
 
-NAMED = 3  # pictures of a group
+NAMED = 3  # images of a group
 
 
-def leaks(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
+def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
     """What is there several times, as findings of "train" and "valid"; pairs across the splits stand with "valid".
 
-    `thorough` also looks for like pictures within a split, which costs the square of their number.
+    `thorough` also looks for like images within a split, which costs the square of their number.
     """
     paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
-    digests = _digests([*scans["train"].looks, *scans["valid"].looks], [*paths["train"], *paths["valid"]])
+    digests = _digests([*scans["train"].thumbnails, *scans["valid"].thumbnails], [*paths["train"], *paths["valid"]])
     digests = {"train": digests[: len(paths["train"])], "valid": digests[len(paths["train"]) :]}
 
-    vectors = {split: look_vectors(scan.looks) for split, scan in scans.items()}
+    vectors = {split: look_vectors(scan.thumbnails) for split, scan in scans.items()}
     average = average_of(*vectors.values())
     least = {split: least_likeness(of_split, average) for split, of_split in vectors.items()}
     found = {}
@@ -42,12 +42,12 @@ def leaks(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list
     return found
 
 
-def _digests(looks: Sequence[bytes], paths: Sequence[Path]) -> list[bytes | None]:
+def _digests(thumbnails: Sequence[bytes], paths: Sequence[Path]) -> list[bytes | None]:
     """The content's hash of each file that looks exactly like another; None for all others, which need not be read."""
     by_look = defaultdict(list)
-    for index, look in enumerate(looks):
+    for index, look in enumerate(thumbnails):
         by_look[look].append(index)
-    digests: list[bytes | None] = [None] * len(looks)
+    digests: list[bytes | None] = [None] * len(thumbnails)
     for index in (i for group in by_look.values() if len(group) > 1 for i in group):
         digest = hashlib.blake2b()
         try:
@@ -70,7 +70,7 @@ def _copies(digests: Sequence[bytes | None]) -> list[list[int]]:
 
 
 def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
-    """Groups of nearly the same pictures: each belongs to the most like one before it."""
+    """Groups of nearly the same images: each belongs to the most like one before it."""
     group_of = np.arange(len(vectors))
     rows = max(1, CHUNK // max(1, len(vectors)))
     for start in range(0, len(vectors), rows):
@@ -86,7 +86,7 @@ def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
 
 
 def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
-    """For each validation picture the training picture that it is, or is most like."""
+    """For each validation image the training image that it is, or is most like."""
     first = {digest: index for index, digest in reversed(list(enumerate(digests["train"]))) if digest is not None}
     train, valid = vectors["train"], vectors["valid"]
     rows, found = max(1, CHUNK // max(1, len(train))), []
@@ -117,7 +117,7 @@ def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
 def _twice(group: list[int], paths: Sequence[Path], scan: Scan) -> Finding:
     boxes = [scan.annotations[index].boxes for index in group]
     differ = any(not np.array_equal(other, boxes[0]) for other in boxes[1:])
-    text = _told(group, paths, "are one and the same picture") + ("; their boxes differ" if differ else "")
+    text = _told(group, paths, "are one and the same image") + ("; their boxes differ" if differ else "")
     return Finding("same-twice", text, image=paths[group[0]], other=paths[group[1]])
 
 

@@ -1,4 +1,4 @@
-"""A copy of a data set without the faults that can be mended without looking at the pictures."""
+"""A copy of a dataset without the faults that can be fixed without looking at the images."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from utils.annotations.annotation import Annotation, Scan, told
+from utils.annotations.annotation import Annotation, Scan, format_findings
 from utils.annotations.findings import CHECKS
 from utils.checks.boxes import same_boxes
 from utils.config.config import DatasetConfig
@@ -21,7 +21,7 @@ from utils.formats.voc.xml_text import escape_note
 REPORT = "repairs.txt"
 EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
 
-# What reading alone has mended in the annotations that are written, what is wrong there still, and what is not there.
+# What reading alone has fixed in the annotations that are written, what is wrong there still, and what is not there.
 MENDED = ("box-clipped", "rotated", "box-rotated")
 NOT_MENDED = ("size-mismatch", "exif-unclear")
 LEFT_OUT = (
@@ -31,7 +31,7 @@ LEFT_OUT = (
 
 
 def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, progress: bool = True) -> list[str]:
-    """Write the data set to `out_dir`, in its own format, and return lines that tell what is different in it.
+    """Write the dataset to `out_dir`, in its own format, and return lines that tell what is different in it.
 
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
     the image's border, and left out where nothing is left or where the image has the same one already. Files that
@@ -50,7 +50,7 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
         for finding in scan.of(check)
     ]
     if unusable:
-        raise DatasetError("\n".join([f"{config.path}: cannot be mended: no copy is written", *unusable]))
+        raise DatasetError("\n".join([f"{config.path}: cannot be fixed: no copy is written", *unusable]))
     lines = []
     meant = dict(f.meant for scan in scans.values() for f in scan.of("unknown-class") if f.meant)
     if meant:
@@ -58,10 +58,12 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
         scans = scan_splits(replace(config, renamed={**config.renamed, **meant}), skip_bad=True, progress=progress)
     for split, scan in scans.items():
         lines += [
-            f"{split}: mended: {line}" for check in MENDED for line in told(scan.of(check), files=len(scan.findings))
+            f"{split}: fixed: {line}"
+            for check in MENDED
+            for line in format_findings(scan.of(check), files=len(scan.findings))
         ]
-        lines += [f"{split}: not mended: {line}" for check in NOT_MENDED for line in told(scan.of(check))]
-        lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in told(scan.of(check))]
+        lines += [f"{split}: not fixed: {line}" for check in NOT_MENDED for line in format_findings(scan.of(check))]
+        lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in format_findings(scan.of(check))]
     annotations = {
         split: [_single(annotation, split, lines) for annotation in scan.annotations] for split, scan in scans.items()
     }
@@ -89,7 +91,7 @@ def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
     again = [index for index, _ in same_boxes(annotation.boxes, annotation.labels, least=EQUAL_BOX)]
     if not again:
         return annotation
-    lines.append(f"{split}: mended: {annotation.image_path.name}: {len(again)} boxes that were there twice")
+    lines.append(f"{split}: fixed: {annotation.image_path.name}: {len(again)} boxes that were there twice")
     kept = np.setdiff1d(np.arange(len(annotation.labels)), again)
     return replace(
         annotation,

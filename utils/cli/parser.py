@@ -81,6 +81,6 @@ seed = number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1)
 
 
 def add_split_flags(add) -> None:
-    """The flags that divide one folder of images, for any script that reads a data set."""
+    """The flags that divide one folder of images, for any script that reads a dataset."""
     add("--split", type=inner_share, metavar="SHARE", help="validate on this share of the training folder's images")
     add("--split-groups", metavar="REGEX", help="keeps images whose names agree in its first group on one side")

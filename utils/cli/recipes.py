@@ -5,7 +5,7 @@ the shares of the run after which `--schedule multistep` divides the rate by ten
 """
 
 RECIPES = {
-    # For a few hundred pictures of one's own and weights that were trained on COCO or ImageNet.
+    # For a few hundred images of one's own and weights that were trained on COCO or ImageNet.
     "finetune": {
         "epochs": 10,
         "img_size": None,

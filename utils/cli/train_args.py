@@ -41,14 +41,14 @@ def training_parser() -> Parser:
 
 def _add_what(add) -> None:
     add("-m", "--model", help="model to train; default: that of --weights, else fasterrcnn_resnet50_fpn_v2")
-    add("-c", "--config", "--data", type=Path, help="data set YAML, such as data_configs/ppe.yaml")
+    add("-c", "--config", "--data", type=Path, help="dataset YAML, such as data_configs/ppe.yaml")
     add("-pn", "--project-name", "--name", help="folder under outputs/training; default: the next free res_N")
     add("-w", "--weights", type=Path, help="start from this checkpoint, maybe of other classes")
     add(
         "-r",
         "--resume-training",
         action="store_true",
-        help="go on with --project-name, or with --weights last_model.pth",
+        help="continue with --project-name, or with --weights last_model.pth",
     )
     add(
         "--pretrained",
@@ -176,11 +176,11 @@ def _check(args: argparse.Namespace) -> None:
     faults = []
     one_run = args.resume_training and bool(args.project_name) != bool(args.weights)
     if one_run and args.weights and args.weights.is_dir():
-        faults.append(f"--weights {args.weights} is a folder: to go on, give {args.weights / 'last_model.pth'}")
+        faults.append(f"--weights {args.weights} is a folder: to continue, give {args.weights / 'last_model.pth'}")
     elif one_run and args.config is None and not run_dir_of(args).is_dir():
         faults.append(f"--resume-training: there is no run at {run_dir_of(args)}; {_runs()}")
     elif args.config is None and (one_run or not args.resume_training):
-        faults.append("--config: which data set? For example data_configs/ppe.yaml")
+        faults.append("--config: which dataset? For example data_configs/ppe.yaml")
     if args.close_mosaic >= args.epochs:
         faults.append(f"--close-mosaic {args.close_mosaic} leaves none of {args.epochs} epochs: --no-mosaic says so")
     if args.resume_training:

@@ -1,4 +1,4 @@
-"""What a data set's YAML says of its classes: CLASSES, NC, RENAME, IGNORE, and what YOLO's class numbers stand for."""
+"""What a dataset's YAML says of its classes: CLASSES, NC, RENAME, IGNORE, and what YOLO's class numbers stand for."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from utils.names import how_they_differ, look_alike, nfc
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a data set.
+    """The classes of a dataset.
 
     | field | meaning |
     |---|---|

@@ -1,4 +1,4 @@
-"""The data set's YAML file, read into a `DatasetConfig`; every fault of the file is reported at once."""
+"""The dataset's YAML file, read into a `DatasetConfig`; every fault of the file is reported at once."""
 
 import difflib
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ LAYOUT = """\
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where a data set lies and what its classes are. `class_names[0]` is the background.
+    """Where a dataset lies and what its classes are. `class_names[0]` is the background.
 
     A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
     of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
@@ -100,7 +100,7 @@ class DatasetConfig:
 
 
 def load_config(path: Path | str, *, split: float | None = None, split_groups: str | None = None) -> DatasetConfig:
-    """Read a data set's YAML. A relative path in it counts from the YAML's folder, or else from the working folder.
+    """Read a dataset's YAML. A relative path in it counts from the YAML's folder, or else from the working folder.
 
     `split` and `split_groups` win over the YAML's SPLIT and SPLIT_GROUPS; with a split, a validation folder is not
     needed. A data.yaml of YOLO's tools (`path`, `train`, `val`, `names`) is read, too. Raises ConfigError with all
@@ -197,7 +197,7 @@ def _paths(
         has_list = values.get(f"{split}_LIST") is not None
         lists[split] = find_path(path, values, f"{split}_LIST", faults, notes, want_folder=False) if has_list else None
     if missing:
-        faults.append("\n".join([LAYOUT.strip(), *([f"  The data set comes from: {source}"] if source else [])]))
+        faults.append("\n".join([LAYOUT.strip(), *([f"  The dataset comes from: {source}"] if source else [])]))
     if one_folder:
         if other := [key for key in ("VALID_DIR_LABELS", "VALID_LIST") if values.get(key) is not None]:
             other = [key for key in other if values[key] != values.get(key.replace("VALID", "TRAIN"))]
@@ -221,7 +221,7 @@ def _paths(
 
 
 def load_class_names(path: Path | str) -> tuple[str, ...]:
-    """The classes of a data set YAML, background first, without asking whether its folders exist."""
+    """The classes of a dataset YAML, background first, without asking whether its folders exist."""
     path = Path(path)
     faults: list[str] = []
     values = read_yaml(path, REQUIRED_KEYS)

@@ -1,4 +1,4 @@
-"""Splits of several folders: lists in place of single paths in a data set's YAML."""
+"""Splits of several folders: lists in place of single paths in a dataset's YAML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

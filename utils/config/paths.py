@@ -1,4 +1,4 @@
-"""Paths that a data set's YAML names: where they are, or what lies near where they should be."""
+"""Paths that a dataset's YAML names: where they are, or what lies near where they should be."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def find_path(
         return None
     beside = config_path.parent / wanted
     tried = [wanted] if beside.absolute() == wanted.absolute() else [wanted, beside]
-    # Beside the YAML first: a data set that carries its YAML is not taken for another one in the working folder.
+    # Beside the YAML first: a dataset that carries its YAML is not taken for another one in the working folder.
     tell_two_places(key, [path for path in reversed(tried) if path.is_dir() == want_folder], notes)
     for path in reversed(tried):
         if path.is_dir() if want_folder else path.is_file():

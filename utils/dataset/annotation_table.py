@@ -1,4 +1,4 @@
-"""A data set's annotations as a few flat arrays, which many processes can share."""
+"""A dataset's annotations as a few flat arrays, which many processes can share."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence

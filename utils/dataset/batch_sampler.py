@@ -31,7 +31,7 @@ def draw_epoch(factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """One process's part of a whole batch: `count` images from place `first` on, of `whole`; `count` may be 0."""
 
     first: int
@@ -39,10 +39,10 @@ class Share:
     whole: int
 
 
-def share_of(whole: int, rank: int, size: int) -> Share:
+def shard_of(whole: int, rank: int, size: int) -> Shard:
     """The part of process `rank` of `size`; the parts differ by one image at most."""
     first = rank * whole // size
-    return Share(first, (rank + 1) * whole // size - first, whole)
+    return Shard(first, (rank + 1) * whole // size - first, whole)
 
 
 Key = TypeVar("Key")
@@ -53,13 +53,13 @@ WINDOW = 32
 BAND = 64  # pixels: two of the steps in which the model pads
 
 
-class EpochBatches:
+class TrainBatchSampler:
     """An epoch's batches of shuffled `(epoch, index)` keys; set `.epoch` before iterating, `.start` to leave some out.
 
     Samples of like shape come together, where `shape_of` tells their shapes. The order depends
     on seed and epoch alone. Of `size` processes each takes its part of every batch, by `share_of`; where that is none,
     the batch's first key. The epoch travels in the key because workers that live through all epochs never see a change
-    of their data set.
+    of their dataset.
 
     Args:
         length: number of images.
@@ -107,11 +107,11 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in self._batches(self.start):
-            part = share_of(len(batch), self.rank, self.size)
+            part = shard_of(len(batch), self.rank, self.size)
             yield batch[part.first : part.first + part.count] or batch[:1]
 
 
-class DealtBatches:
+class EvalBatchSampler:
     """Batches of positions 0 .. length - 1, of which process `rank` of `size` takes every `size`-th.
 
     Only images of one shape share a batch, so that none is padded because of its neighbours, and the results are those

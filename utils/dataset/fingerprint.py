@@ -11,7 +11,7 @@ LISTED = 3  # names of a kind in a message
 def fingerprint(annotations: Sequence[Annotation], class_names: Sequence[str]) -> dict[str, int]:
     """Name of each image -> checksum of its size, its boxes and their class names.
 
-    Where the data set lies and the order of CLASSES are not in it; the pixels are not, either. Images of one name in
+    Where the dataset lies and the order of CLASSES are not in it; the pixels are not, either. Images of one name in
     several folders share a checksum.
     """
     found: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Reading the splits of a data set in whatever format its configuration names.
+"""Reading the splits of a dataset in whatever format its configuration names.
 
 A further format is one `read_x` and its `READERS` row: it takes
 `(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, numbered, kpt_shape, one_based, skip_bad,
@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from utils.annotations.annotation import Annotation, Scan, told
+from utils.annotations.annotation import Annotation, Scan, format_findings
 from utils.annotations.findings import CHECKS
 from utils.annotations.turning import settle_turned
 from utils.dataset.split import group_names, joined_groups, split
 from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.formats import READERS
-from utils.images.similarity import like_groups
+from utils.images.similarity import near_duplicate_groups
 from utils.pairing.look_around import look_around
 from utils.pairing.other_splits import folders_of_other_splits
 from utils.pairing.text_lists import deal_lines, read_split_list
@@ -104,7 +104,7 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
         scan.turned = [turned for turned in scan.turned if turned.image_path.resolve() not in seen]
         seen.update(a.image_path.resolve() for a in [*scan.annotations, *scan.turned])
         scan.annotations = [scan.annotations[i] for i in ids]
-        scan.looks = [scan.looks[i] for i in ids]
+        scan.thumbnails = [scan.thumbnails[i] for i in ids]
         told_already = {finding.text for finding in whole.of("class-numbers")}
         scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in told_already]
         whole.extend(scan)
@@ -114,14 +114,14 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
 def _divided(scan: Scan, config) -> dict[str, Scan]:
     """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
     names = group_names([a.image_path for a in scan.annotations], config.split_groups)
-    alike = like_groups(scan.looks, most=max(10, round(LARGEST_GROUP * len(names))))
+    alike = near_duplicate_groups(scan.thumbnails, most=max(10, round(LARGEST_GROUP * len(names))))
     held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
     scans = {}
     for name, chosen in (("train", ~held_out), ("valid", held_out)):
         ids = np.flatnonzero(chosen).tolist()
         of_ids = [scan.annotations[i] for i in ids]
         ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
-        scans[name] = Scan(of_ids, [], [scan.looks[i] for i in ids], scan.skip_bad, ignored)
+        scans[name] = Scan(of_ids, [], [scan.thumbnails[i] for i in ids], scan.skip_bad, ignored)
         scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
     valid = {a.image_path for a in scans["valid"].annotations}
     for finding in scan.findings:
@@ -166,11 +166,11 @@ def raise_for_errors(scans: Mapping[str, Scan]) -> None:
     count = sum(len(scan.errors) for scan in scans.values())
     if not count:
         return
-    lines = [f"the data set has {count} error{'s' if count > 1 else ''}:"]
+    lines = [f"the dataset has {count} error{'s' if count > 1 else ''}:"]
     for split_name, scan in scans.items():
-        found = told(scan.errors)
+        found = format_findings(scan.errors)
         lines += [f"  {split_name}: {line}" for line in found[:MAX_LINES]]
         lines += [f"  {split_name}: … and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
     if any(CHECKS[error.check].of_a_file for scan in scans.values() for error in scan.errors):
-        lines.append("Mend or remove these files, or leave them out with --skip-bad; check_dataset.py shows them all.")
+        lines.append("Fix or remove these files, or leave them out with --skip-bad; check_dataset.py shows them all.")
     raise DatasetError("\n".join(lines))

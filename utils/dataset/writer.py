@@ -1,7 +1,7 @@
-"""A data set written anew, in any of the formats: copies of its images, its annotations, and a YAML to train with.
+"""A dataset written anew, in any of the formats: copies of its images, its annotations, and a YAML to train with.
 
-A further format is one function and its `WRITERS` row: it takes the data set's folder, a split and the class names,
-writes the annotations, and returns where they are, relative to the data set's folder.
+A further format is one function and its `WRITERS` row: it takes the dataset's folder, a split and the class names,
+writes the annotations, and returns where they are, relative to the dataset's folder.
 """
 
 import json
@@ -27,7 +27,7 @@ YAML_NAME = "dataset.yaml"
 
 @dataclass(frozen=True)
 class Split:
-    """`names[i]` is what the picture of `annotations[i]` is called in the new data set; no two share a stem."""
+    """`names[i]` is what the image of `annotations[i]` is called in the new dataset; no two share a stem."""
 
     name: str
     annotations: Sequence[Annotation]
@@ -47,7 +47,7 @@ def write_dataset(
     """Write the splits, `{"train": ..., "valid": ...}`, to `out_dir`, which is empty or not there; returns its YAML.
 
     The images are byte-for-byte copies. Boxes keep their values as float32; `difficult` is lost in YOLO's format. The
-    YAML comes last, so a data set that has one is whole. Raises ToolkitError where the folder holds anything or the
+    YAML comes last, so a dataset that has one is whole. Raises ToolkitError where the folder holds anything or the
     disk has too little room.
     """
     out_dir = Path(out_dir)

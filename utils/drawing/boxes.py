@@ -1,4 +1,4 @@
-"""Boxes with name tags on a picture, and contact sheets. Every image is RGB uint8 (H, W, 3)."""
+"""Boxes with name tags on an image, and contact sheets. Every image is RGB uint8 (H, W, 3)."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ import numpy as np
 from utils.drawing.colors import Color, class_color, contrast_color
 from utils.drawing.text import blend, text_mask
 
-MOST_HIDDEN = 0.1  # share of a picture that tags may cover before they are made smaller,
+MOST_HIDDEN = 0.1  # share of an image that tags may cover before they are made smaller,
 LEAST_TEXT = 9  # but not below this many pixels
 CROWDED = 0.05  # share that the smallest tags may cover in a contact sheet, where they are hard to read
 MOST_IN_LEGEND = 60  # classes
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
-    """Width in pixels of the lines on a picture of (height, width): 2 at 640x480, 7 at 4000x3000."""
+    """Width in pixels of the lines on an image of (height, width): 2 at 640x480, 7 at 4000x3000."""
     return round(1 + math.sqrt(size_hw[0] * size_hw[1]) / 600)
 
 
@@ -30,9 +30,9 @@ def draw_boxes(
     track_ids: np.ndarray | None = None,
     show_labels: bool = True,
 ) -> np.ndarray:
-    """Return a copy of `image` with its boxes painted; line width and text follow the size of the picture.
+    """Return a copy of `image` with its boxes painted; line width and text follow the size of the image.
 
-    Both are smaller where so many tags would hide the picture. Where tags would cover each other, the box with the
+    Both are smaller where so many tags would hide the image. Where tags would cover each other, the box with the
     higher score (without scores: the earlier one) chooses first.
 
     Args:
@@ -81,7 +81,7 @@ def draw_boxes(
 def is_crowded(
     labels: np.ndarray, class_names: Sequence[str], size_hw: tuple[int, int], *, scores: np.ndarray | None = None
 ) -> bool:
-    """Whether the tags of `draw_boxes`, however small, would be too many in a small picture of (height, width)."""
+    """Whether the tags of `draw_boxes`, however small, would be too many in a small image of (height, width)."""
     characters = sum(map(len, _tag_texts(labels, class_names, scores, None)))
     return characters * LEAST_TEXT**2 > CROWDED * size_hw[0] * size_hw[1]
 
@@ -93,7 +93,7 @@ def _tag_texts(labels, class_names, scores, track_ids) -> list[str]:
 
 
 def _text_size(texts: Sequence[str], size_hw: tuple[int, int]) -> tuple[int, float]:
-    """Text height in pixels, and by what it is smaller than usual: so many tags would hide the picture."""
+    """Text height in pixels, and by what it is smaller than usual: so many tags would hide the image."""
     usual = 7 + math.sqrt(size_hw[0] * size_hw[1]) / 80
     hidden = sum(map(len, texts)) * usual**2 / (size_hw[0] * size_hw[1])  # a character's cell is near enough a square
     size = min(usual, max(LEAST_TEXT, usual * math.sqrt(MOST_HIDDEN / max(hidden, MOST_HIDDEN))))

@@ -14,7 +14,7 @@ from utils.drawing.colors import Color, class_color, contrast_color
 from utils.drawing.text import elide, paint_text, text_mask
 from utils.files import atomic_path
 
-CELL = 480  # px, the side of a picture's cell
+CELL = 480  # px, the side of an image's cell
 
 
 def image_grid(
@@ -26,7 +26,7 @@ def image_grid(
     cell_hw: tuple[int, int] = (480, 480),
     background: Color = (32, 32, 32),
 ) -> np.ndarray:
-    """One picture of many: each image scaled to its cell with its aspect kept, its title above it.
+    """One image of many: each image scaled to its cell with its aspect kept, its title above it.
 
     Args:
         images: RGB uint8 (H, W, 3), of any sizes, at least one.
@@ -89,7 +89,7 @@ def _legend(
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """An RGB uint8 (H, W, 3) picture and what is to be drawn on it.
+    """An RGB uint8 (H, W, 3) image and what is to be drawn on it.
 
     boxes: (N, 4) xyxy in its pixels. labels: (N,). scores: (N,), or None for annotations.
     """
@@ -102,9 +102,9 @@ class Drawing:
 
 
 def write_sheet(path: Path, drawings: Sequence[Drawing], class_names: Sequence[str]) -> np.ndarray:
-    """Lay pictures with their boxes out in a grid, write it as a JPEG and return it.
+    """Lay images with their boxes out in a grid, write it as a JPEG and return it.
 
-    Pictures that their tags would hide have none; then the sheet has a legend of its classes' colours.
+    Images that their tags would hide have none; then the sheet has a legend of its classes' colours.
     """
     crowded = [is_crowded(d.labels, class_names, d.image.shape[:2], scores=d.scores) for d in drawings]
     drawn = [

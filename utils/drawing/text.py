@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from utils.drawing.colors import Color
 from utils.errors import printable
 
-MOST_CHARACTERS = 300  # of one line: no picture shows more
+MOST_CHARACTERS = 300  # of one line: no image shows more
 
 
 @lru_cache(maxsize=256)
@@ -33,7 +33,7 @@ def font_path(text: str) -> Path:
             return Path(entry.fname)
     warnings.warn(
         f"no installed font has every character of {text!r}; it will be drawn with gaps. "
-        "A font such as Noto Sans CJK mends that.",
+        "A font such as Noto Sans CJK fixes that.",
         stacklevel=2,
     )
     return default

@@ -1,4 +1,4 @@
-"""Pictures on the screen, where there is one."""
+"""Images on the screen, where there is one."""
 
 import ctypes
 import os
@@ -17,9 +17,9 @@ import numpy as np
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
 
 LARGEST_WINDOW = (1280, 720)  # width and height that fit nearly any screen; the user may pull it larger
-SMALLEST_WINDOW = (320, 240)  # a picture smaller than both is enlarged
+SMALLEST_WINDOW = (320, 240)  # an image smaller than both is enlarged
 ON_SCREEN = 0.9  # share of the screen that a window may take: it has a frame, and there are task bars
-# Without Qt's tool bar, which takes room and keys from the picture.
+# Without Qt's tool bar, which takes room and keys from the image.
 WINDOW_KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 
 
@@ -62,7 +62,7 @@ def screen_wh() -> tuple[int, int] | None:
 
 
 def window_wh(size_wh: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the window for a picture of `size_wh`: as large, but readable, and within the screen."""
+    """Width and height of the window for an image of `size_wh`: as large, but readable, and within the screen."""
     screen = screen_wh() or LARGEST_WINDOW
     largest = [min(most, ON_SCREEN * side) for most, side in zip(LARGEST_WINDOW, screen, strict=True)]
     scale = min(most / side for most, side in zip(SMALLEST_WINDOW, size_wh, strict=True))
@@ -71,14 +71,14 @@ def window_wh(size_wh: tuple[int, int]) -> tuple[int, int]:
 
 
 def fitted(picture: np.ndarray, limit_wh: tuple[int, int]) -> np.ndarray:
-    """The picture, smaller where it is larger than `limit_wh`, (width, height) in pixels."""
+    """The image, smaller where it is larger than `limit_wh`, (width, height) in pixels."""
     scale = min(1.0, limit_wh[0] / picture.shape[1], limit_wh[1] / picture.shape[0])
     size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
 
 
-def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float) -> None:
-    """Show RGB pictures one after the other, each until a key is pressed or for `seconds`; q or Esc ends.
+def show_images(title: str, pictures: Sequence[np.ndarray], *, seconds: float) -> None:
+    """Show RGB images one after the other, each until a key is pressed or for `seconds`; q or Esc ends.
 
     Call it only where `display_problem()` is None.
     """
@@ -94,7 +94,7 @@ def show_pictures(title: str, pictures: Sequence[np.ndarray], *, seconds: float)
 
 
 class VideoWindow:
-    """A window for pictures that follow each other, and its keys: q or Esc ends, space pauses, s saves.
+    """A window for images that follow each other, and its keys: q or Esc ends, space pauses, s saves.
 
     Make it and call it in the main thread only, and only where `display_problem()` is None.
     """
@@ -106,11 +106,11 @@ class VideoWindow:
         self._times: deque[float] = deque(maxlen=31)
 
     def count(self, frames: int) -> None:
-        """Note that `frames` more are done: their rate over the last moments stands in the picture."""
+        """Note that `frames` more are done: their rate over the last moments stands in the image."""
         self._times.extend([time.perf_counter()] * frames)
 
     def show(self, image: np.ndarray) -> None:
-        """Show an RGB uint8 (H, W, 3) picture with the rate in its corner; `image` stays as it is."""
+        """Show an RGB uint8 (H, W, 3) image with the rate in its corner; `image` stays as it is."""
         if not self._opened:
             _silence_font_warnings()
             cv2.namedWindow(self._title, WINDOW_KIND)
@@ -147,7 +147,7 @@ class VideoWindow:
 
 
 def show_figure(title: str, picture: np.ndarray) -> str | None:
-    """Show an RGB picture with matplotlib until its window is closed; returns why that cannot be done, or None."""
+    """Show an RGB image with matplotlib until its window is closed; returns why that cannot be done, or None."""
     import matplotlib.pyplot as plt
     from matplotlib.backends import BackendFilter, backend_registry
 

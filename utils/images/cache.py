@@ -1,4 +1,4 @@
-"""Decoded pictures kept for all epochs: one block of memory or one file, shared by every process of a machine."""
+"""Decoded images kept for all epochs: one block of memory or one file, shared by every process of a machine."""
 
 import contextlib
 import errno
@@ -39,14 +39,14 @@ EMPTY, FILLED, ON_DISK = 0, 1, 2
 
 
 class ImageCache:
-    """A slot for each image of a data set; whichever process needs a picture first fills it for all.
+    """A slot for each image of a dataset; whichever process needs an image first fills it for all.
 
     Pickles as the path of its block, so that processes of every kind share it.
 
     Args:
         path: of a block that `open_cache` has made.
         table: of the images, for their files.
-        sizes_hw: (N, 2) int, height and width of each picture in the cache.
+        sizes_hw: (N, 2) int, height and width of each image in the cache.
     """
 
     def __init__(self, path: Path, table: AnnotationTable, sizes_hw: np.ndarray):
@@ -65,19 +65,19 @@ class ImageCache:
         return len(self._block)
 
     def load(self, index: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
-        """The picture of image `index`: read-only from its slot, or what `read(index)` gives, which fills the slot."""
+        """The image of image `index`: read-only from its slot, or what `read(index)` gives, which fills the slot."""
         if self.records["state"][index]:
-            picture = self._slot(index)
-            picture.flags.writeable = False
-            return picture
-        # Before the picture: should the file change meanwhile, the older mark gives it away.
+            image = self._slot(index)
+            image.flags.writeable = False
+            return image
+        # Before the image: should the file change meanwhile, the older mark gives it away.
         mark = _mark(self.table.file(index))
-        picture = read(index)
+        image = read(index)
         if mark:
-            self._slot(index)[...] = picture
+            self._slot(index)[...] = image
             self.records["mtime_ns"][index], self.records["bytes"][index] = mark
             self.records["state"][index] = FILLED
-        return picture
+        return image
 
     def _slot(self, index: int) -> np.ndarray:
         height, width = self.sizes_hw[index].tolist()
@@ -153,7 +153,7 @@ def _on_disk(table: AnnotationTable, sizes_hw: np.ndarray, root: Path, pixel_ran
             _allocate(file, path, total, len(sizes_hw))
     except OSError as error:
         raise ConfigError(
-            f"--cache disk: {path} cannot be written ({error.strerror}): mend that, or go without --cache disk"
+            f"--cache disk: {path} cannot be written ({error.strerror}): fix that, or go without --cache disk"
         ) from error
     cache = ImageCache(path, table, sizes_hw)
     states = cache.records["state"]

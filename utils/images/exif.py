@@ -12,7 +12,7 @@ TRANSPOSING = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and h
 
 
 def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """A square picture, (S, S), turned as its EXIF orientation says."""
+    """A square image, (S, S), turned as its EXIF orientation says."""
     turned = stored.T if orientation in TRANSPOSING else stored
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]

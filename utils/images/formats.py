@@ -7,24 +7,24 @@ from PIL import Image
 
 _CONVERT = "convert it to JPEG or PNG"
 _RAW = (
-    f"a camera's raw picture, which is not read: {_CONVERT} in the camera's program, with the pixels it was labelled at"
+    f"a camera's raw image, which is not read: {_CONVERT} in the camera's program, with the pixels it was labelled at"
 )
 _UNREAD = {
     **dict.fromkeys(
-        (".heic", ".heif", ".hif"), f"a HEIF picture, which is not read: {_CONVERT}, such as with heif-convert"
+        (".heic", ".heif", ".hif"), f"a HEIF image, which is not read: {_CONVERT}, such as with heif-convert"
     ),
     **dict.fromkeys((".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), _RAW),
     ".psd": f"a Photoshop document, which is not read: {_CONVERT}",
     ".svg": f"a drawing without pixels, which is not read: {_CONVERT}",
     ".pdf": f"a document, which is not read: {_CONVERT}, one file per page",
     ".eps": f"a document, which is not read: {_CONVERT}",
-    **dict.fromkeys((".dcm", ".nii"), f"a medical picture, which is not read: {_CONVERT}"),
+    **dict.fromkeys((".dcm", ".nii"), f"a medical image, which is not read: {_CONVERT}"),
     **dict.fromkeys((".ico", ".tga", ".exr", ".hdr", ".jxl", ".qoi", ".npy"), f"a format that is not read: {_CONVERT}"),
 }
 
 
 def unread_format(path: Path | str) -> str | None:
-    """What a file is and what to do about it, for pictures of a format that is not read; None for any other file."""
+    """What a file is and what to do about it, for images of a format that is not read; None for any other file."""
     return _UNREAD.get(Path(path).suffix.lower())
 
 
@@ -35,7 +35,7 @@ _CONTENT = (
     (0, b"\xff\x0a", ".jxl"), (4, b"JXL \r\n", ".jxl"),
     (0, b"\x76\x2f\x31\x01", ".exr"), (0, b"\x93NUMPY", ".npy"),
 )  # fmt: skip
-_NO_PICTURE = (
+_NO_IMAGE = (
     (b"<!doctype html", "a web page: take the image from its source again"),
     (b"<html", "a web page: take the image from its source again"),
     (b"<svg", _UNREAD[".svg"]),
@@ -55,7 +55,7 @@ def unread_content(head: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:256].lower()
     if text.startswith(b"<?xml") and b"<svg" in head[:1024].lower():
         return _UNREAD[".svg"]
-    return next((what for magic, what in _NO_PICTURE if text.startswith(magic)), None) or unread_tiff(head)
+    return next((what for magic, what in _NO_IMAGE if text.startswith(magic)), None) or unread_tiff(head)
 
 
 def unread_tiff(data: bytes | memoryview) -> str | None:
@@ -85,7 +85,7 @@ def unread_tiff(data: bytes | memoryview) -> str | None:
 
 
 def frames_in(path: Path | str) -> int:
-    """Frames or pages of an image file; 1 where it does not tell, and for the second picture that a JPEG may have."""
+    """Frames or pages of an image file; 1 where it does not tell, and for the second image that a JPEG may have."""
     if Path(path).suffix.lower() not in (".gif", ".avif", ".webp", ".png", ".tif", ".tiff"):
         return 1
     try:

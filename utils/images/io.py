@@ -1,4 +1,4 @@
-"""Pictures from disk: what counts as one, how it is read, and its upright size without reading all of it."""
+"""Images from disk: what counts as one, how it is read, and its upright size without reading all of it."""
 
 import io
 import struct
@@ -42,22 +42,22 @@ SHRUNK = {  # flags that go with IMREAD_COLOR_RGB; OpenCV names them together wi
 }
 
 
-_ONE_HUGE_PICTURE = threading.Lock()
+_ONE_HUGE_IMAGE = threading.Lock()
 
 # What Pillow lets through from its parsers when a file is damaged.
 _PILLOW_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
-SHRINKS = (8, 4, 2)  # parts that training may decode; () to have all of every picture decoded
+SHRINKS = (8, 4, 2)  # parts that training may decode; () to have all of every image decoded
 
 
 @dataclass(frozen=True)
 class ImageInfo:
     """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8).
 
-    `look` is the upright picture in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like pictures by; empty
-    where the picture was not decoded. Of `frames` or pages the first is the picture. `used` are the values of one of
+    `look` is the upright image in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like images by; empty
+    where the image was not decoded. Of `frames` or pages the first is the image. `used` are the values of one of
     more than eight bits.
     """
 
@@ -66,7 +66,7 @@ class ImageInfo:
     stored_width: int
     stored_height: int
     orientation: int
-    look: bytes = b""
+    thumbnail: bytes = b""
     frames: int = 1
     used: UsedValues | None = None
 
@@ -78,7 +78,7 @@ def is_image(path: Path | str) -> bool:
 
 
 def read_image(path: Path | str, *, shrink: int = 1, pixel_range: PixelRange | None = None) -> np.ndarray:
-    """The picture as RGB uint8 (H, W, 3), upright by its EXIF orientation.
+    """The image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
     Of several frames or pages it is the first. Grey, palette, CMYK and alpha become plain RGB. Raises DatasetError
     naming the file and what was found in it.
@@ -94,7 +94,7 @@ def read_image(path: Path | str, *, shrink: int = 1, pixel_range: PixelRange | N
 
 
 def _decoded(path: Path | str, shrink: int, *, deep: bool) -> np.ndarray:
-    """The picture as RGB uint8, or with `deep`, where its samples have more than eight bits, as uint16."""
+    """The image as RGB uint8, or with `deep`, where its samples have more than eight bits, as uint16."""
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
@@ -138,7 +138,7 @@ def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
 def read_shrunk(
     path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int, int], *, pixel_range: PixelRange | None = None
 ) -> np.ndarray:
-    """The picture at `wanted_hw`, (height, width) in pixels, no larger than `size_hw`, which it has on disk.
+    """The image at `wanted_hw`, (height, width) in pixels, no larger than `size_hw`, which it has on disk.
 
     Sampled as the model does it, bilinear without antialiasing; from half the size on, a JPEG is first decoded at the
     smallest part of its sides that suffices, which averages pixels: smoother than the model, and in less time.
@@ -157,13 +157,13 @@ def read_shrunk(
 
 
 def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
-    """Size and EXIF orientation from the header; with `decode`, proof that `read_image` will get all of the picture.
+    """Size and EXIF orientation from the header; with `decode`, proof that `read_image` will get all of the image.
 
     A JPEG is decoded at an eighth of its size or little more, which still reads every byte of it; anything else by
     `read_image`.
     Raises DatasetError naming the file: missing, no image, truncated, above 2**30 pixels.
     """
-    path, look, frames, used = Path(path), b"", 1, None
+    path, thumbnail, frames, used = Path(path), b"", 1, None
     try:
         with Image.open(path) as image:
             (width, height), orientation = stored_size_of(image), orientation_of(image)
@@ -173,29 +173,29 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
             if decode and cheap:
                 image.draft(None, (2 * LOOK_SIDE, 2 * LOOK_SIDE))
                 image.load()
-                look = turned_upright(_small(np.asarray(image.convert("L"))), orientation).tobytes()
+                thumbnail = turned_upright(_small(np.asarray(image.convert("L"))), orientation).tobytes()
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
     except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
         picture, used = _probed(path)
-        (height, width), look = picture.shape[:2], _look(picture) if decode else b""
-        return ImageInfo(width, height, width, height, 1, look, used=used)
+        (height, width), thumbnail = picture.shape[:2], _look(picture) if decode else b""
+        return ImageInfo(width, height, width, height, 1, thumbnail, used=used)
     except _PILLOW_ERRORS as error:
         raise DatasetError(f"{path}: damaged image ({error})") from error
 
     upright = (height, width) if orientation in TRANSPOSING else (width, height)
     if decode and not cheap:
-        with _ONE_HUGE_PICTURE if width * height > HUGE_PIXELS else nullcontext():
+        with _ONE_HUGE_IMAGE if width * height > HUGE_PIXELS else nullcontext():
             picture, used = _probed(path)
-        seen, look = picture.shape[1::-1], _look(picture)
+        seen, thumbnail = picture.shape[1::-1], _look(picture)
         if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
             upright, orientation = seen, 1
             width, height = seen
-    return ImageInfo(*upright, width, height, orientation, look, frames, used)
+    return ImageInfo(*upright, width, height, orientation, thumbnail, frames, used)
 
 
 def _probed(path: Path) -> tuple[np.ndarray, UsedValues | None]:
-    """The picture as uint8, and its values where they have more bits: then it is stretched to show what is in it."""
+    """The image as uint8, and its values where they have more bits: then it is stretched to show what is in it."""
     picture = _decoded(path, 1, deep=True)
     if picture.dtype != np.uint16:
         return picture, None
@@ -231,7 +231,7 @@ def _found(data: np.ndarray) -> str:
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write RGB uint8 (H, W, 3) in the format of the suffix, all or nothing; folders above are made.
 
-    Raises DatasetError where the format cannot hold the picture, ToolkitError where the file cannot be written.
+    Raises DatasetError where the format cannot hold the image, ToolkitError where the file cannot be written.
     """
     try:
         done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -241,7 +241,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
         reason = "the encoder refused"
     if not done:
         raise DatasetError(
-            f"{path}: a picture of {image.shape[1]}x{image.shape[0]} cannot be written in this format ({reason})"
+            f"{path}: an image of {image.shape[1]}x{image.shape[0]} cannot be written in this format ({reason})"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Detections in files that other tools read: COCO JSON, CSV, Pascal VOC XML, and pictures of the objects."""
+"""Detections in files that other tools read: COCO JSON, CSV, Pascal VOC XML, and images of the objects."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ CSV_HEADER = ("image", "class", "score", "x1", "y1", "x2", "y2")
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What was found in one picture.
+    """What was found in one image.
 
     path: the file. name: what results call it. width, height: pixels, upright. detections: boxes in those pixels.
     """
@@ -35,7 +35,7 @@ class ImageResult:
 
 
 def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
-    """`predictions.json`: a COCO data set whose annotations are the detections, each with its score.
+    """`predictions.json`: a COCO dataset whose annotations are the detections, each with its score.
 
     `images` and `categories` say what the ids mean: `file_name` is the image's name in the source, its id that of the
     name by `ids`, the category id the class's number in the checkpoint; boxes are xywh in pixels.
@@ -67,7 +67,7 @@ def write_coco(path: Path, results: Sequence[ImageResult], class_names: Sequence
 
 
 def write_csv(path: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
-    """`predictions.csv`: one line per object, boxes xyxy in pixels, best first within a picture."""
+    """`predictions.csv`: one line per object, boxes xyxy in pixels, best first within an image."""
     with atomic_path(path) as beside, beside.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_HEADER)
@@ -79,7 +79,7 @@ def write_csv(path: Path, results: Sequence[ImageResult], class_names: Sequence[
 
 
 def write_voc(path: Path, result: ImageResult, class_names: Sequence[str]) -> None:
-    """One picture's objects as labelImg writes them, whole pixels, to be corrected there and trained on again."""
+    """One image's objects as labelImg writes them, whole pixels, to be corrected there and trained on again."""
     root = ElementTree.Element("annotation")
     size = {"width": result.width, "height": result.height, "depth": 3}
     head = {
@@ -114,9 +114,9 @@ def _add(parent: ElementTree.Element, content: dict) -> None:
 
 
 def write_crops(folder: Path, image: np.ndarray, result: ImageResult, class_names: Sequence[str], name: Path) -> None:
-    """Each object cut out of the RGB picture: `folder/CLASS/a.jpg_1.jpg`, numbered best first.
+    """Each object cut out of the RGB image: `folder/CLASS/a.jpg_1.jpg`, numbered best first.
 
-    `name` is the picture's name among the results, such as `a.jpg`; an object is written in its format. One that
+    `name` is the image's name among the results, such as `a.jpg`; an object is written in its format. One that
     cannot be written does not keep the others from it: the first such error is raised at the end.
     """
     failures: list[ToolkitError] = []
@@ -127,7 +127,7 @@ def write_crops(folder: Path, image: np.ndarray, result: ImageResult, class_name
         x1, y1, x2, y2 = np.clip(box, 0, [result.width, result.height] * 2).astype(int).tolist()
         if x1 >= x2 or y1 >= y2:
             continue
-        # The whole name, for a.jpg and a.png both have a first object.
+        # The whole name, because a.jpg and a.png both have a first object.
         path = folder / folder_name(class_names[label]) / name.parent / f"{name.name}_{number}{name.suffix}"
         try:
             write_image(path, image[y1:y2, x1:x2])

@@ -1,4 +1,4 @@
-"""The files that a run over pictures leaves: their names, known before anything is computed, and their writing."""
+"""The files that a run over images leaves: their names, known before anything is computed, and their writing."""
 
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -20,10 +20,10 @@ NOTHING_CAN_BE_WRITTEN = {
 
 
 class ImageOutputs:
-    """Annotated pictures and, by `kinds`, what else is saved of them; no file is ever overwritten.
+    """Annotated images and, by `kinds`, what else is saved of them; no file is ever overwritten.
 
     Args:
-        sources: the pictures that will be looked at.
+        sources: the images that will be looked at.
         kinds: of "json", "csv", "voc", "crops".
     """
 
@@ -46,7 +46,7 @@ class ImageOutputs:
         check_free(folder, planned)
 
     def write(self, result: ImageResult, image: np.ndarray, drawn: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """All files of one picture: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3).
+        """All files of one image: `image` as it was read, `drawn` with its boxes, both RGB uint8 (H, W, 3).
 
         Returns what could not be written, each with its reason. Raises OSError where no file could be: a full disk.
         """
@@ -59,7 +59,7 @@ class ImageOutputs:
         return _failures(tasks)
 
     def write_tables(self, results: Sequence[ImageResult], class_names: Sequence[str]) -> list[str]:
-        """The files about all pictures, none without any picture; returns what could not be written."""
+        """The files about all images, none without any image; returns what could not be written."""
         writers = {"json": write_coco, "csv": write_csv}
         kinds = [kind for kind in writers if kind in self.kinds and results]
         # Of all tables, also on a full disk: a failed one takes no room from the next.
@@ -74,14 +74,14 @@ class ImageOutputs:
             yield "nothing was written"
             return
         names = {"json": "predictions.json", "csv": "predictions.csv", "voc": "voc/", "crops": f"{self.crops}/"}
-        yield f"results: {self.folder}: " + ", ".join(["annotated pictures", *(names[kind] for kind in self.kinds)])
+        yield f"results: {self.folder}: " + ", ".join(["annotated images", *(names[kind] for kind in self.kinds)])
         where = [words for kind, words in (("voc", "<filename> in the XML"), ("csv", "the CSV")) if kind in self.kinds]
         if where:
             yield from (f"note: {line}" for line in escape_note(self.pictures, " and ".join(where)))
         doubled = [xml.name for xml in self.annotations.values() if is_image(xml.stem)] if "voc" in self.kinds else []
         if doubled:
             yield (
-                f"note: {len(doubled)} pictures share their stem with another, so their XML keeps the suffix, as in "
+                f"note: {len(doubled)} images share their stem with another, so their XML keeps the suffix, as in "
                 f"{doubled[0]}, by which training pairs them, too"
             )
 

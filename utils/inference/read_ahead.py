@@ -1,4 +1,4 @@
-"""Pictures decoded by threads while the network is busy with those before them."""
+"""Images decoded by threads while the network is busy with those before them."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -28,10 +28,10 @@ def read_ahead(
     megapixels: float,
     pixel_range: PixelRange | None = None,
 ) -> Iterator[Decoded]:
-    """Yield each source with its RGB uint8 (H, W, 3) picture, or with the error that says why it has none, in order.
+    """Yield each source with its RGB uint8 (H, W, 3) image, or with the error that says why it has none, in order.
 
-    At most `ahead` pictures wait, and no further one is begun while those waiting hold `megapixels`, by the sizes in
-    their headers; so a folder of huge pictures takes no more memory than one of many.
+    At most `ahead` images wait, and no further one is begun while those waiting hold `megapixels`, by the sizes in
+    their headers; so a folder of huge images takes no more memory than one of many.
     """
     waiting: deque[tuple[SourceImage, Future, float]] = deque()
     sources = iter(sources)

@@ -1,4 +1,4 @@
-"""What `--input` of inference.py means, and under which name each picture's result is kept."""
+"""What `--input` of inference.py means, and under which name each image's result is kept."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ from utils.files import natural_key
 from utils.images.formats import unread_format
 from utils.images.io import is_image
 
-# What OpenCV writes in colour and without palette; any other picture's result is a PNG.
+# What OpenCV writes in colour and without palette; any other image's result is a PNG.
 WRITABLE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm", ".pnm"}
 )
@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".m
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A picture to be read.
+    """An image to be read.
 
     path: the file. name: what it is called in results, relative to the folder that all of them come from.
     """
@@ -31,15 +31,15 @@ class SourceImage:
 
 
 def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[SourceImage], list[str]]:
-    """The pictures that `source` means, in natural order (a list's in its own), and lines about what was left out.
+    """The images that `source` means, in natural order (a list's in its own), and lines about what was left out.
 
-    - a picture: itself;
-    - a folder: every picture in it and below, hidden ones left out; not those below a folder of `exclude`, where
+    - an image: itself;
+    - a folder: every image in it and below, hidden ones left out; not those below a folder of `exclude`, where
       earlier results are;
-    - a pattern with `*`, `?`, `[...]`, `**` for any depth: the pictures that match;
+    - a pattern with `*`, `?`, `[...]`, `**` for any depth: the images that match;
     - a `.txt` file: one path per line, relative to the list's folder, else to the working directory.
 
-    Raises DatasetError where there is no picture, saying what is there.
+    Raises DatasetError where there is no image, saying what is there.
     """
     path = Path(source)
     if not path.exists():  # in quotes the shell leaves a ~ alone
@@ -76,7 +76,7 @@ def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[Sour
 
 
 def result_names(names: Sequence[Path]) -> list[Path]:
-    """A file name for each picture's result, no two alike: its own, with `.png` added where it cannot be written."""
+    """A file name for each image's result, no two alike: its own, with `.png` added where it cannot be written."""
     taken = {name for name in names if name.suffix.lower() in WRITABLE_SUFFIXES}
     results = []
     for name in names:
@@ -92,7 +92,7 @@ def result_names(names: Sequence[Path]) -> list[Path]:
 
 
 def annotation_names(names: Sequence[Path]) -> list[Path]:
-    """An XML file name for each picture: `a.xml` for `a.jpg`; `a.jpg.xml` and `a.png.xml` where two share a stem."""
+    """An XML file name for each image: `a.xml` for `a.jpg`; `a.jpg.xml` and `a.png.xml` where two share a stem."""
     stems = [name.with_suffix("") for name in names]
     unsuffixed = set(stems)
     counts = Counter(stems) + Counter(name for name in names if name in unsuffixed)  # "a.jpg" and "a.jpg.png"
@@ -103,7 +103,7 @@ def annotation_names(names: Sequence[Path]) -> list[Path]:
 
 
 def _walk(folder: Path, exclude: set[Path]) -> tuple[list[Path], list[Path]]:
-    """Pictures below a folder, and the other files there."""
+    """Images below a folder, and the other files there."""
     images, others = [], []
 
     def refuse(error: OSError):

@@ -13,7 +13,7 @@ OUTPUT_FILES = frozenset({"predictions.json", "predictions.csv", "train.log", "m
 
 
 # Folders that say what lies in them, and nothing of where it belongs: images/cam1/a.jpg and labels/cam1/a.txt.
-IMAGE_FOLDERS = frozenset("images image imgs img jpegimages pictures photos frames".split())
+IMAGE_FOLDERS = frozenset("images image imgs img jpegimages images photos frames".split())
 LABEL_FOLDERS = frozenset(
     "labels label annotations annotation annots ann xml xmls txt json jsons voc yolo labelme bboxes boxes".split()
 )

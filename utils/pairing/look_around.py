@@ -55,7 +55,7 @@ def look_around(scan: Scan, config, split: str) -> None:
 def _drop(scan: Scan, images: set[Path]) -> None:
     """Take images out that were taken for negatives."""
     kept = [index for index, annotation in enumerate(scan.annotations) if annotation.image_path not in images]
-    scan.looks = [scan.looks[index] for index in kept]
+    scan.thumbnails = [scan.thumbnails[index] for index in kept]
     scan.annotations = [scan.annotations[index] for index in kept]
     scan.turned = [turned for turned in scan.turned if turned.image_path not in images]
 

@@ -73,7 +73,7 @@ def pair_files(
     case alone; a flat folder of annotations of images in sub-folders, or the reverse, where each name is there once.
 
     Faults are findings of `scan`: names that several files share, names that are nearly the same, links to nothing,
-    pictures of a format that is not read though they are annotated.
+    images of a format that is not read though they are annotated.
 
     Args:
         kind: of annotation file, for messages: "XML".
@@ -127,7 +127,7 @@ def pair_files(
 
 
 def _without_masks(scan: Scan, images: list[_File]) -> list[_File]:
-    """Without pictures that lie with the labels, such as masks, where a folder of images has the very names."""
+    """Without images that lie with the labels, such as masks, where a folder of images has the very names."""
     with_labels = [image for image in images if is_among(image.name, LABEL_FOLDERS - IMAGE_FOLDERS)]
     if not with_labels:
         return images

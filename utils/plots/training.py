@@ -1,4 +1,4 @@
-"""PNGs made from `metrics.jsonl` alone, and a data set's label statistics."""
+"""PNGs made from `metrics.jsonl` alone, and a dataset's label statistics."""
 
 import math
 from pathlib import Path

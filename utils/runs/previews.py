@@ -1,4 +1,4 @@
-"""Sheets of pictures for a run's folder: what the network is trained on, and what it finds."""
+"""Sheets of images for a run's folder: what the network is trained on, and what it finds."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from utils.pixel_range import PixelRange
 
 SHEETS = 2
 PER_SHEET = 9
-SCORE = 0.5  # detections below it are left out of the pictures, not of the metrics
+SCORE = 0.5  # detections below it are left out of the images, not of the metrics
 
 
 def write_validation_sheets(
@@ -26,7 +26,7 @@ def write_validation_sheets(
     found: Mapping[int, Detections] | None = None,
     pixel_range: PixelRange | None = None,
 ) -> None:
-    """`STEM_N.jpg`: pictures evenly spread over the split, with their annotations or with what was found."""
+    """`STEM_N.jpg`: images evenly spread over the split, with their annotations or with what was found."""
     chosen = (
         np.linspace(0, len(annotations) - 1, min(len(annotations), SHEETS * PER_SHEET)).round().astype(int).tolist()
     )
@@ -42,7 +42,7 @@ def write_validation_sheets(
 
 
 def _shrunk(annotation: Annotation, pixel_range: PixelRange | None) -> tuple[np.ndarray, float]:
-    """The picture, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
+    """The image, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
     image = read_image(annotation.image_path, pixel_range=pixel_range)
     scale = min(1.0, CELL / max(image.shape[:2]))
     if scale < 1:

@@ -17,7 +17,7 @@ DEFAULT_RATE = Fraction(25)  # frames per second, where a source does not tell
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a source.
+    """One image of a source.
 
     image: RGB uint8 (H, W, 3). index: its number in the source, from 0. time: seconds from the source's beginning.
     duration: seconds, None where unknown. audio: the packets that came since the frame before it, in the same time.

@@ -154,7 +154,7 @@ class _Camera:
             self._open()
         came, image = self._capture.read()
         if not came:
-            raise VideoError(f"{self.name} sends no more pictures")
+            raise VideoError(f"{self.name} sends no more images")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ class _Address:
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
-            except av.InvalidDataError:  # the first pictures after a connection often lack what they refer to
+            except av.InvalidDataError:  # the first images after a connection often lack what they refer to
                 frames = []
             yield from (upright(frame) for frame in frames)
 

@@ -17,7 +17,7 @@ ROUNDING = 1e-6  # seconds; sums of times are not exact
 
 # ByteTrack knows no classes. Moving each class's boxes to a region of their own keeps a mask from taking the number of
 # the face shield above it. Coordinates are float64, so nothing of a box is lost.
-CLASS_STRIDE = 2.0**20  # px, more than any picture's side
+CLASS_STRIDE = 2.0**20  # px, more than any image's side
 
 
 class Tracker:

@@ -17,7 +17,7 @@ from utils.video.frames import Frame, exact
 
 BT709 = 1  # in each of FFmpeg's lists: matrix, primaries, transfer
 LIMITED_RANGE = 1
-FRAME_DURATION = 1 << 8  # FFmpeg's flag: the last picture stands as long as it is told, too
+FRAME_DURATION = 1 << 8  # FFmpeg's flag: the last image stands as long as it is told, too
 KEY_EVERY = Fraction(3, 2)  # seconds; with what the encoder holds back, a killed process loses less than two
 MOST_BETWEEN_KEYS = 600  # frames
 SLOW = 10  # frames per second, below which a few frames are much time
@@ -28,7 +28,7 @@ class VideoWriter:
     """An H.264 MP4 with the time stamps it is given, for browsers and players; a context manager.
 
     While it is written the file is fragmented, so that it plays up to its last two seconds even when the process is
-    killed. `close` puts the index in front (faststart), without touching the pictures. Nothing is written before the
+    killed. `close` puts the index in front (faststart), without touching the images. Nothing is written before the
     first frame; later frames of another size are fitted into the first's, with black borders, and counted in `fitted`.
     Odd sizes grow by a repeated edge pixel.
 
@@ -127,7 +127,7 @@ class VideoWriter:
     def _open(self, image: np.ndarray, pixel_aspect: Fraction) -> None:
         flags = {
             "movflags": "frag_keyframe+delay_moov+default_base_moof",
-            "max_interleave_delta": "500000",  # microseconds: sound that pauses does not hold pictures back
+            "max_interleave_delta": "500000",  # microseconds: sound that pauses does not hold images back
             "flush_packets": "1",
         }
         self._output = av.open(for_ffmpeg(self.path), "w", format="mp4", options=flags)

@@ -11,7 +11,7 @@ from benchmarks.host_syncs import DataDependent
 from models import build, create_model, list_models, model_spec
 from models.rcnn import rpn as lean_rpn
 from models.rcnn.box_ops import large_enough
-from models.rcnn.faster_rcnn import LeanAnchors
+from models.rcnn.faster_rcnn import SyncFreeAnchors
 from models.rcnn.sampler import seed_samplers
 from utils.img_size import long_side_limit
 
@@ -262,7 +262,7 @@ def test_anchors_are_torchvisions_and_made_once():
     assert found[0] is found[1] and len(generator.cache) == 2
     for width in range(1, 40):
         generator(ImageList(torch.zeros(1, 3, 64, 32 * width), [(64, 32 * width)]), features)
-    assert len(generator.cache) == LeanAnchors.CACHED
+    assert len(generator.cache) == SyncFreeAnchors.CACHED
 
 
 def test_a_target_may_bring_its_own_short_side():

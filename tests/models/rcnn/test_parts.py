@@ -9,8 +9,8 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align
 
 from models import create_model
 from models.rcnn.box_ops import box_iou, match
-from models.rcnn.faster_rcnn import LeanFrozenBatchNorm2d
-from models.rcnn.roi_align import LeanRoIAlign, bag_roi_align
+from models.rcnn.faster_rcnn import SyncFreeFrozenBatchNorm2d
+from models.rcnn.roi_align import SyncFreeRoIAlign, bag_roi_align
 from models.rcnn.rpn import head_at
 from models.rcnn.sampler import ImageSampler
 
@@ -84,7 +84,7 @@ def test_levels_are_torchvisions(sides, used):
     features["pool"] = torch.randn(2, 16, 7, 10)
     start = torch.rand(60, 2) * 300
     boxes = torch.cat((start, start + torch.empty(60, 2).uniform_(*sides)), dim=1)
-    mine, theirs = (kind(["0", "1", "2", "3"], 7, 2) for kind in (LeanRoIAlign, MultiScaleRoIAlign))
+    mine, theirs = (kind(["0", "1", "2", "3"], 7, 2) for kind in (SyncFreeRoIAlign, MultiScaleRoIAlign))
     mine.set_scales(create_model("fasterrcnn_resnet10_fpn_small", 2).backbone)
     expected = theirs(features, [boxes[:20], boxes[20:]], [size, size])
     assert theirs.map_levels([boxes]).unique().tolist() == used
@@ -162,7 +162,7 @@ def test_every_one_is_drawn_as_often():
 
 def test_frozen_batch_norm_in_16_bits_is_that_of_32():
     torch.manual_seed(0)
-    mine = LeanFrozenBatchNorm2d(8)
+    mine = SyncFreeFrozenBatchNorm2d(8)
     for buffer in mine.buffers():
         buffer.uniform_(0.5, 2)
     plain = FrozenBatchNorm2d(8)

@@ -1,4 +1,4 @@
-"""What a training says of errors that are the user's to mend."""
+"""What a training says of errors that are the user's to fix."""
 
 import errno
 import logging
@@ -12,7 +12,7 @@ import pytest
 from support.paths import ROOT
 from support.voc_sets import write_config, write_voc_set
 from torch_utils.runs import messages
-from torch_utils.runs.messages import explained
+from torch_utils.runs.messages import as_user_error
 from utils.runs.console import attach_log_file, setup_logging
 
 SCRIPT = ROOT / "train.py"
@@ -47,7 +47,7 @@ def run_dir(tmp_path):
 
 @pytest.mark.parametrize("error", SHARED, ids=range(len(SHARED)))
 def test_too_small_a_shared_memory_is_named_without_a_traceback(run_dir, error):
-    told = str(explained(error))
+    told = str(as_user_error(error))
     for words in ("/dev/shm is too small", "--shm-size", "--workers 0"):
         assert words in told
     assert "Traceback" not in told and "\n" not in told
@@ -55,16 +55,16 @@ def test_too_small_a_shared_memory_is_named_without_a_traceback(run_dir, error):
 
 @pytest.mark.parametrize("error", [*SHARED, KILLED, OSError(errno.ENOSPC, NO_ROOM, "map.png")])
 def test_resuming_is_advised_only_where_there_is_a_checkpoint(run_dir, error):
-    assert "--resume-training" not in str(explained(error)) and "same command" in str(explained(error))
+    assert "--resume-training" not in str(as_user_error(error)) and "same command" in str(as_user_error(error))
     (run_dir / "last_model.pth").write_bytes(b"x")
-    assert "--resume-training goes on" in str(explained(error))
+    assert "--resume-training continues" in str(as_user_error(error))
 
 
 def test_a_semaphore_that_finds_no_room(monkeypatch):
     """Python's multiprocessing raises a bare OSError; a file that is named is another disk's matter."""
     monkeypatch.setattr(messages.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**16, 2**16, 0))
-    assert "/dev/shm is too small (0 MiB)" in str(explained(OSError(errno.ENOSPC, NO_ROOM)))
-    assert "/dev/shm" not in str(explained(OSError(errno.ENOSPC, NO_ROOM, "outputs/map.png")))
+    assert "/dev/shm is too small (0 MiB)" in str(as_user_error(OSError(errno.ENOSPC, NO_ROOM)))
+    assert "/dev/shm" not in str(as_user_error(OSError(errno.ENOSPC, NO_ROOM, "outputs/map.png")))
 
 
 def can_mount():

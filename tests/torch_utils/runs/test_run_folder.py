@@ -42,7 +42,7 @@ def test_resuming_it_is_refused_with_the_way_on(begun):
 
 def test_a_folder_of_the_run_in_place_of_its_checkpoint_is_named(begun):
     torch.save({"a": torch.zeros(1)}, begun / "last_model.pth")
-    with pytest.raises(ConfigError, match=r"first is a folder: to go on, give .*first/last_model\.pth"):
+    with pytest.raises(ConfigError, match=r"first is a folder: to continue, give .*first/last_model\.pth"):
         training_arguments(["-r", "--weights", str(begun)])
 
 

@@ -92,7 +92,7 @@ def test_float16_gradients_that_are_never_finite_are_told_then_end_the_training(
         train_one_epoch(job, batches(20), epoch=1, on_steps=steps.extend, title="")
     assert len(steps) == 13 and "scaled down to 0.00049" in str(caught.value) and "--amp bf16" in str(caught.value)
     told = [record.getMessage() for record in caplog.records if "float16" in record.getMessage()]
-    assert len(told) == 1 and "step 3," in told[0] and "If it goes on" in told[0] and "loss_classifier" in told[0]
+    assert len(told) == 1 and "step 3," in told[0] and "If it continues" in told[0] and "loss_classifier" in told[0]
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
@@ -190,7 +190,7 @@ def test_two_in_a_row_end_the_training_with_the_weights_as_they_were():
     message = str(caught.value)
     assert "step 3" in message and "loss_classifier nan" in message and "loss_objectness" in message
     assert "image_4.jpg, image_5.jpg" in message and "image_0.jpg" not in message
-    assert "--resume-training goes on from the last checkpoint" in message
+    assert "--resume-training continues from the last checkpoint" in message
     assert len(steps) == 3
     assert all(torch.equal(after_first[k], v) for k, v in model.named_parameters())
 

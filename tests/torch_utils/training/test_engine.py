@@ -20,7 +20,7 @@ from support.training_parts import CPU, SMALL, batches, new_model, trainer
 from torch_utils.device import compile_parts, pick_amp, pick_device
 from torch_utils.evaluation import evaluate
 from torch_utils.predictor import Predictor
-from torch_utils.prefetch import uploaded
+from torch_utils.prefetch import prefetch
 from torch_utils.runs.artifacts import network_view
 from torch_utils.training.engine import train_one_epoch
 from torch_utils.training.optim import Schedule
@@ -111,7 +111,7 @@ def test_the_predictor_gives_torchvisions_boxes_in_original_pixels():
     assert found[0].boxes[:, 2].max() > 107  # not in the network's pixels, 64 x 107
 
 
-def test_the_network_view_is_the_picture_with_its_boxes():
+def test_the_network_view_is_the_image_with_its_boxes():
     model = create_model(SMALL, num_classes=3, img_size=64).train()
     image = torch.zeros(3, 128, 192, dtype=torch.uint8)
     image[:, 40:80, 20:100] = 200
@@ -157,7 +157,7 @@ def test_on_cuda_an_overflowing_norm_moves_nothing():
 def test_batches_come_to_the_device_in_order_and_whole(device):
     made = batches(count=3)
     made[1][1][0]["short_side"] = 48
-    came = list(uploaded(made, torch.device(device)))
+    came = list(prefetch(made, torch.device(device)))
     assert len(came) == 3
     for batch, (images, targets) in zip(came, made, strict=True):
         assert {image.device.type for image in batch.images} == {device} and batch.host == targets

@@ -8,8 +8,8 @@ import torch
 from models.build import freeze_batch_norm
 from support.training_parts import CPU, gradients_of, new_model, one_batch, trainer
 from torch_utils.distributed import Group
-from torch_utils.training.gradients import Gradients
-from utils.dataset.batch_sampler import Share, share_of
+from torch_utils.training.gradients import ForwardBackward
+from utils.dataset.batch_sampler import Shard, shard_of
 
 
 def frozen_model():
@@ -72,23 +72,23 @@ def test_shares_of_processes_add_up_to_the_whole_batch():
     _, whole = gradients_of(model, images, targets, micro_batch=9)
     total = {}
     for rank in range(3):
-        share = share_of(2, rank, 3)
+        share = shard_of(2, rank, 3)
         own = slice(share.first, share.first + share.count) if share.count else slice(0, 1)
         model.train()
         model.zero_grad(set_to_none=True)
-        run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=9)
+        run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=9)
         run.group = OneOfThree(CPU, size=3)
         run(images[own], targets[own], step=5, share=share, backward=lambda loss: loss.backward())
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 total[name] = total.get(name, 0) + parameter.grad / 3
-    assert sorted(share_of(2, rank, 3).count for rank in range(3)) == [0, 1, 1]
+    assert sorted(shard_of(2, rank, 3).count for rank in range(3)) == [0, 1, 1]
     assert_close(total, whole)
 
 
 @pytest.mark.parametrize(("whole", "size"), [(4, 2), (5, 3), (1, 4), (7, 7), (3, 1)])
 def test_shares_cover_a_batch_once(whole, size):
-    shares = [share_of(whole, rank, size) for rank in range(size)]
+    shares = [shard_of(whole, rank, size) for rank in range(size)]
     places = [place for share in shares for place in range(share.first, share.first + share.count)]
     assert places == list(range(whole))
     assert max(s.count for s in shares) - min(s.count for s in shares) <= 1
@@ -105,10 +105,10 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     handle = model.backbone.register_forward_pre_hook(too_many)
-    run = Gradients(model, CPU, None, 3, trainer(model).group, micro_batch=4)
+    run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=4)
     model.zero_grad(set_to_none=True)
     with caplog.at_level(logging.WARNING, "train"):
-        run(images, targets, step=5, share=Share(0, 4, 4), backward=lambda loss: loss.backward())
+        run(images, targets, step=5, share=Shard(0, 4, 4), backward=lambda loss: loss.backward())
     assert run.micro_batch == 1
     assert "step 6: out of GPU memory" in caplog.text and "From here on 1 images at a time" in caplog.text
     assert_close({k: p.grad for k, p in model.named_parameters() if p.grad is not None}, whole)
@@ -119,4 +119,4 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
 
     model.backbone.register_forward_pre_hook(always)
     with pytest.raises(torch.OutOfMemoryError):
-        run(images, targets, step=6, share=Share(0, 4, 4), backward=lambda loss: loss.backward())
+        run(images, targets, step=6, share=Shard(0, 4, 4), backward=lambda loss: loss.backward())

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from support.voc_files import CLASSES, element, write_image, xml
-from utils.annotations.annotation import told
+from utils.annotations.annotation import format_findings
 from utils.annotations.box_layout import Written, one_cause
 from utils.checks.repair import repair
 from utils.config.config import load_config
@@ -22,7 +22,7 @@ SIZE = (400, 300)
 
 
 def truth(files=6, per_file=2, size=SIZE, seed=0):
-    """(files, per_file, 4) boxes, xyxy, all over the picture."""
+    """(files, per_file, 4) boxes, xyxy, all over the image."""
     rng = np.random.default_rng(seed)
     wh = rng.uniform(0.1, 0.35, (files, per_file, 2))
     xy = rng.uniform(0, 1, wh.shape) * (0.98 - wh) + 0.01
@@ -118,7 +118,7 @@ def test_percent_of_much_larger_images(tmp_path, write):
     assert error.check == "box-layout" and PERCENT in error.text.partition(" all fit as ")[2]
 
 
-def test_what_was_drawn_on_pictures_of_another_size(tmp_path):
+def test_what_was_drawn_on_images_of_another_size(tmp_path):
     (error,) = voc(tmp_path, truth(4, 2) * 2, labelled=(800, 600)).findings
     assert error.check == "box-layout" and "0.xml: object 1 (Mask): box (" in error.text
     assert "on 800x600, but the image is 400x300: the images were resized" in error.text
@@ -166,7 +166,7 @@ def test_some_files_in_pixels_are_told_as_such(tmp_path):
     boxes[4:] /= WHOLE
     scan = yolo(tmp_path, boxes)
     assert len(scan.annotations) == 4 and [f.check for f in scan.findings] == ["annotation-unreadable"] * 4
-    (line,) = told(scan.findings)
+    (line,) = format_findings(scan.findings)
     assert line.startswith("numbers that are no shares of the image from 0 to 1: are these pixels? in 4 files: 0.jpg")
 
 
@@ -196,7 +196,7 @@ def test_the_cause_stops_a_training_and_a_repair(config, tmp_path, skip_bad):
     assert not scans["valid"].findings
     with pytest.raises(DatasetError, match="all fit as xmin, ymin, xmax, ymax as shares"):
         raise_for_errors(scans)
-    with pytest.raises(DatasetError, match="cannot be mended: no copy is written"):
+    with pytest.raises(DatasetError, match="cannot be fixed: no copy is written"):
         repair(config, scans, tmp_path / "copy", progress=False)
     assert not (tmp_path / "copy").exists()
 

@@ -38,14 +38,14 @@ def names(scan):
 
 def check_names(scans):
     assert names(scans["train"]) == [*(f"a{n}" for n in range(6)), "empty"]
-    assert names(scans["valid"]) == ["b0", "b1", "b2"]
+    assert names(scans["valid"]) == ["b0", "b1", "b2", "b3"]
     assert len(scans["train"].annotations[1].labels) == 2 and len(scans["train"].annotations[-1].labels) == 0
 
 
 def test_training_check_repair_and_convert_agree(config, tmp_path, capsys):
     scans = scan_splits(config, progress=False)
     check_names(scans)
-    assert all(not scan.errors and len(scan.looks) == len(scan.annotations) for scan in scans.values())
+    assert all(not scan.errors and len(scan.thumbnails) == len(scan.annotations) for scan in scans.values())
     for split, name in (("train", "lost"), ("valid", "gone")):
         (finding,) = scans[split].of("no-box-left")
         assert finding.image.stem == name and finding.text.startswith(f"{name}.jpg: none of its ")

@@ -16,12 +16,12 @@ from utils.formats.voc.reader import read_voc
 from utils.formats.yolo.reader import read_yolo
 from utils.images.io import ImageInfo, read_image
 
-BOX = (3, 5, 21, 12)  # on the stored picture
+BOX = (3, 5, 21, 12)  # on the stored image
 SIZE = (40, 30)
 
 
 def write(folder, name, orientation, size=SIZE, red=BOX):
-    """A picture that is red where the box is, as stored."""
+    """An image that is red where the box is, as stored."""
     folder.mkdir(exist_ok=True)
     stored = np.zeros((*size[::-1], 3), np.uint8)
     stored[red[1] : red[3], red[0] : red[2]] = (255, 0, 0)
@@ -54,7 +54,7 @@ def test_files_that_show_nothing_follow_those_that_do(tmp_path, orientation, siz
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
     assert all(map(around_red, scan.annotations)) and len(scan.annotations) == 2
     assert names(scan.of("rotated")) == ["a.png", "b.png"] and {f.check for f in scan.findings} == {"rotated"}
-    assert "as 1 other files of the data set show" in scan.of("rotated")[1].text
+    assert "as 1 other files of the dataset show" in scan.of("rotated")[1].text
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -68,7 +68,7 @@ def test_files_follow_those_that_were_labelled_upright(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_where_nothing_shows_it_the_upright_picture_is_taken_and_all_files_are_listed(tmp_path, orientation):
+def test_where_nothing_shows_it_the_upright_image_is_taken_and_all_files_are_listed(tmp_path, orientation):
     for name in "abcde":
         write(tmp_path, f"{name}.png", orientation if name != "e" else 1)
         label(tmp_path, f"{name}.xml")
@@ -91,8 +91,8 @@ def test_files_that_differ_decide_nothing_for_the_others(tmp_path):
     assert "other files differ in this" in scan.of("exif-unclear")[0].text
 
 
-def test_boxes_that_fit_one_picture_alone_decide(tmp_path):
-    write(tmp_path, "a.png", 6, red=(30, 5, 39, 12))  # beyond the upright picture's 30 pixels
+def test_boxes_that_fit_one_image_alone_decide(tmp_path):
+    write(tmp_path, "a.png", 6, red=(30, 5, 39, 12))  # beyond the upright image's 30 pixels
     label(tmp_path, "a.xml", (30, 5, 39, 12))
     write(tmp_path, "b.png", 3)
     label(tmp_path, "b.xml")
@@ -101,7 +101,7 @@ def test_boxes_that_fit_one_picture_alone_decide(tmp_path):
     assert "which alone they fit" in scan.of("rotated")[0].text and len(scan.findings) == 2
 
 
-def test_a_size_from_a_header_does_not_turn_boxes_that_fit_the_upright_picture_alone(tmp_path):
+def test_a_size_from_a_header_does_not_turn_boxes_that_fit_the_upright_image_alone(tmp_path):
     for name, box in (("a", (5, 30, 12, 39)), ("b", (3, 5, 21, 12))):
         write(tmp_path, f"{name}.png", 6)
         label(tmp_path, f"{name}.xml", box, size=SIZE)
@@ -127,7 +127,7 @@ def test_one_split_shows_what_the_other_leaves_open(splits):
 def test_a_repaired_copy_has_the_boxes_that_a_training_has(splits, tmp_path):
     scans = scan_splits(splits, progress=False)
     lines = repair(splits, scans, tmp_path / "copy", progress=False)
-    assert sum("mended: " in line and "EXIF orientation" in line for line in lines) == 2
+    assert sum("fixed: " in line and "EXIF orientation" in line for line in lines) == 2
     again = scan_splits(load_config(tmp_path / "copy" / "dataset.yaml"), progress=False)
     for split, scan in scans.items():
         assert [a.boxes.tolist() for a in again[split].annotations] == [a.boxes.tolist() for a in scan.annotations]
@@ -142,7 +142,7 @@ def test_an_image_that_one_reading_loses_comes_back_in_its_place(tmp_path):
     write(tmp_path, "d.png", 6)
     label(tmp_path, "d.xml", size=SIZE)
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
-    assert [a.image_path.name for a in scan.annotations] == ["a.png", "c.png", "d.png"] and len(scan.looks) == 3
+    assert [a.image_path.name for a in scan.annotations] == ["a.png", "c.png", "d.png"] and len(scan.thumbnails) == 3
     assert names(scan.of("no-box-left")) == names(scan.of("box-dropped")) == ["b.png"]
 
 

@@ -11,7 +11,7 @@ from support.paths import ROOT
 from support.rectangles import make_sample
 from utils.augment.names import AUGMENTATIONS, check_augmentations
 from utils.augment.sample import Sample
-from utils.augment.sample_builder import MIXES, SampleMaker
+from utils.augment.sample_builder import MIXES, SampleBuilder
 from utils.errors import ConfigError
 
 IMG_SIZE = 96
@@ -25,7 +25,7 @@ def _load(index):
 
 
 def _maker(names, mix_until=None):
-    return SampleMaker(names, [0, 1, 1, 1], IMG_SIZE, mix_until=mix_until)
+    return SampleBuilder(names, [0, 1, 1, 1], IMG_SIZE, mix_until=mix_until)
 
 
 def _make(maker, index, seed=0, epoch=1):
@@ -119,7 +119,7 @@ def test_without_any_object_all_mixes_work():
     def load(index):
         return Sample(np.zeros((*SIZES[index], 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 
-    maker = SampleMaker([*MIXES, "lsj", "train"], [0] * 4, IMG_SIZE)
+    maker = SampleBuilder([*MIXES, "lsj", "train"], [0] * 4, IMG_SIZE)
     for seed in range(30):
         made = maker(load, 1, np.random.default_rng(seed), 1)
         assert made.sample.boxes.shape == (0, 4) and made.short_side is None

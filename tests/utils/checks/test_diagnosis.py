@@ -1,4 +1,4 @@
-"""Each check finds its fault, and nothing else, in a data set that has that fault alone."""
+"""Each check finds its fault, and nothing else, in a dataset that has that fault alone."""
 
 import json
 import re
@@ -26,18 +26,18 @@ from support.clean_sets import (
 from support.paths import SHARED
 from utils.annotations.findings import CHECKS, ERROR, NOTE, WARNING
 from utils.checks.boxes import SAME_BOX, same_boxes
-from utils.checks.diagnosis import examine
+from utils.checks.diagnosis import diagnose
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
 
 MODEL = "fasterrcnn_resnet50_fpn_v2"
 
 
-def diagnose(yaml: Path, **more):
+def diagnosis_of(yaml: Path, **more):
     config = load_config(yaml)
     model = more.pop("model", MODEL)
     more = {"img_size": model_row(model).img_size} | more
-    return examine(config, scan_splits(config, progress=False), model=model, anchors=model_row(model).anchors, **more)
+    return diagnose(config, scan_splits(config, progress=False), model=model, anchors=model_row(model).anchors, **more)
 
 
 def found_in(diagnosis):
@@ -331,7 +331,7 @@ FAULTS = [
     (misspelt, "unknown-class", ERROR, "train", r"a0\.xml: object 1: unknown class 'mask' \(did you mean 'Mask'\?\)"),
     (two_of_a_name, "ambiguous-name", ERROR, "train", r"a3"),
     (near_name, "near-name", ERROR, "train", r"a4\.jpg: has no annotation .*U\+0430 \(CYRILLIC SMALL LETTER A\)"),
-    (unread_format, "image-format", ERROR, "train", r"a9\.heic: a HEIF picture, which is not read: convert it"),
+    (unread_format, "image-format", ERROR, "train", r"a9\.heic: a HEIF image, which is not read: convert it"),
     (labelled_for_yolo, "mixed-formats", ERROR, "train", r"a9\.jpg: has a9\.txt: YOLO text where the others have"),
     (labels_moved_away, "labels-elsewhere", ERROR, "valid", r"boxes has 4 XML files .* `VALID_DIR_LABELS: boxes`$"),
     (yolo_labels_forgotten, "no-labels", ERROR, "valid", r"expected YOLO's text files of the names of 4 images"),
@@ -341,7 +341,7 @@ FAULTS = [
     (same_file, "same-in-both", ERROR, "valid", r"b9\.jpg is the same file as a4\.jpg in the training split"),
     (brightened, "like-in-both", WARNING, "valid", r"b9\.jpg looks like a4\.jpg in the training split \(corr"),
     (mirrored, "like-in-both", WARNING, "valid", r"b9\.jpg looks like the mirror image of a4\.jpg"),
-    (same_twice, "same-twice", WARNING, "train", r"a4\.jpg, a9\.jpg are one and the same picture$"),
+    (same_twice, "same-twice", WARNING, "train", r"a4\.jpg, a9\.jpg are one and the same image$"),
     (extra_box((40, 250, 40, 280)), "box-dropped", WARNING, "train", r"a1\.xml: object 3 \(Mask\).* is empty"),
     (nothing_but_crowds, "no-box-left", WARNING, "train", r"a0\.jpg: 2 crowd regions and no box"),
     (shares, "box-layout", ERROR, "train", r"ymax in pixels; 12 of 12 boxes in 6 files .* fit as xmin.* \(0 to 1\)"),
@@ -385,7 +385,7 @@ def test_every_check_has_its_fault():
 
 
 def test_the_clean_set_is_clean(tmp_path):
-    diagnosis = diagnose(write_clean_set(tmp_path))
+    diagnosis = diagnosis_of(write_clean_set(tmp_path))
     assert found_in(diagnosis) == []
     assert diagnosis.by_check() == {} and diagnosis.count(ERROR) == diagnosis.count(NOTE) == 0
     train = diagnosis.statistics["train"]
@@ -403,7 +403,7 @@ def test_one_fault_is_one_finding(tmp_path, monkeypatch, spoil, check, severity,
     if (tmp_path / "elsewhere").is_dir():
         monkeypatch.chdir(tmp_path / "elsewhere")
     before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
-    diagnosis = diagnose(yaml)
+    diagnosis = diagnosis_of(yaml)
     assert [(of_split, finding.check) for of_split, finding in found_in(diagnosis)] == [(split, check)]
     ((_, finding),) = found_in(diagnosis)
     assert re.search(text, finding.text), finding.text
@@ -412,7 +412,7 @@ def test_one_fault_is_one_finding(tmp_path, monkeypatch, spoil, check, severity,
     assert (finding.image is None or finding.image.name in [path.name for path in before]) and finding.text[0] != " "
 
 
-def test_a_picture_of_both_splits_stops_no_training(tmp_path):
+def test_a_image_of_both_splits_stops_no_training(tmp_path):
     yaml = write_clean_set(tmp_path)
     same_file(tmp_path)
     scans = scan_splits(load_config(yaml), progress=False)
@@ -424,8 +424,8 @@ def test_copies_with_other_boxes_are_told(tmp_path):
     yaml = write_clean_set(tmp_path)
     same_twice(tmp_path)
     write_labels(tmp_path / "train", "a9", boxes_of(4)[:1])
-    ((_, finding),) = found_in(diagnose(yaml))
-    assert finding.text == "a4.jpg, a9.jpg are one and the same picture; their boxes differ"
+    ((_, finding),) = found_in(diagnosis_of(yaml))
+    assert finding.text == "a4.jpg, a9.jpg are one and the same image; their boxes differ"
     assert (finding.image.name, finding.other.name) == ("a4.jpg", "a9.jpg")
 
 
@@ -433,7 +433,7 @@ def test_a_validation_split_without_objects(tmp_path):
     yaml = write_clean_set(tmp_path)
     for number in range(4):
         write_labels(tmp_path / "test", f"b{number}", [])
-    ((split, finding),) = found_in(diagnose(yaml))
+    ((split, finding),) = found_in(diagnosis_of(yaml))
     assert (split, finding.check) == ("valid", "class-not-validated") and "AP is undefined" in finding.text
 
 
@@ -443,10 +443,10 @@ def test_the_advice_on_the_size_is_what_that_size_gives(tmp_path):
         ("Mask", (20 + 40 * (n % 8), 20 + 60 * (n // 8), 31 + 40 * (n % 8), 31 + 60 * (n // 8))) for n in range(32)
     ]
     write_labels(tmp_path / "train", "a1", objects)
-    ((_, finding),) = found_in(diagnose(yaml, img_size=320))
+    ((_, finding),) = found_in(diagnosis_of(yaml, img_size=320))
     assert finding.check == "unreached"
     size, left = re.search(r"--img-size (\d+) leaves ([\d.]+)%$", finding.text).groups()
-    at_that_size = diagnose(yaml, img_size=int(size))
+    at_that_size = diagnosis_of(yaml, img_size=int(size))
     assert found_in(at_that_size) == []
     assert at_that_size.statistics["train"].unreached == pytest.approx(float(left) / 100, abs=6e-4)
 
@@ -455,7 +455,7 @@ def test_objects_that_are_too_large_get_a_smaller_size(tmp_path):
     yaml = write_clean_set(tmp_path)
     for number in range(14):
         write_pair(tmp_path / "train", f"c{number}", 303 + 3 * number, [("Gloves", (10, 10, 390, 290))])
-    ((_, finding),) = found_in(diagnose(yaml, img_size=1333))
+    ((_, finding),) = found_in(diagnosis_of(yaml, img_size=1333))
     assert finding.check == "unreached"
     # 640 is the largest that does: the largest anchor is a square of 512, and 512 / 2.13 / 326 = 0.74 is above 0.71.
     assert re.search(r"half of them measure 14\d\d px or less there; --img-size 640 leaves 0\.0%$", finding.text)
@@ -468,7 +468,7 @@ def test_a_class_that_no_anchor_reaches_is_told_where_the_others_hide_it(tmp_pat
         write_pair(tmp_path / "train", f"c{number}", 300 + number, [("Mask", (x, y, x + 80, y + 90)) for x, y in grid])
     narrow = [("Gloves", (10, 10 + 26 * n, 390, 19 + 26 * n)) for n in range(10)]
     write_labels(tmp_path / "train", "a1", narrow)
-    found = [finding for _, finding in found_in(diagnose(yaml)) if finding.check == "unreached"]
+    found = [finding for _, finding in found_in(diagnosis_of(yaml)) if finding.check == "unreached"]
     assert len(found) == 1 and found[0].text.startswith("83% of the Gloves boxes (10 of 12)"), found
     assert "no --img-size brings it to 10%" in found[0].text
 
@@ -506,7 +506,7 @@ def test_a_pile_of_boxes_is_told_once_each():
 def test_statistics(tmp_path):
     yaml = write_clean_set(tmp_path)
     write_labels(tmp_path / "train", "a1", [])
-    statistics = diagnose(yaml, img_size=300).statistics["train"]  # at the pictures' own size
+    statistics = diagnosis_of(yaml, img_size=300).statistics["train"]  # at the images' own size
     sides = [np.sqrt((b[2] - b[0]) * (b[3] - b[1])) for n in (0, 2, 3, 4, 5) for _, b in boxes_of(n)]
     edges, counts = np.array(statistics.box_sides.edges), np.array(statistics.box_sides.counts)
     assert [counts[i] for i in range(len(counts))] == [
@@ -520,14 +520,14 @@ def test_statistics(tmp_path):
         assert sum(histogram.counts) == 10
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")
 def test_real_data(tmp_path):
     capybara = tmp_path / "capybara.yaml"
     folders = "\n".join(
         f"{split}_DIR_IMAGES: {SHARED}/capybara/{name}" for split, name in (("TRAIN", "train"), ("VALID", "test"))
     )
     capybara.write_text(f"{folders}\nCLASSES: [capivara]\n")
-    found = diagnose(capybara).by_check()
+    found = diagnosis_of(capybara).by_check()
     assert list(found) == ["like-within"] and len(found["like-within"]) == 3  # looked at: they are copies
 
     bccd, lines = tmp_path / "bccd.yaml", ["CLASSES: [RBC, WBC, Platelets]"]
@@ -535,7 +535,7 @@ def test_real_data(tmp_path):
         lines += [f"{split}_DIR_IMAGES: {SHARED}/bccd/JPEGImages", f"{split}_DIR_LABELS: {SHARED}/bccd/Annotations"]
         lines += [f"{split}_LIST: {SHARED}/bccd/ImageSets/Main/{name}.txt"]
     bccd.write_text("\n".join(lines))
-    found = diagnose(bccd).by_check()
+    found = diagnosis_of(bccd).by_check()
     assert {check: len(pairs) for check, pairs in found.items()} == {
         "like-in-both": 1,
         "box-dropped": 2,

@@ -1,4 +1,4 @@
-"""Which pictures count as the same, or nearly so: copies do, different pictures of one kind do not."""
+"""Which images count as the same, or nearly so: copies do, different images of one kind do not."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from support.paths import SHARED
 from utils.annotations.annotation import Annotation, Scan
-from utils.checks.duplicates import leaks
+from utils.checks.duplicates import duplicates
 from utils.images.io import probe_image
 
 NONE = np.zeros((0, 4), np.float32)
@@ -21,12 +21,12 @@ def scan_of(paths) -> Scan:
         image = probe_image(path)
         nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_)
         scan.annotations.append(Annotation(path, image.width, image.height, NONE, *nothing))
-        scan.looks.append(image.look)
+        scan.thumbnails.append(image.thumbnail)
     return scan
 
 
 def checked(train, valid, **more):
-    return leaks({"train": scan_of(train), "valid": scan_of(valid)}, **more)
+    return duplicates({"train": scan_of(train), "valid": scan_of(valid)}, **more)
 
 
 def names(findings, check):
@@ -34,7 +34,7 @@ def names(findings, check):
 
 
 def scene(seed: int) -> Image.Image:
-    """A picture with large and small things in it: a photograph's spectrum falls with the frequency."""
+    """An image with large and small things in it: a photograph's spectrum falls with the frequency."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((480, 640, 3), np.float32)
     for cells, weight in ((4, 60), (8, 35), (24, 20), (80, 10), (200, 5)):
@@ -77,11 +77,11 @@ def test_equal_files_are_told_as_such_and_once(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 1), ("e", 1), ("f", 3)):
         scene(seed).save(tmp_path / f"{name}.jpg")
     paths = {name: tmp_path / f"{name}.jpg" for name in "abcdef"}
-    paths["b"].write_bytes(paths["a"].read_bytes() + b"\0")  # the same picture in another file
+    paths["b"].write_bytes(paths["a"].read_bytes() + b"\0")  # the same image in another file
     found = checked([paths[n] for n in "abc"], [paths[n] for n in "def"])
     assert [(f.check, f.text) for f in found["train"]] == [("like-within", "a.jpg, b.jpg look nearly the same")]
     assert [(f.check, f.text) for f in found["valid"]] == [
-        ("same-twice", "d.jpg, e.jpg are one and the same picture"),
+        ("same-twice", "d.jpg, e.jpg are one and the same image"),
         ("same-in-both", "d.jpg is the same file as a.jpg in the training split"),
         ("same-in-both", "e.jpg is the same file as a.jpg in the training split"),
     ]
@@ -97,7 +97,7 @@ def test_files_of_one_name_are_told_with_their_folders(tmp_path):
     assert found["valid"][0].text == "two/a.jpg is the same file as one/a.jpg in the training split"
 
 
-def test_pictures_of_a_faint_slope_say_nothing(tmp_path):
+def test_images_of_a_faint_slope_say_nothing(tmp_path):
     slope = np.linspace(0, 4, 64)[None, :, None] + np.zeros((48, 64, 3))
     for grey in (60, 90, 120):
         Image.fromarray((slope + grey).astype(np.uint8)).save(tmp_path / f"{grey}.png")
@@ -105,7 +105,7 @@ def test_pictures_of_a_faint_slope_say_nothing(tmp_path):
     assert found == {"train": [], "valid": []}
 
 
-def test_flat_pictures_are_only_compared_as_files(tmp_path):
+def test_flat_images_are_only_compared_as_files(tmp_path):
     paths = [tmp_path / f"{n}.png" for n in range(4)]
     for number, path in enumerate(paths):
         Image.new("RGB", (64, 48), (100 + number // 2,) * 3).save(path)
@@ -114,7 +114,7 @@ def test_flat_pictures_are_only_compared_as_files(tmp_path):
     assert names(found["valid"], "same-in-both") == [("3.png", "2.png")] and len(found["valid"]) == 1
 
 
-def test_pictures_of_one_kind_are_not_the_same(tmp_path):
+def test_images_of_one_kind_are_not_the_same(tmp_path):
     """As X-rays, or a camera that stands still: any two correlate by more than 0.9."""
     rng, common = np.random.default_rng(0), np.asarray(scene(0)).astype(np.float32)
     paths = [tmp_path / f"{n}.jpg" for n in range(120)]
@@ -122,21 +122,21 @@ def test_pictures_of_one_kind_are_not_the_same(tmp_path):
         own = cv2.resize(rng.normal(0, 12, (24, 32, 3)).astype(np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
         Image.fromarray(np.clip(common + own, 0, 255).astype(np.uint8)).save(path)
     Image.open(paths[0]).resize((500, 375)).save(paths[-1])
-    looks = np.stack([np.frombuffer(probe_image(path).look, np.uint8) for path in paths[:-1]])
-    assert np.corrcoef(looks).min() > 0.9
+    thumbnails = np.stack([np.frombuffer(probe_image(path).thumbnail, np.uint8) for path in paths[:-1]])
+    assert np.corrcoef(thumbnails).min() > 0.9
     found = checked(paths[:90], paths[90:])
     assert names(found["valid"], "like-in-both") == [("119.jpg", "0.jpg")]
     assert found["train"] == [] and len(found["valid"]) == 1
 
 
-def test_splits_without_pictures_or_with_one():
+def test_splits_without_images_or_with_one():
     assert checked([], []) == {"train": [], "valid": []}
     scan = Scan([Annotation(Path("a.jpg"), 5, 5, NONE, np.zeros(0, np.int64), np.zeros(0, np.bool_))], [], [b""])
-    assert leaks({"train": Scan(), "valid": scan}) == {"train": [], "valid": []}
-    assert leaks({"train": scan, "valid": scan}) == {"train": [], "valid": []}  # a file that has gone since
+    assert duplicates({"train": Scan(), "valid": scan}) == {"train": [], "valid": []}
+    assert duplicates({"train": scan, "valid": scan}) == {"train": [], "valid": []}  # a file that has gone since
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")
 def test_frames_of_a_video(tmp_path):
     """Neighbouring frames are nearly the same, but not while the person walks by close to the camera."""
     capture, paths = cv2.VideoCapture(str(SHARED / "video/person_walk.mp4")), []

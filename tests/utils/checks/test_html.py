@@ -1,4 +1,4 @@
-"""The report's HTML page: whole, inert, self-contained, and with pictures of what was found."""
+"""The report's HTML page: whole, inert, self-contained, and with images of what was found."""
 
 import html
 import math
@@ -17,7 +17,7 @@ from support.html_pages import Page, extent, near
 from support.voc_files import element, write_image, xml
 from support.voc_sets import write_config, write_voc_set
 from utils.annotations.findings import CHECKS, SEVERITIES, Finding
-from utils.checks.diagnosis import Diagnosis, examine
+from utils.checks.diagnosis import Diagnosis, diagnose
 from utils.checks.report.html import MOST_CARDS, MOST_TEXTS, STYLE, write_html
 from utils.checks.report.markup import share
 from utils.checks.report.thumbnails import COLOURS, SIDE
@@ -53,7 +53,7 @@ def written(diagnosis: Diagnosis, folder: Path) -> Page:
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory) -> Diagnosis:
-    """A data set without errors."""
+    """A dataset without errors."""
     folder = tmp_path_factory.mktemp("shapes")
     write_voc_set(folder / "train", 20, 0)
     write_voc_set(folder / "test", 10, 1)
@@ -62,7 +62,7 @@ def shapes(tmp_path_factory) -> Diagnosis:
 
 def examined(config_path: Path) -> Diagnosis:
     config = load_config(config_path)
-    return examine(config, scan_splits(config, progress=False), model=MODEL, anchors=anchors_of(MODEL), img_size=640)
+    return diagnose(config, scan_splits(config, progress=False), model=MODEL, anchors=anchors_of(MODEL), img_size=640)
 
 
 def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
@@ -94,8 +94,8 @@ def test_every_fault_that_the_reader_finds_is_told_and_shown(tmp_path):
         (train / f"{name}.xml").write_text(text)
     write_image(train / "unlabelled.png")
     (train / "orphan.xml").write_text(xml(element()))
-    (tmp_path / "test" / "copy.jpg").write_bytes((train / "picture 1.jpg").read_bytes())
-    (tmp_path / "test" / "copy.xml").write_bytes((train / "picture 1.xml").read_bytes())
+    (tmp_path / "test" / "copy.jpg").write_bytes((train / "image 1.jpg").read_bytes())
+    (tmp_path / "test" / "copy.xml").write_bytes((train / "image 1.xml").read_bytes())
     diagnosis = examined(write_config(tmp_path))
     found = diagnosis.by_check()
     assert {
@@ -110,9 +110,9 @@ def test_every_fault_that_the_reader_finds_is_told_and_shown(tmp_path):
         for _, finding in pairs:
             assert finding.text in page.text
     names = " ".join(image["alt"] for image in page.all("img"))
-    for name in ("bad xml.png", "unknown.png", "boxes.png", "size.png", "unlabelled.png", "copy.jpg", "picture 1.jpg"):
+    for name in ("bad xml.png", "unknown.png", "boxes.png", "size.png", "unlabelled.png", "copy.jpg", "image 1.jpg"):
         assert name in names
-    assert "No picture: cannot be decoded as an image" in page.text
+    assert "No image: cannot be decoded as an image" in page.text
     assert any(near(picture, FIRST).any() for picture in page.pictures)
     errors = diagnosis.count("error")
     assert f"{errors} errors" in page.text and errors >= 4
@@ -183,7 +183,7 @@ def test_hostile_names_stay_text(shapes, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that only Linux allows")
-def test_a_picture_of_a_hostile_name_is_shown(shapes, tmp_path):
+def test_a_image_of_a_hostile_name_is_shown(shapes, tmp_path):
     image = tmp_path / 'a "b" <i>\n\udcff.png'
     write_image(image)
     page = written(with_findings(shapes, Finding("unlabelled", image.name, image=image)), tmp_path)
@@ -200,7 +200,7 @@ def test_the_boxes_in_question_are_drawn_where_they_are(shapes, picture, tmp_pat
     assert extent(near(shown, SECOND)) == pytest.approx(np.array((300, 200, 380, 280)) * scale, abs=5)
 
 
-def test_what_one_image_has_of_a_check_is_one_picture(shapes, picture, tmp_path):
+def test_what_one_image_has_of_a_check_is_one_image(shapes, picture, tmp_path):
     boxes = [(40.0, 60.0, 140.0, 160.0), (200.0, 100.0, 380.0, 280.0)]
     found = [Finding("box-covers-image", f"box {i}", image=picture, boxes=(box,)) for i, box in enumerate(boxes)]
     page = written(with_findings(shapes, *found), tmp_path)
@@ -210,7 +210,7 @@ def test_what_one_image_has_of_a_check_is_one_picture(shapes, picture, tmp_path)
     assert "box 0" in page.text and "box 1" in page.text and "and 1 more here" in page.text
 
 
-def test_a_second_picture_stands_beside_the_first(shapes, picture, tmp_path):
+def test_a_second_image_stands_beside_the_first(shapes, picture, tmp_path):
     other = tmp_path / "other" / "narrow.png"
     write_image(other, (100, 300))
     page = written(with_findings(shapes, Finding("like-in-both", "x", image=picture, other=other)), tmp_path)
@@ -224,9 +224,9 @@ def test_an_image_that_went_away_leaves_its_place(shapes, picture, tmp_path):
     found = [Finding("unlabelled", path.name, image=path) for path in (gone, picture, broken, picture.parent)]
     page = written(with_findings(shapes, *found), tmp_path)
     assert len(page.pictures) == 1
-    assert "No picture: image file not found" in page.text
-    assert "No picture: cannot be decoded as an image" in page.text
-    assert "No picture: is a folder" in page.text
+    assert "No image: image file not found" in page.text
+    assert "No image: cannot be decoded as an image" in page.text
+    assert "No image: is a folder" in page.text
 
 
 def test_thousands_of_findings_make_a_page_of_a_few_megabytes(shapes, tmp_path):
@@ -252,7 +252,7 @@ def test_thousands_of_findings_make_a_page_of_a_few_megabytes(shapes, tmp_path):
     assert many[MOST_TEXTS - 1].text in page.text and many[MOST_TEXTS].text not in page.text
 
 
-def test_pictures_of_all_causes_and_splits(shapes, tmp_path):
+def test_images_of_all_causes_and_splits(shapes, tmp_path):
     def of(split: str, subject: str, count: int) -> list[Finding]:
         paths = [tmp_path / f"{split}-{subject}-{i}.png" for i in range(count)]
         for path in paths:

@@ -1,4 +1,4 @@
-"""The repaired copy of a data set full of faults: what is mended, what is left out, and that the original stays."""
+"""The repaired copy of a dataset full of faults: what is fixed, what is left out, and that the original stays."""
 
 import hashlib
 import subprocess
@@ -12,14 +12,14 @@ from models.registry import DEFAULT_MODEL, anchors_of
 from support.paths import ROOT
 from support.voc_files import element, xml
 from support.voc_sets import write_config, write_voc_set
-from utils.checks.diagnosis import examine
+from utils.checks.diagnosis import diagnose
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.errors import DatasetError, ToolkitError
 
 
-def picture(path, seed, orientation=1):
+def image(path, seed, orientation=1):
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8))
     tags = Image.Exif()
@@ -48,10 +48,10 @@ def folder(tmp_path):
     for seed, (name, text) in enumerate(faults.items(), 100):
         (tmp_path / "train" / f"{name}.xml").write_text(text)
         if name != "orphan":
-            picture(tmp_path / "train" / f"{name}.jpg", seed, 6 if name == "turned" else 1)
-    picture(tmp_path / "train" / "unlabelled.jpg", 200)
-    (tmp_path / "train" / "unreadable.jpg").write_bytes(b"no picture")
-    for name, source in (("leak", "test/picture 0"), ("copy", "train/picture 1"), ("differing", "train/picture 3")):
+            image(tmp_path / "train" / f"{name}.jpg", seed, 6 if name == "turned" else 1)
+    image(tmp_path / "train" / "unlabelled.jpg", 200)
+    (tmp_path / "train" / "unreadable.jpg").write_bytes(b"no image")
+    for name, source in (("leak", "test/image 0"), ("copy", "train/image 1"), ("differing", "train/image 3")):
         for suffix in (".jpg", ".xml"):
             (tmp_path / "train" / f"{name}{suffix}").write_bytes((tmp_path / f"{source}{suffix}").read_bytes())
     (tmp_path / "train" / "differing.xml").write_text(xml(element("Mask", (1, 1, 30, 30))))
@@ -82,11 +82,11 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     for expected in (
         "renamed: GLOVES to Gloves",
         "renamed: mask to Mask",
-        "train: mended: clipped.xml: object 1 (Mask): box (-10, 20, 60, 60) reaches out of the 160x120 image",
+        "train: fixed: clipped.xml: object 1 (Mask): box (-10, 20, 60, 60) reaches out of the 160x120 image",
         "train: left out: empty.xml: object 2 (Mask): box (70, 30, 70, 60) is empty",
-        "train: mended: twice.jpg: 1 boxes that were there twice",
-        "train: left out: leak.jpg is the same file as picture 0.jpg in the valid split",
-        "train: left out: picture 1.jpg is the same file as copy.jpg in the train split",
+        "train: fixed: twice.jpg: 1 boxes that were there twice",
+        "train: left out: leak.jpg is the same file as image 0.jpg in the valid split",
+        "train: left out: image 1.jpg is the same file as copy.jpg in the train split",
         "train: left out: unlabelled.jpg",
         "train: left out: orphan.xml",
         "train: left out: bare.jpg: none of its 1 boxes can be used",
@@ -106,8 +106,8 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     assert of["other class"].labels.tolist() == [1, 2]  # which is right, only a person can tell
     assert (of["turned"].width, of["turned"].height) == (120, 160)
     assert of["turned"].boxes.tolist() == [[40, 20, 90, 60]]
-    assert {"copy", "differing", "picture 3"} <= of.keys() and "picture 1" not in of
-    found = examine(mended, scans, model=DEFAULT_MODEL, anchors=anchors_of(DEFAULT_MODEL), img_size=640).by_check()
+    assert {"copy", "differing", "image 3"} <= of.keys() and "image 1" not in of
+    found = diagnose(mended, scans, model=DEFAULT_MODEL, anchors=anchors_of(DEFAULT_MODEL), img_size=640).by_check()
     assert not found.keys() & {"same-in-both", "box-twice", "unknown-class", "unlabelled", "orphaned"}
 
 
@@ -119,7 +119,7 @@ def test_a_copy_in_its_own_format(folder, tmp_path, format_name):
     sound = {split: scan.annotations for split, scan in scan_splits(config, progress=False).items()}
     other = load_config(write_dataset(tmp_path / "other", sound, config.class_names, format_name, progress=False))
     lines = repair(other, scan_splits(other, progress=False), tmp_path / "mended", progress=False)
-    assert "train: mended: twice.jpg: 1 boxes that were there twice" in lines
+    assert "train: fixed: twice.jpg: 1 boxes that were there twice" in lines
     assert load_config(tmp_path / "mended" / "dataset.yaml").annotation_format == format_name
 
 

@@ -79,7 +79,7 @@ def test_a_panorama_is_shown_around_its_box():
     assert show_boxes(image.transpose(1, 0, 2), []).shape == (360, 120, 3)
 
 
-def test_pictures_come_in_their_order(tmp_path):
+def test_images_come_in_their_order(tmp_path):
     for number in range(12):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((20 + number, 40, 3), 20 * number, np.uint8))
     made = make_pictures([Wanted(tmp_path / f"{number}.png") for number in range(12)], progress=False)

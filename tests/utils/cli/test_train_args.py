@@ -74,7 +74,7 @@ def test_a_resumed_run_keeps_its_arguments_and_the_command_line_wins(tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "--config: which data set"),
+        ((), "--config: which dataset"),
         ((*CONFIG, "-r"), "--resume-training takes"),
         (("-r",), "work:\\n  --resume-training takes"),
         (("-r", "-pn", "nowhere"), "there is no run at outputs.training.nowhere; outputs.training has"),

@@ -1,4 +1,4 @@
-"""The data set's YAML: what it may hold, and every fault of it, in one error."""
+"""The dataset's YAML: what it may hold, and every fault of it, in one error."""
 
 from pathlib import Path
 
@@ -168,7 +168,7 @@ def test_a_missing_folder_tells_what_there_is_and_where_the_set_comes_from(root)
     assert f"folders with images or XML files: {unzipped / 'train'}, {unzipped / 'test'}\n" in text
     assert f"folders with images or XML files: {unzipped / 'test'}, {unzipped / 'train'}\n" in text
     assert "Expected: folders of images, with a Pascal VOC XML" in text
-    assert text.endswith("The data set comes from: the shop")
+    assert text.endswith("The dataset comes from: the shop")
 
 
 def test_one_folder_for_both_splits_needs_both_lists(root):

@@ -22,7 +22,7 @@ ONLY_HATS = [("Hat", (50, 60, 120, 150))]
 
 @pytest.fixture
 def folder(tmp_path):
-    """The clean set with hats on two training pictures, the only objects of one, and a hat that has no area."""
+    """The clean set with hats on two training images, the only objects of one, and a hat that has no area."""
     write_clean_set(tmp_path)
     write_labels(tmp_path / "train", "a1", [*boxes_of(1), ("Hat", (20, 200, 90, 280)), ("Hat", (200, 200, 290, 280))])
     write_labels(tmp_path / "train", "a2", [*ONLY_HATS, ("Hat", (10, 10, 10, 10))])
@@ -74,7 +74,7 @@ def test_a_split_counts_what_each_side_has(folder):
 
 
 def test_an_image_that_is_left_out_is_not_counted(folder):
-    (folder / "train/a2.jpg").write_bytes(b"no picture")
+    (folder / "train/a2.jpg").write_bytes(b"no image")
     config = load_config(write_yaml(folder, extra="IGNORE: [Hat]\n"))
     scans = scan_splits(config, skip_bad=True, progress=False)
     assert [text for _, check, text in found(scans) if check == "ignored"] == ["Hat: 2 objects on 1 image, which stays"]

@@ -14,7 +14,7 @@ from models.build import freeze_batch_norm
 from support.voc_sets import write_config, write_voc_set
 from torch_utils.distributed import Group
 from utils.config.config import load_config
-from utils.dataset.batch_sampler import WINDOW, DealtBatches, EpochBatches, by_shape
+from utils.dataset.batch_sampler import WINDOW, EvalBatchSampler, TrainBatchSampler, by_shape
 from utils.dataset.scan import scan_splits
 
 SHAPES = [(48, 64), (64, 48), (64, 64), (36, 64)]
@@ -25,7 +25,7 @@ def shape_of(key):
 
 
 def sampler_of(length=1000, batch=4, epoch=1, **options):
-    sampler = EpochBatches(length, batch, seed=3, shape_of=shape_of, **options)
+    sampler = TrainBatchSampler(length, batch, seed=3, shape_of=shape_of, **options)
     sampler.epoch = epoch
     return sampler
 
@@ -37,7 +37,7 @@ def test_all_samples_come_once_in_batches_of_like_shape():
     assert [len(batch) for batch in batches] == [4] * 250
     mixed = sum(len({shape_of(key) for key in batch}) > 1 for batch in batches)
     assert mixed <= 3 * -(-250 // WINDOW)  # one for each step from shape to shape in a window
-    shuffled = EpochBatches(1000, 4, seed=3)
+    shuffled = TrainBatchSampler(1000, 4, seed=3)
     shuffled.epoch = 1
     assert sum(len({shape_of(key) for key in batch}) > 1 for batch in shuffled) > 200
 
@@ -134,7 +134,7 @@ def test_little_is_padding_where_both_sides_vary():
 
 
 def test_evaluation_is_dealt_in_order():
-    parts = [list(DealtBatches(11, 3, rank=rank, size=2)) for rank in range(2)]
+    parts = [list(EvalBatchSampler(11, 3, rank=rank, size=2)) for rank in range(2)]
     assert parts == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10]]]
 
 

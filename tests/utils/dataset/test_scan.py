@@ -1,4 +1,4 @@
-"""Splits as a whole: lists, summaries, errors, the type itself, anything at all for XML, and the real data sets."""
+"""Splits as a whole: lists, summaries, errors, the type itself, anything at all for XML, and the real datasets."""
 
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def test_errors_of_all_splits_come_in_one(tmp_path):
     with pytest.raises(DatasetError) as error:
         raise_for_errors(scans)
     lines = str(error.value).splitlines()
-    assert lines[:4] == ["the data set has 3 errors:", "  train: a.xml: x", "  train: b.xml: x", "  valid: c.xml: x"]
+    assert lines[:4] == ["the dataset has 3 errors:", "  train: a.xml: x", "  train: b.xml: x", "  valid: c.xml: x"]
     assert "--skip-bad" in lines[-1]
     assert raise_for_errors({"train": Scan(findings=bad, skip_bad=True), "valid": Scan()}) is None
 
@@ -149,7 +149,7 @@ def test_summary_counts_and_lists(tmp_path):
         "  Gloves: 0",
         "boxes clipped to the image: 1",
         "  a.xml: object 3 (Mask): box (-9, 0, 5, 5) reaches out of the 40x30 image",
-        "images left out, for they have no annotation file: 17",
+        "images left out, because they have no annotation file: 17",
         *(f"  {n}.jpg" for n in range(5)),
         "  … and 12 more",
     ]
@@ -231,7 +231,7 @@ def test_any_xml_gives_an_annotation_or_an_error_that_names_it(tmp_path, documen
 # --- real data -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not (DATA / "bccd").is_dir(), reason="the BCCD data set is not here")
+@pytest.mark.skipif(not (DATA / "bccd").is_dir(), reason="the BCCD dataset is not here")
 def test_bccd():
     root, counts = DATA / "bccd", {"train": 205, "val": 87, "test": 72}
     scans = {
@@ -253,7 +253,7 @@ def test_bccd():
     ]
 
 
-@pytest.mark.skipif(not (DATA / "capybara").is_dir(), reason="the capybara data set is not here")
+@pytest.mark.skipif(not (DATA / "capybara").is_dir(), reason="the capybara dataset is not here")
 def test_capybara():
     folder = DATA / "capybara" / "train"
     scan = read_voc(folder, folder, ("__background__", "capivara"), progress=False)

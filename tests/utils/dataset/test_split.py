@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from support.voc_files import element, xml
-from utils.checks.duplicates import leaks
+from utils.checks.duplicates import duplicates
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.dataset.split import group_names, joined_groups, split
 from utils.errors import ConfigError
-from utils.images.similarity import like_groups
+from utils.images.similarity import near_duplicate_groups
 
 
 def labels_of(rng, count, chances):
@@ -93,25 +93,25 @@ def pictures(tmp_path):
     for number in range(20):
         scene = Image.fromarray(rng.integers(0, 200, (6, 8, 3), np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
         copy = [scene.point(lambda v: v * 1.2), ImageOps.mirror(scene), scene][number % 3]
-        for name, picture, quality in ((f"{rng.integers(10**9)}", scene, 95), (f"x{number}", copy, 60)):
-            picture.save(tmp_path / "train" / f"{name}.jpg", quality=quality)
+        for name, image, quality in ((f"{rng.integers(10**9)}", scene, 95), (f"x{number}", copy, 60)):
+            image.save(tmp_path / "train" / f"{name}.jpg", quality=quality)
             (tmp_path / "train" / f"{name}.xml").write_text(xml(element()))
     (tmp_path / "set.yaml").write_text("TRAIN_DIR_IMAGES: train\nCLASSES: [Mask]\nSPLIT: 0.3\n")
     return load_config(tmp_path / "set.yaml")
 
 
-def test_pictures_that_look_alike_stay_on_one_side(pictures):
+def test_images_that_look_alike_stay_on_one_side(pictures):
     scans = scan_splits(pictures, progress=False)
     assert [len(scan.annotations) for scan in scans.values()] == [28, 12]
-    found = leaks(scans)
+    found = duplicates(scans)
     assert {f.check for split in found.values() for f in split} == {"like-within"}  # and none is in both
     assert len(found["train"] + found["valid"]) == 13  # those that are not mirrored, which is told of both splits alone
 
 
-def test_pictures_of_a_camera_that_stood_still_are_divided(tmp_path):
+def test_images_of_a_camera_that_stood_still_are_divided(tmp_path):
     scene = np.random.default_rng(0).integers(0, 200, (72, 96, 3), np.uint8)
-    looks = [scene[:16, :16, 0].tobytes()] * 30 + [bytes(range(256))] * 2
-    assert like_groups(looks, most=2).tolist() == [*range(30), 30, 30]
+    thumbnails = [scene[:16, :16, 0].tobytes()] * 30 + [bytes(range(256))] * 2
+    assert near_duplicate_groups(thumbnails, most=2).tolist() == [*range(30), 30, 30]
 
 
 # --- in the YAML -----------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_tags_make_room_for_each_other():
     assert three - lines > 2.8 * (one - lines)
 
 
-def test_many_tags_leave_most_of_the_picture_to_be_seen():
+def test_many_tags_leave_most_of_the_image_to_be_seen():
     image = blank(1200, 1600)
     x, y = (axis.ravel() for axis in np.meshgrid(np.arange(20, 1560, 80), np.arange(40, 1160, 80)))
     boxes = np.column_stack([x, y, x + 40, y + 40])

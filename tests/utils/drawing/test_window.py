@@ -23,7 +23,7 @@ needs_screen = pytest.mark.skipif(
     not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool (apt-get install)"
 )
 
-# Shows a picture until a command ends it; says what it was told, and when it pauses.
+# Shows an image until a command ends it; says what it was told, and when it pauses.
 SHOW = """
 import sys, time
 import numpy as np
@@ -47,13 +47,13 @@ window.close()
 """
 
 
-# Shows pictures until they are through or the user ends it.
-PICTURES = """
+# Shows images until they are through or the user ends it.
+IMAGES = """
 import numpy as np
-from utils.drawing.window import show_pictures
-pictures = (np.full((240, 320, 3), shade, np.uint8) for shade in (50, 200))
-show_pictures("shown here", pictures, seconds=30)
-print("left", len(list(pictures)))
+from utils.drawing.window import show_images
+images = (np.full((240, 320, 3), shade, np.uint8) for shade in (50, 200))
+show_images("shown here", images, seconds=30)
+print("left", len(list(images)))
 """
 
 
@@ -153,7 +153,7 @@ def test_keys_and_closing_end_it(screen, how):
         assert process.stdout.readline() == "save\n"
         shown = pixels(dump)
         red = (shown == (200, 40, 40)).all(axis=2)
-        assert 40_000 < red.sum() < 320 * 240  # the picture, without the corner that holds the rate
+        assert 40_000 < red.sum() < 320 * 240  # the image, without the corner that holds the rate
         y, x = np.argwhere(red.any(axis=1))[0, 0], np.argwhere(red.any(axis=0))[0, 0]
         corner = shown[y : y + 20, x : x + 60]
         assert (corner == 0).all(axis=2).any() and (corner == 255).all(axis=2).any()
@@ -167,9 +167,9 @@ def test_keys_and_closing_end_it(screen, how):
 
 @needs_screen
 @pytest.mark.parametrize(("how", "left"), [("q", 1), ("close", 1), ("x", 0)])
-def test_pictures_one_after_the_other(screen, how, left):
+def test_images_one_after_the_other(screen, how, left):
     display, _ = screen
-    with started([sys.executable, "-c", PICTURES], display, ROOT) as process:
+    with started([sys.executable, "-c", IMAGES], display, ROOT) as process:
         window = window_named(display, "shown here", process)
         time.sleep(0.3)
         if how == "close":
@@ -185,16 +185,16 @@ def test_pictures_one_after_the_other(screen, how, left):
 
 SHEETS = """
 import numpy as np, sys
-from utils.drawing.window import screen_wh, show_pictures, window_wh
+from utils.drawing.window import screen_wh, show_images, window_wh
 print(screen_wh(), window_wh((1472, 1550)), flush=True)
 width, height = map(int, sys.argv[1:])
-show_pictures("shown here", [np.full((height, width, 3), (200, 40, 40), np.uint8)], seconds=30)
+show_images("shown here", [np.full((height, width, 3), (200, 40, 40), np.uint8)], seconds=30)
 """
 
 
 @needs_screen
 @pytest.mark.parametrize("size", [(1472, 1550), (4000, 90), (12, 9), (640, 480)])
-def test_a_window_fits_the_screen_and_shows_all_of_the_picture(tmp_path, size):
+def test_a_window_fits_the_screen_and_shows_all_of_the_image(tmp_path, size):
     words = ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x600x24", "-nolisten", "tcp"]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

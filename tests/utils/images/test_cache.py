@@ -1,4 +1,4 @@
-"""Decoded pictures that processes share: the same pixels with and without, valid whatever happens."""
+"""Decoded images that processes share: the same pixels with and without, valid whatever happens."""
 
 import multiprocessing
 import os

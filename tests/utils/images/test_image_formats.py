@@ -94,7 +94,7 @@ def test_a_tiff_of_8_or_16_bits_is_read(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ": a HEIF picture, which is not read: convert it"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ": a HEIF image, which is not read: convert it"),
         (b"%PDF-1.7 ...", ": a document"),
         (b"8BPS\0\x01", ": a Photoshop document"),
         (b'<?xml version="1.0"?><svg xmlns="x"/>', ": a drawing without pixels"),
@@ -145,5 +145,5 @@ def test_what_inference_leaves_out_is_told_by_format(tmp_path):
     assert notes[1:] == [f"1 files that are no images are left out, such as {tmp_path / 'notes.txt'}"]
     (tmp_path / "only").mkdir()
     (tmp_path / "only/c.heic").write_bytes(b"x")
-    with pytest.raises(DatasetError, match=r"it holds 1 other files \(\.heic\); .*c\.heic: a HEIF picture"):
+    with pytest.raises(DatasetError, match=r"it holds 1 other files \(\.heic\); .*c\.heic: a HEIF image"):
         find_images(str(tmp_path / "only"))

@@ -1,4 +1,4 @@
-"""Pictures of every kind: `read_image` and `probe_image` agree, and what cannot be read is named."""
+"""Images of every kind: `read_image` and `probe_image` agree, and what cannot be read is named."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ def picture() -> np.ndarray:
     return image
 
 
-UPRIGHT = {  # EXIF 2.32, 4.6.4: where the stored picture's first row and first column belong
+UPRIGHT = {  # EXIF 2.32, 4.6.4: where the stored image's first row and first column belong
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -118,7 +118,7 @@ def test_broken_exif_is_no_orientation(tmp_path, garbage):
         assert assert_agreement(path)[1].orientation == 1
 
 
-def test_a_multi_picture_jpeg_counts_as_its_first(tmp_path):
+def test_a_multi_image_jpeg_counts_as_its_first(tmp_path):
     image = Image.fromarray(picture())
     image.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[image.resize((8, 8))], exif=exif(8))
     assert assert_agreement(tmp_path / "phone.jpg")[0].shape == (WIDTH, HEIGHT, 3)
@@ -199,7 +199,7 @@ def _smooth(size_hw, mode="RGB"):
 @pytest.mark.parametrize("shrink", [1, 2, 4, 8])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_jpeg_at_part_of_its_size_is_the_same_picture(tmp_path, mode, orientation, shrink):
+def test_a_jpeg_at_part_of_its_size_is_the_same_image(tmp_path, mode, orientation, shrink):
     path = tmp_path / "a.jpg"
     _smooth((330, 470), mode).save(path, exif=exif(orientation), quality=95)
     whole, part = read_image(path), read_image(path, shrink=shrink)
@@ -217,7 +217,7 @@ def test_other_formats_are_read_whole(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 @pytest.mark.parametrize("wanted", [(331, 471), (330, 400), (166, 236), (165, 235), (80, 117), (40, 57), (2, 3)])
-def test_a_shrunk_picture_has_the_size_and_the_content_that_is_wanted(tmp_path, suffix, wanted):
+def test_a_shrunk_image_has_the_size_and_the_content_that_is_wanted(tmp_path, suffix, wanted):
     path = tmp_path / f"a{suffix}"
     _smooth((331, 471)).save(path)
     found = read_shrunk(path, (331, 471), wanted)
@@ -229,7 +229,7 @@ def test_a_shrunk_picture_has_the_size_and_the_content_that_is_wanted(tmp_path, 
         np.testing.assert_array_equal(found, cv2.resize(read_image(path), wanted[::-1]))
 
 
-def test_a_picture_of_another_size_than_was_scanned_is_named(tmp_path):
+def test_a_image_of_another_size_than_was_scanned_is_named(tmp_path):
     path = tmp_path / "a.jpg"
     _smooth((64, 48)).save(path)
     with pytest.raises(DatasetError, match=r"a\.jpg: has changed.*\(640, 480, 3\), found \(64, 48, 3\)"):

@@ -110,7 +110,7 @@ def test_folder_names():
     assert [folder_name(name) for name in ("Mask", "a/b", "..", "x?", "Größe ")] == ["Mask", "a_b", "_", "x_", "Größe"]
 
 
-def test_pictures_are_written_whole_or_refused(tmp_path):
+def test_images_are_written_whole_or_refused(tmp_path):
     image = np.random.default_rng(2).integers(0, 255, (20, 30, 3), np.uint8)
     write_image(tmp_path / "ü" / "a.png", image)
     assert (read_image(tmp_path / "ü" / "a.png") == image).all()

@@ -33,7 +33,7 @@ def names(source, **options):
     return [image.name.as_posix() for image in images], notes
 
 
-def test_one_picture(tree):
+def test_one_image(tree):
     assert names("sub/a2.jpg") == (["a2.jpg"], [])
     assert names(tree / "b.png") == (["b.png"], [])
 

@@ -159,7 +159,7 @@ def test_the_users_matplotlib_backend_is_not_touched(tmp_path):
 
 
 ODD_NAMES = [r"$\frac{", "$5 note", "a_b^{c", "%d %s", "{0}", "two\nlines", "_under", "x" * 5000]
-ODD_NAMES += ["\ud800\x1b[31m", "قبعة", "🪖帽"]  # a surrogate and a colour of the terminal; right to left; pictures
+ODD_NAMES += ["\ud800\x1b[31m", "قبعة", "🪖帽"]  # a surrogate and a colour of the terminal; right to left; images
 
 
 @pytest.mark.filterwarnings("ignore:no installed font")

@@ -149,7 +149,7 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
         text: "is a text file",
         named_mp4: "it is text that begins with 'these are",
         empty: "the file is empty",
-        picture: "is a picture, expected a video; inference.py",
+        picture: "is an image, expected a video; inference.py",
         write_sound(tmp_path / "song.m4a"): r"no video stream, found audio \(aac\)",
         headless: r"index \('moov'\) is missing .* cut short",
         noise: "5000 bytes that begin with",

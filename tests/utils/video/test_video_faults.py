@@ -65,7 +65,7 @@ def test_an_end_of_zero_and_a_start_behind_the_last_frame(tmp_path):
 
 @pytest.mark.parametrize("tag", [b"DURATION", b"NOTHINGS"])
 @pytest.mark.parametrize("suffix", [".mkv", ".flv"])
-def test_sound_may_outlast_the_picture(tmp_path, suffix, tag):
+def test_sound_may_outlast_the_image(tmp_path, suffix, tag):
     clip = write_clip(tmp_path / f"clip{suffix}", CONSTANT[:20], audio="aac", sound_ms=3000)
     data = clip.read_bytes().replace(b"DURATION", tag)
     clip.write_bytes(data)

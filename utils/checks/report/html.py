@@ -20,13 +20,13 @@ from utils.checks.report.terminal import format_title
 from utils.checks.report.thumbnails import SIDE, Picture, Sample, Wanted, make_pictures
 from utils.files import write_text_atomically
 
-MOST_CARDS = 12  # pictures of a check, or pairs of them,
-MOST_PICTURES = 120  # and of all checks together
+MOST_CARDS = 12  # images of a check, or pairs of them,
+MOST_IMAGES = 120  # and of all checks together
 PAIR_SIDE = 260  # pixels
 MOST_TEXTS = 2000  # lines of a check,
 MOST_LINES = 12_000  # and of all checks together
 MOST_CAUSES = 20
-MOST_SHOWN = 20  # lines at once, where there are no pictures
+MOST_SHOWN = 20  # lines at once, where there are no images
 LONGEST_TEXT = 1000  # characters
 
 SIGNS = {ERROR: "✕", WARNING: "!", NOTE: "i"}
@@ -43,7 +43,7 @@ class Card:
 
     @property
     def wanted(self) -> list[Wanted]:
-        """The pictures to make, those that are there."""
+        """The images to make, those that are there."""
         boxes, seconds = [], set()
         for finding in self.findings:
             seconds |= {len(boxes) + i for i in range(1, len(finding.boxes))}
@@ -101,7 +101,7 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
 
 def _room(found: dict) -> int:
     """Cards for each check, in rows of four: fewer where many checks found something."""
-    return max(4, min(MOST_CARDS, MOST_PICTURES // max(1, len(found)) // 4 * 4))
+    return max(4, min(MOST_CARDS, MOST_IMAGES // max(1, len(found)) // 4 * 4))
 
 
 def _verdict(diagnosis: Diagnosis) -> dict[str, str]:

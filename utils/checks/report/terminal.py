@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from utils.annotations.annotation import told
+from utils.annotations.annotation import format_findings
 from utils.annotations.findings import CHECKS, ERROR, NOTE, WARNING
 from utils.checks.anchors import shown_size
 from utils.checks.diagnosis import Diagnosis
@@ -50,7 +50,7 @@ def terminal_lines(
         texts = [
             f"{split}: {text}"
             for split in diagnosis.findings
-            for text in told([finding for of_split, finding in pairs if of_split == split])
+            for text in format_findings([finding for of_split, finding in pairs if of_split == split])
         ]
         lines += [f"    {text}" for text in texts[:max_listed]]
         if len(texts) > max_listed:

@@ -1,4 +1,4 @@
-"""Small pictures of what was found: the boxes in question on their image, also those that one would not see there."""
+"""Small images of what was found: the boxes in question on their image, also those that one would not see there."""
 
 import os
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from utils.errors import DatasetError
 from utils.images.io import read_image
 from utils.pixel_range import PixelRange
 
-Boxes = Sequence[Sequence[float]]  # each (x1, y1, x2, y2) in pixels of the upright picture
+Boxes = Sequence[Sequence[float]]  # each (x1, y1, x2, y2) in pixels of the upright image
 Region = tuple[int, int, int, int]  # such a box, perhaps reaching out of the image
 
-SIDE = 360  # pixels of a picture's long side
+SIDE = 360  # pixels of an image's long side
 QUALITIES = 80, 60, 40, 25  # of the JPEG: the first that keeps to
 MOST_BYTES = 30_000
 SHARP_COLOURS = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444  # lines of 3 pixels keep theirs
 MAX_ASPECT = 3  # a panorama is shown in part
 MARGIN = 0.3  # of the image's long side: how far out of it boxes are followed
-SMALL, TINY = 44, 14  # pixels in the picture: a box below the first is enlarged, below the second pointed at
+SMALL, TINY = 44, 14  # pixels in the image: a box below the first is enlarged, below the second pointed at
 LEAST_SEEN = 32.0  # pixels of the image that are enlarged, across
 COLOURS = 8, 2  # labels of `class_color`: pink for a finding's first box, blue for its second
 
@@ -79,13 +79,13 @@ class Sample:
 def make_pictures(
     wanted: Sequence[Wanted | Sample], *, pixel_range: PixelRange | None = None, progress: bool = True
 ) -> list[Picture]:
-    """A picture for each; one that cannot be made has its fault and stops nothing."""
-    # Threads, for OpenCV lets others run while it decodes; few, for each may hold a picture of a gigabyte.
+    """An image for each; one that cannot be made has its fault and stops nothing."""
+    # Threads, because OpenCV lets others run while it decodes; few, for each may hold an image of a gigabyte.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         made = pool.map(lambda one: _make(one, pixel_range), wanted)
         try:
             bar = tqdm(
-                made, total=len(wanted), desc="Pictures", unit="picture", dynamic_ncols=True, delay=2,
+                made, total=len(wanted), desc="Images", unit="image", dynamic_ncols=True, delay=2,
                 disable=None if progress else True,
             )  # fmt: skip
             return list(bar)
@@ -99,7 +99,7 @@ def _make(wanted: Wanted | Sample, pixel_range: PixelRange | None) -> Picture:
         picture = wanted.draw(read_image(wanted.path, pixel_range=pixel_range))
     except DatasetError as error:
         return Picture(fault=str(error).removeprefix(f"{wanted.path}: "))
-    except (OSError, ValueError, MemoryError, cv2.error) as error:  # a name with a null byte; a picture of gigabytes
+    except (OSError, ValueError, MemoryError, cv2.error) as error:  # a name with a null byte; an image of gigabytes
         return Picture(fault=str(error) or type(error).__name__)
     height, width = picture.shape[:2]
     return Picture(_jpeg(picture), width, height)
@@ -118,7 +118,7 @@ def _jpeg(picture: np.ndarray) -> bytes:
 def show_boxes(
     image: np.ndarray, boxes: Boxes, *, seconds: frozenset[int] = frozenset(), side: int = SIDE
 ) -> np.ndarray:
-    """The picture with its boxes, RGB uint8, its long side `side` pixels.
+    """The image with its boxes, RGB uint8, its long side `side` pixels.
 
     Where boxes leave the image, a hatched margin follows them, up to 30 % of the image's long side. Boxes that would be
     too small to be seen have brackets around them, and one of them is enlarged in a corner. Boxes that are not finite
@@ -222,7 +222,7 @@ def _with_lens(shown, image, region: Region, corners, labels, focus) -> np.ndarr
     lens = round(min(0.42 * max(height, width), 0.62 * min(height, width)))
     seen = max(LEAST_SEEN, 2.2 * (focus[2:] - focus[:2]).max())
     seen = round(min(seen, right - left, bottom - top))  # pixels of the image across the lens
-    if lens / seen < 1.5 * scale:  # the picture shows it as large
+    if lens / seen < 1.5 * scale:  # the image shows it as large
         return shown
     middle = (focus[:2] + focus[2:]) / 2
     x, y = np.clip((middle - seen / 2).round(), (left, top), (right - seen, bottom - seen)).astype(int).tolist()

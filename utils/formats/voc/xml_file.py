@@ -1,7 +1,7 @@
 """One Pascal VOC XML file: its objects as they stand in it, with every fault named.
 
 Anybody's file may come in here, so it is parsed as a stream that keeps nothing but what a training needs, below limits
-that no annotation of a real picture comes near.
+that no annotation of a real image comes near.
 """
 
 import math
@@ -48,7 +48,7 @@ class VocFile:
 
 
 def read_voc_file(path: Path) -> VocFile:
-    """Parse one XML file; its <filename> and <path> are ignored, for files get renamed and moved.
+    """Parse one XML file; its <filename> and <path> are ignored, because files get renamed and moved.
 
     Raises DatasetError naming the file and the first faults in it: not well-formed, a DOCTYPE, another root than
     <annotation>, an object without <name> or box, a coordinate that is no finite number, an element of VOC's that

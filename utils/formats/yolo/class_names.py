@@ -16,7 +16,7 @@ YAML_NAMES = ("data", "dataset")  # a YAML of another name counts where its path
 MAX_BYTES = 2**20
 SHOWN = 20  # names of a list in a message
 
-# Folders inside a data set: what lies above one of them still belongs to the set.
+# Folders inside a dataset: what lies above one of them still belongs to the set.
 _INSIDE = re.compile(
     r"images?|imgs?|labels?|annotations?|yolo|(train|valid|val|validation|test|dev)\w*|obj_\w+_data|data", re.IGNORECASE
 )
@@ -32,7 +32,7 @@ class ClassList:
 
 
 def class_lists(images_dir: Path, labels_dir: Path) -> list[ClassList]:
-    """The lists of class names beside and above a folder of labels or of their images, as far as the data set goes."""
+    """The lists of class names beside and above a folder of labels or of their images, as far as the dataset goes."""
     found: dict[Path, ClassList] = {}
     for folder, inside in _folders(images_dir, labels_dir):
         if inside:
@@ -55,7 +55,7 @@ def numbered_names(
 ) -> tuple[tuple[str, ...], list[str]]:
     """The names of the class numbers from 0 on, and what contradicts them.
 
-    `written` are those of the data set's YAML. Beyond them the lists count; also where they only have names more than
+    `written` are those of the dataset's YAML. Beyond them the lists count; also where they only have names more than
     `written` that `renamed` or `ignored` speak of. Spellings that differ in case, spaces, hyphens or underscores are
     one.
     """
@@ -116,7 +116,7 @@ def _listed(names: Sequence[str], most: int = SHOWN) -> str:
 
 
 def _folders(*starts: Path) -> list[tuple[Path, bool]]:
-    """Each start with the folders above it, and whether they surely belong to the data set; the last one may not."""
+    """Each start with the folders above it, and whether they surely belong to the dataset; the last one may not."""
     found: dict[Path, bool] = {}
     for start in starts:
         folder, inside = Path(start).absolute(), True
@@ -158,7 +158,7 @@ def _label_studio_names(path: Path) -> list[str]:
 
 
 def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> ClassList | None:
-    """What a YAML says, if it is one of this data set: its paths lead here, or nowhere and it has the usual name."""
+    """What a YAML says, if it is one of this dataset: its paths lead here, or nowhere and it has the usual name."""
     try:
         values = read_yaml(path) if path.stat().st_size <= MAX_BYTES else {}
     except (ConfigError, OSError):

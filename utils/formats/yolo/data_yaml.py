@@ -12,7 +12,7 @@ def is_yolo_yaml(values: dict) -> bool:
 
 
 def translated(values: dict, path: Path, faults: list[str], notes: list[str] | None = None) -> dict:
-    """The same data set in this toolkit's keys.
+    """The same dataset in this toolkit's keys.
 
     What cannot be translated goes to `faults`, paths that are there twice to `notes`.
 
@@ -113,7 +113,7 @@ def tell_two_places(key: str, places: Sequence[Path], notes: list[str]) -> None:
 
 
 def _folder_of(line: str, list_path: Path, root: Path, path: Path) -> Path:
-    """The folder of an image that a list names: from the list's own folder, the data set's, or the working folder."""
+    """The folder of an image that a list names: from the list's own folder, the dataset's, or the working folder."""
     wanted = Path(line.replace("\\", "/"))
     bases = dict.fromkeys((list_path.parent, path.parent / root, path.parent, root, Path()))
     return next((base / wanted for base in bases if (base / wanted).is_file()), list_path.parent / wanted).parent

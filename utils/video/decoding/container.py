@@ -10,7 +10,7 @@ import av
 from utils.errors import ToolkitError
 from utils.images.io import is_image
 
-# FFmpeg plays plain text as a film of a terminal, and a picture as a film of one frame.
+# FFmpeg plays plain text as a film of a terminal, and an image as a film of one frame.
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 ANIMATIONS = frozenset({"gif", "apng"})  # whatever their files are called: APNG is often named .png
 MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})
@@ -34,7 +34,7 @@ def open_container(path: Path | str, **options) -> av.container.InputContainer:
         raise VideoError(
             f"{path}: no such file; expected a video file, a camera's number such as 0, or an address such as rtsp://..."
         )
-    if path.suffix.lower() in MOTION_JPEG:  # pictures in a row, which FFmpeg takes for one
+    if path.suffix.lower() in MOTION_JPEG:  # images in a row, which FFmpeg takes for one
         options["format"] = "mjpeg"
     try:
         return av.open(for_ffmpeg(path), metadata_errors="replace", **options)
@@ -53,12 +53,12 @@ def for_ffmpeg(path: Path) -> Path:
 
 
 def find_video_stream(container: av.container.InputContainer, path: Path | str) -> av.VideoStream:
-    """The first stream of moving pictures. Raises VideoError naming what is there instead."""
+    """The first stream of moving images. Raises VideoError naming what is there instead."""
     form = container.format.name
     if form in TEXT_FORMATS:
         raise VideoError(f"{path}: is a text file, expected a video")
     if form.endswith("_pipe") or form == "image2" or (is_image(path) and form not in ANIMATIONS):
-        raise VideoError(f"{path}: is a picture, expected a video; inference.py takes pictures")
+        raise VideoError(f"{path}: is an image, expected a video; inference.py takes images")
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:  # the cover of a piece of music
             if stream.codec_context is None:

@@ -1,4 +1,4 @@
-"""Whole pictures out of interlaced video, whose pictures hold two moments in alternate rows."""
+"""Whole images out of interlaced video, whose images hold two moments in alternate rows."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ from av.filter import Graph
 
 
 class Deinterlacer:
-    """FFmpeg's `bwdif`, one picture for each; it looks at the neighbours in time, so that each comes one later.
+    """FFmpeg's `bwdif`, one image for each; it looks at the neighbours in time, so that each comes one later.
 
-    It begins with the first picture that says it is interlaced (`active`); pictures that are not pass unchanged.
+    It begins with the first image that says it is interlaced (`active`); images that are not pass unchanged.
     """
 
     def __init__(self):
         self.active = False
         self._graph: Graph | None = None
         self._kind: tuple = ()
-        self._waiting: deque = deque()  # what came with the pictures that are inside
+        self._waiting: deque = deque()  # what came with the images that are inside
 
     def put(self, frame: av.VideoFrame, *with_it) -> Iterator[tuple]:
-        """Take in a picture and whatever belongs to it; yields those that are finished, as (picture, *with_it)."""
+        """Take in an image and whatever belongs to it; yields those that are finished, as (image, *with_it)."""
         self.active = self.active or frame.interlaced_frame
         if not self.active:
             yield frame, *with_it
@@ -39,7 +39,7 @@ class Deinterlacer:
         yield from self._finished()
 
     def finish(self) -> Iterator[tuple]:
-        """What is still inside, behind the last picture."""
+        """What is still inside, behind the last image."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._finished()
@@ -60,7 +60,7 @@ class Deinterlacer:
     def _finished(self) -> Iterator[tuple]:
         while True:
             try:
-                picture = self._graph.pull()
+                image = self._graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return
-            yield picture, *self._waiting.popleft()
+            yield image, *self._waiting.popleft()

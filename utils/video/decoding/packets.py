@@ -18,7 +18,7 @@ HELD = 1000  # packets that wait for a key frame at most: memory, where a file h
 class PacketReader:
     """Packets of one video stream and its sound; to be iterated once.
 
-    Time goes on where time stamps start anew, as in files that were joined with `cat`. Sound outside of the part is
+    Time continues where time stamps start anew, as in files that were joined with `cat`. Sound outside of the part is
     left out; the time stamps of what is yielded of it count from the file's beginning.
 
     Args:
@@ -142,7 +142,7 @@ class PacketReader:
         shift = self._shifts.get(stream, Fraction(0))
         if decoded is not None:
             if not -FALL <= decoded - self._newest.get(stream, decoded) <= LEAP:
-                # The first stream that gets there says where it goes on, and the others go with it.
+                # The first stream that gets there says where it continues, and the others go with it.
                 if shift == self._shift or abs(shown + self._shift - self._ends) > NEAR:
                     self._shift = self._ends - shown
                 shift = self._shifts[stream] = self._shift

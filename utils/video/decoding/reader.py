@@ -44,7 +44,7 @@ class VideoReader:
         missing: after the last frame, what of the file could not be read, in words; None where all was there.
         tail: after the last frame, the sound behind it.
 
-    Raises VideoError where the file is no video: missing, empty, text, a picture, sound only, cut before its index.
+    Raises VideoError where the file is no video: missing, empty, text, an image, sound only, cut before its index.
     """
 
     live = False
@@ -65,7 +65,7 @@ class VideoReader:
         self._end = None if end is None else exact(end)
         self._container = container or open_container(path)
         self._audio: list[av.Packet] = []
-        self._newest: Fraction | None = None  # seconds, when the newest picture begins
+        self._newest: Fraction | None = None  # seconds, when the newest image begins
         self._ends = Fraction(0)  # and when it ends
         self._damaged = 0  # packets that could not be decoded
         try:
@@ -76,7 +76,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         index, skipped, stop, spoiled = 0, 0, False, 0
-        for picture, time, duration in self._pictures():
+        for picture, time, duration in self._images():
             if time < self._start:
                 skipped += 1
                 continue
@@ -105,15 +105,15 @@ class VideoReader:
         early = not stop and self._ends_early(skipped + index)
         self.missing = self._missing(skipped + index, early, self._damaged + spoiled)
 
-    def _pictures(self) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
-        """(decoded picture, its time, its duration in seconds) of the part and of what the decoder needs before it."""
+    def _images(self) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
+        """(decoded image, its time, its duration in seconds) of the part and of what the decoder needs before it."""
         deinterlacer = Deinterlacer()
         for packet in self._packets:
             if packet.stream is not self._stream:
                 self._audio.append(packet)
                 continue
             if not packet.size and packet.pts is not None:
-                # Theora's and AVI's way to let the picture before stand longer.
+                # Theora's and AVI's way to let the image before stand longer.
                 shown = self._packets.seconds(packet.pts, packet.time_base) + (packet.duration or 0) * packet.time_base
                 self._ends = max(self._ends, shown)
                 continue
@@ -224,9 +224,9 @@ class VideoReader:
         return "the file is damaged, or was cut out without a key frame"
 
     def _tell(self, frame: av.VideoFrame) -> None:
-        """Note once what is done to its pictures."""
+        """Note once what is done to its images."""
         if frame.interlaced_frame:
-            self._note("interlaced: each picture is made whole from its two fields (deinterlaced)")
+            self._note("interlaced: each image is made whole from its two fields (deinterlaced)")
         if is_hdr(frame):
             self._note(f"high dynamic range ({name_of(frame.color_trc)}): brightness is mapped to the standard range")
 

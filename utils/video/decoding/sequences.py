@@ -1,4 +1,4 @@
-"""Images in a row as a video: a folder, a pattern, or the pictures of an animated image file."""
+"""Images in a row as a video: a folder, a pattern, or the images of an animated image file."""
 
 import glob
 import re
@@ -28,7 +28,7 @@ class SequenceReader:
 
     Args:
         path: what it is called in messages.
-        pictures: (how to read it, seconds that it stands) per image; reading returns RGB uint8 (H, W, 3).
+        images: (how to read it, seconds that it stands) per image; reading returns RGB uint8 (H, W, 3).
         every, start, end: as VideoReader has them.
         notes: in words, what is to be said of it.
         close: called at the end.
@@ -140,7 +140,7 @@ def read_animation(path: Path, **options) -> SequenceReader | None:
             opened.seek(number)
             return np.asarray(opened.convert("RGB"))
         except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise DatasetError(f"{path}: its picture {number + 1} cannot be decoded: {error}") from error
+            raise DatasetError(f"{path}: its image {number + 1} cannot be decoded: {error}") from error
 
     pictures = [(lambda n=n: read(n), exact(ms / 1000)) for n, ms in enumerate(milliseconds)]
     return SequenceReader(path, pictures, close=opened.close, **options)

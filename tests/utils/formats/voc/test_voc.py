@@ -161,7 +161,7 @@ def test_sizes_that_say_nothing_else(pair, size):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_boxes_turn_with_a_picture_that_was_labelled_unrotated(tmp_path, orientation):
+def test_boxes_turn_with_a_image_that_was_labelled_unrotated(tmp_path, orientation):
     """A red rectangle on black, boxed as stored: after reading, the box still holds just the red."""
     stored = np.zeros((30, 40, 3), np.uint8)
     stored[5:12, 3:21] = (255, 0, 0)
@@ -179,7 +179,7 @@ def test_boxes_turn_with_a_picture_that_was_labelled_unrotated(tmp_path, orienta
     assert len(scan.of("rotated")) == (orientation >= 5) and not scan.of("size-mismatch")
 
 
-def test_boxes_of_a_rotated_picture_labelled_upright_stand(pair):
+def test_boxes_of_a_rotated_image_labelled_upright_stand(pair):
     tags = Image.Exif()
     tags[0x0112] = 6
     scan = pair(xml(element(), size=(30, 40)), exif=tags)

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.filterwarnings("error")]
 
 @pytest.fixture
 def path(tmp_path):
-    """Where the XML of a.png goes, which is 40x30 and in a data set's folder for validation."""
+    """Where the XML of a.png goes, which is 40x30 and in a dataset's folder for validation."""
     write_image(tmp_path / "valid" / "a.png")
     (tmp_path / "train").mkdir()
     (tmp_path / "set.yaml").write_text(
@@ -51,7 +51,7 @@ def annotation_of(path):
 
 
 def error_of(path):
-    """The message about a file, alone and as part of its data set."""
+    """The message about a file, alone and as part of its dataset."""
     with pytest.raises(DatasetError) as error:
         read_voc_file(path)
     message = str(error.value)
@@ -92,7 +92,7 @@ DOCTYPES = {
 
 @pytest.fixture
 def outside(tmp_path):
-    """Places beyond the data set: a file with a secret, and a port that must not be called."""
+    """Places beyond the dataset: a file with a secret, and a port that must not be called."""
     (tmp_path / "secret.txt").write_text("Mask")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -138,7 +138,7 @@ def test_style_sheets_and_schemas_are_not_fetched(path, outside):
     assert annotation_of(path).labels.tolist() == [1]
 
 
-# Reads a harmless data set first, since modules are loaded on first use.
+# Reads a harmless dataset first, since modules are loaded on first use.
 OPENED = """
 import json, sys
 from utils.dataset.scan import scan_split

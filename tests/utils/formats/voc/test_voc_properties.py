@@ -26,7 +26,7 @@ LOST = object()
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """For each image a data set with only that in it, with pixels counted from 0 and from 1."""
+    """For each image a dataset with only that in it, with pixels counted from 0 and from 1."""
     turned = Image.Exif()
     turned[0x0112] = 6
     made = {}

@@ -40,7 +40,7 @@ def test_a_polygon_becomes_the_box_around_it(read):
     np.testing.assert_allclose(read("0 0.1 0.2 0.5 0.1 0.3 0.9").annotations[0].boxes, [[4, 3, 20, 27]], atol=1e-5)
 
 
-def test_shares_are_of_the_upright_picture(tmp_path):
+def test_shares_are_of_the_upright_image(tmp_path):
     tags = Image.Exif()
     tags[0x0112] = 6
     write_image(tmp_path / "a.jpg", exif=tags)
@@ -105,7 +105,7 @@ def test_a_number_beyond_the_classes_is_unknown(read, tmp_path):
 
 @pytest.fixture
 def export(tmp_path, monkeypatch):
-    """A data set as YOLO's tools export it, and a working folder elsewhere."""
+    """A dataset as YOLO's tools export it, and a working folder elsewhere."""
     for split in ("train", "val"):
         write_image(tmp_path / "set" / "images" / split / "a.jpg")
         (tmp_path / "set" / "labels" / split).mkdir(parents=True)

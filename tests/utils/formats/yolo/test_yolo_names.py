@@ -95,7 +95,7 @@ def test_the_same_order_is_none(folder, place, names):
         ("notes.json", "{}"),
         ("notes.json", '{"categories": [{"id": 4, "name": "Gloves"}]}'),
         ("other.yaml", "train: elsewhere/images\nnames: [Gloves, Mask, Hat]"),
-        ("../classes.txt", "Gloves\nMask\nHat"),  # of the folder that holds all data sets
+        ("../classes.txt", "Gloves\nMask\nHat"),  # of the folder that holds all datasets
         ("own.yaml", "TRAIN_DIR_IMAGES: images/train\nCLASSES: [Gloves, Mask, Hat]\nFORMAT: yolo"),  # another try
         ("../data.yaml", "train: other/train\nnames: [Gloves, Mask, Hat]"),
     ],

@@ -36,7 +36,7 @@ def boxes(scan):
     return np.concatenate([a.boxes for a in scan.annotations])
 
 
-def told(scan):
+def format_findings(scan):
     return [f.text.partition(": ")[2] for f in scan.of("row-extras")]
 
 
@@ -60,7 +60,7 @@ def test_what_follows_a_box_is_no_polygon_and_is_told(read, row, extra):
         return
     scan = read(row)
     np.testing.assert_allclose(boxes(scan), [BOX], atol=1e-3)
-    assert told(scan) == [f"1 row taken for a box and {extra}, such as a0.txt, line 1"]
+    assert format_findings(scan) == [f"1 row taken for a box and {extra}, such as a0.txt, line 1"]
 
 
 @pytest.mark.parametrize(

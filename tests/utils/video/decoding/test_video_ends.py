@@ -25,7 +25,7 @@ def numbers_in(path, **options):
 
 
 def cut_out(source, target, start: float, seconds: float):
-    """A part, not encoded anew: the packets from the key frame before it, whose first pictures an edit list hides."""
+    """A part, not encoded anew: the packets from the key frame before it, whose first images an edit list hides."""
     with av.open(source) as old, av.open(target, "w") as new:
         video = old.streams.video[0]
         stream = new.add_stream_from_template(video)
@@ -99,7 +99,7 @@ def test_windows_media_with_sound_is_whole(tmp_path, suffix, audio):
     assert 0 < len(numbers) < 60 and "ends early" in missing
 
 
-# Theora 64x32, ten pictures a second for two seconds, of which only every tenth is another: the rest are empty packets.
+# Theora 64x32, ten images a second for two seconds, of which only every tenth is another: the rest are empty packets.
 THEORA = (
     "c-p0xc|4Tu_s3_DeH*)E8ASG($SzCFAT(pkNElnhAX}7dAzN88B;>JX&)9ckZ)AyVX<@R3EUCy+^BwW~exJX7&mYg{b>G+fKG(U<^*Z-`o%@e-<;"
     "D#&00rPghx})kk4SmV1`Cu7^K*6f@<CHl00C4-YqS6Wp+C#$$v5!-E&u>BedTBuz~6T{a)7-5!Z2%+{-&hx<1LxUUL$mX%LNtL^GdQ%2;^wFAo+I"
@@ -148,7 +148,7 @@ THEORA = (
 )
 
 
-def test_theora_repeats_pictures_by_empty_packets(tmp_path):
+def test_theora_repeats_images_by_empty_packets(tmp_path):
     (tmp_path / "a.ogv").write_bytes(zlib.decompress(base64.b85decode(THEORA)))
     with VideoReader(tmp_path / "a.ogv") as reader:
         frames = list(reader)
@@ -158,7 +158,7 @@ def test_theora_repeats_pictures_by_empty_packets(tmp_path):
     copy(tmp_path / "a.ogv", tmp_path / "out.mp4")
 
 
-def test_subtitles_may_outlast_the_picture(tmp_path):
+def test_subtitles_may_outlast_the_image(tmp_path):
     """A Matroska file states the length of its longest stream, where no tag tells that of each."""
     clip = write_clip(tmp_path / "clip.mkv", CONSTANT, audio="aac")
     data = bytearray(clip.read_bytes().replace(b"DURATION", b"NOTHINGS"))

@@ -1,4 +1,4 @@
-"""Kinds of pictures: high dynamic range, fields, changing sizes, animations, and images in a row."""
+"""Kinds of images: high dynamic range, fields, changing sizes, animations, and images in a row."""
 
 from fractions import Fraction
 
@@ -69,7 +69,7 @@ def test_high_dynamic_range_becomes_the_standard_one(tmp_path, transfer):
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_interlaced_pictures_are_made_whole(tmp_path, codec):
+def test_interlaced_images_are_made_whole(tmp_path, codec):
     def bar(moment):
         image = np.full((96, 192, 3), 40, np.uint8)
         image[:, 8 * moment : 8 * moment + 24] = 220
@@ -95,7 +95,7 @@ def test_interlaced_pictures_are_made_whole(tmp_path, codec):
     assert np.abs(np.diff(middle, axis=0)).mean() < 3  # rows of two moments differ by 180 at the edges
 
 
-def test_progressive_pictures_are_left_alone(tmp_path):
+def test_progressive_images_are_left_alone(tmp_path):
     with VideoReader(write_clip(tmp_path / "a.mp4", CONSTANT)) as reader:
         assert [number_of(frame.image) for frame in reader] == list(range(10)) and reader.notes == []
 
@@ -118,7 +118,7 @@ def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.apng", "a.png"])
-def test_animations_are_videos_and_their_last_picture_stands(tmp_path, name):
+def test_animations_are_videos_and_their_last_image_stands(tmp_path, name):
     images = [Image.fromarray(numbered(number)) for number in range(6)]
     form = {"a.gif": "GIF", "a.webp": "WEBP"}.get(name, "PNG")
     durations = [500] * 5 + [2220]
@@ -132,10 +132,10 @@ def test_animations_are_videos_and_their_last_picture_stands(tmp_path, name):
         assert container.duration / av.time_base == pytest.approx(4.72, abs=0.01)
 
 
-def test_a_single_picture_is_no_video(tmp_path):
+def test_a_single_image_is_no_video(tmp_path):
     for name in ("a.webp", "a.png", "a.jpg"):
         Image.fromarray(numbered(1)).save(tmp_path / name)
-        with pytest.raises(VideoError, match="is a picture, expected a video"):
+        with pytest.raises(VideoError, match="is an image, expected a video"):
             open_source(str(tmp_path / name))
 
 
