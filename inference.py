@@ -15,7 +15,7 @@ from utils.cli.guard import NETWORK_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.cli.inference_args import image_arguments
+from utils.cli.inference_args import image_arguments, predictor_options
 from utils.cli.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
@@ -68,7 +68,7 @@ def main(args) -> int:
     if args.output:
         outputs.check_free(args.output)
     show = wanted_windows(args)
-    predict, class_names = build_predictor(args, threshold=args.threshold)
+    predict, class_names = build_predictor(args.weights, threshold=args.threshold, **predictor_options(args))
     labels = class_filter(args.classes, class_names)
     run = Run(args, sources, outputs, predict, class_names, labels)
     failure = None

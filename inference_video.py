@@ -16,7 +16,7 @@ from utils.cli.guard import NETWORK_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(NETWORK_PACKAGES)
 
-from utils.cli.inference_args import video_arguments
+from utils.cli.inference_args import predictor_options, video_arguments
 from utils.cli.script import ending
 
 if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
@@ -65,9 +65,8 @@ def main(args) -> int:
             check_free(args.output, (f"{stem}.mp4", f"{stem}.jsonl"))
         told = print_notes(source.notes)
         window = open_window(args, str(source.path))
-        predict, class_names = build_predictor(
-            args, threshold=min(args.threshold, FOLLOWED) if args.track else args.threshold
-        )
+        threshold = min(args.threshold, FOLLOWED) if args.track else args.threshold
+        predict, class_names = build_predictor(args.weights, threshold=threshold, **predictor_options(args))
         labels = class_filter(args.classes, class_names)
         tracker = build_tracker(source.rate / args.every, args.threshold) if args.track else None
         with output_dir(args.output, INFERENCE_ROOT) as out_dir:

@@ -1,4 +1,4 @@
-"""From command line values to a predictor and its class names."""
+"""Loads a checkpoint, or published weights, as a predictor with its class names."""
 
 from pathlib import Path
 
@@ -72,29 +72,42 @@ def load_predictor(
     ), class_names
 
 
-def build_predictor(args, *, threshold: float):
-    """A callable from RGB uint8 images to `Detections`, as the inference command line asks for it, and the class names.
+def build_predictor(
+    weights: Path | None,
+    *,
+    device_name: str = "auto",
+    half: bool = False,
+    model_name: str | None = None,
+    config: Path | None = None,
+    img_size: int | None = None,
+    max_detections: int | None = None,
+    slice_size: int | None = None,
+    overlap: float = 0.2,
+    batch_size: int = 1,
+    threshold: float = 0.3,
+) -> tuple[Predictor | SlicedPredictor, tuple[str, ...]]:
+    """Load a predictor for a script and print versions, device and precision; returns it and its class names.
 
-    `threshold` is the least score wanted of it. Prints versions, device and precision.
+    `half` asks for half precision where the device is fast at it. With `slice_size` it detects in windows of that side
+    in pixels, `batch_size` at a time, each repeating the share `overlap` of the one before. The rest is as in
+    `load_predictor`.
     """
-    device = pick_device(args.device)
-    amp_dtype = pick_amp(device) if args.half else None
-    if args.half and amp_dtype is None:
-        print("note: --half: this device has no fast half precision; float32 it is")
+    device = pick_device(device_name)
+    amp_dtype = pick_amp(device) if half else None
+    if half and amp_dtype is None:
+        print("note: --half: this device has no fast half precision; using float32")
     for line in describe(device, amp_dtype):
         print(line)
     predictor, class_names = load_predictor(
-        args.weights,
+        weights,
         device,
-        model_name=args.model,
-        config=args.config,
-        img_size=args.img_size,
-        max_detections=args.max_detections,
+        model_name=model_name,
+        config=config,
+        img_size=img_size,
+        max_detections=max_detections,
         amp_dtype=amp_dtype,
         threshold=threshold,
     )
-    if args.slice:
-        predictor = SlicedPredictor(
-            predictor, args.slice, args.overlap, batch_size=args.batch_size, threshold=threshold
-        )
-    return predictor, class_names
+    if slice_size is None:
+        return predictor, class_names
+    return SlicedPredictor(predictor, slice_size, overlap, batch_size=batch_size, threshold=threshold), class_names

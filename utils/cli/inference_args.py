@@ -53,6 +53,21 @@ def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def predictor_options(args: argparse.Namespace) -> dict:
+    """Return the keyword arguments of `models.predictors.build_predictor` that the flags of both scripts give."""
+    return {
+        "device_name": args.device,
+        "half": args.half,
+        "model_name": args.model,
+        "config": args.config,
+        "img_size": args.img_size,
+        "max_detections": args.max_detections,
+        "slice_size": args.slice,
+        "overlap": args.overlap,
+        "batch_size": args.batch_size,
+    }
+
+
 def _common(description: str, source: str) -> Parser:
     parser = Parser(description=description)
     add = parser.add_argument
