@@ -70,7 +70,7 @@ from utils.runs.loggers import LOGGERS
 from utils.signals import Signals, Stopped
 
 PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
-VALID_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them
+VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them
 
 
 def main(args) -> int:
@@ -99,13 +99,13 @@ def main(args) -> int:
         most = most_objects({split: scan.annotations for split, scan in scans.items()})
         needed = needed_detections(most)
         model = resume_model(args, config, resumed) if resumed else start_model(args, config, log, needed=needed)
-    crowded = most_of_a_class(scans["valid"].annotations)
+    crowded = most_of_a_class(scans["val"].annotations)
     limits = limit_report(model.max_detections, most, of_a_class=crowded)
     if args.sync_bn:
         model = share_batch_norm(model, group)
     model.to(device, memory_format=torch.channels_last)
     args.lr = args.lr or default_lr(args.optimizer, args.global_batch, per_image=args.lr_per_image, most=args.lr_most)
-    train_loader, valid_loader = build_loaders(args, config, model, scans, group, log)
+    train_loader, val_loader = build_loaders(args, config, model, scans, group, log)
     trainer = build_trainer(args, model, train_loader, amp_dtype, group)
     predictors = {"val": Predictor(model, device, amp_dtype)}
     if trainer.ema:
@@ -136,13 +136,13 @@ def main(args) -> int:
         write_ground_truth(
             run_dir,
             evaluator_of(scans, config, args),
-            pictures=config.save_valid_predictions,
+            pictures=config.save_val_predictions,
             pixel_range=config.pixel_range,
         )
         sinks = [logger(run_dir) for logger in LOGGERS.values()]
     if args.compile:
         compile_parts(model, log)
-    for batch in islice(prefetch(valid_loader, device), 1):  # what would fail at the end of the first epoch fails now
+    for batch in islice(prefetch(val_loader, device), 1):  # what would fail at the end of the first epoch fails now
         predictors["val"].predict(batch.images)
 
     def log_steps(records: list[dict]) -> None:
@@ -154,7 +154,7 @@ def main(args) -> int:
     if resumed:
         log.info(f"continuing {where(run_state, args, len(train_loader))}")
     log.info(epoch_header())
-    rough = any(map(is_few, objects_of_classes(scans["valid"].annotations, config.num_classes)))
+    rough = any(map(is_few, objects_of_classes(scans["val"].annotations, config.num_classes)))
     try:
         with signals.held():
             while not run_state.finished(args):
@@ -170,7 +170,7 @@ def main(args) -> int:
                 for name, predictor in predictors.items():
                     evaluators[name] = evaluator_of(scans, config, args)
                     metrics = evaluate(
-                        predictor, valid_loader, evaluators[name], title="validation", group=group, pause=saver
+                        predictor, val_loader, evaluators[name], title="validation", group=group, pause=saver
                     )
                     record |= {f"{name}/{key}": value for key, value in metrics.items()}
                 record["time/val_s"] = time.perf_counter() - validating
@@ -185,7 +185,7 @@ def main(args) -> int:
                     write_predictions(
                         run_dir,
                         evaluators[name],
-                        pictures=config.save_valid_predictions,
+                        pictures=config.save_val_predictions,
                         pixel_range=config.pixel_range,
                     )
                     best_model = predictors[name].model
@@ -213,7 +213,7 @@ def main(args) -> int:
             log.info(f"no better epoch in {args.patience} (--patience): training ends early")
         seconds = time.perf_counter() - started
         for line in end_report(
-            run_dir, config, scans["valid"].annotations, run_state.best, seconds, counted=model.max_detections
+            run_dir, config, scans["val"].annotations, run_state.best, seconds, counted=model.max_detections
         ):
             log.info(line)
     group.close()
@@ -228,9 +228,9 @@ def scan_data(config, args):
 
 def evaluator_of(scans, config, args) -> CocoEvaluator:
     return CocoEvaluator(
-        scans["valid"].annotations,
+        scans["val"].annotations,
         config.class_names,
-        images_dir=config.valid_images_dir,
+        images_dir=config.val_images_dir,
         max_detections=args.max_detections,
     )
 
@@ -279,8 +279,8 @@ def build_loaders(args, config, model, scans, group, log):
             args.cache, train_set.annotations, train_set.stored_hw, gather=group.gather, pixel_range=config.pixel_range
         )
         log.info(cache_report(args.cache, train_set.cache))
-    valid_set = DetectionDataset(
-        scans["valid"].annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range
+    val_set = DetectionDataset(
+        scans["val"].annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range
     )
     repeats = repeat_factors([a.labels for a in annotations], args.repeat_rare) if args.repeat_rare else None
     # Less padding; but where batch norms learn, batches of like images cost accuracy.
@@ -288,7 +288,7 @@ def build_loaders(args, config, model, scans, group, log):
     common = {"workers": workers, "pin": group.device.type == "cuda", "rank": group.rank, "size": group.size}
     return (
         build_loader(train_set, batch_size=args.global_batch, repeats=repeats, by_shape=by_shape, **common),
-        build_loader(valid_set, batch_size=VALID_BATCH, **common),
+        build_loader(val_set, batch_size=VAL_BATCH, **common),
     )
 
 

@@ -79,7 +79,7 @@ def test_faults(tmp_path):
     assert done.returncode == 1, done.stderr
     out = done.stdout
     assert "error  images that cannot be read: 1\n    train: " in out
-    assert "    valid: b9.jpg is the same file as a4.jpg in the training split\n  > Take them out of one" in out
+    assert "    val: b9.jpg is the same file as a4.jpg in the training split\n  > Take them out of one" in out
     assert "warning  boxes too small to be seen: 8\n" in out and "    … and 3 more\n" in out
     assert out.splitlines()[-2] == "2 errors, 10 warnings, 0 notes"
     # The gravest come first.
@@ -94,7 +94,7 @@ def test_faults(tmp_path):
     assert report["class_names"] == ["Mask", "Gloves", "Goggles"]
     assert len(report["findings"]) == 12
     (leak,) = [finding for finding in report["findings"] if finding["check"] == "same-in-both"]
-    assert leak["split"] == "valid" and leak["severity"] == "error"
+    assert leak["split"] == "val" and leak["severity"] == "error"
     assert (leak["image"], leak["other"]) == (str(tmp_path / "test/b9.jpg"), str(tmp_path / "train/a4.jpg"))
     assert report["checks"]["same-in-both"]["remedy"].startswith("Take them out")
     assert report["statistics"]["train"]["unreached_of_class"]["Goggles"] is None  # JSON has no NaN
@@ -161,7 +161,7 @@ def test_one_folder_divided(tmp_path):
     yaml.write_text("TRAIN_DIR_IMAGES: train\nCLASSES: [Mask, Gloves]\n")
     done = run("-c", yaml, "--split", "0.25", "-m", "fasterrcnn_resnet10_fpn_small", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "train: 15 images" in done.stdout and "valid: 5 images" in done.stdout and "--img-size 320:" in done.stdout
+    assert "train: 15 images" in done.stdout and "val: 5 images" in done.stdout and "--img-size 320:" in done.stdout
 
 
 def test_it_starts_without_torch_and_tells_its_flags(tmp_path):
@@ -289,7 +289,7 @@ def test_what_training_says(tmp_path):
     assert lines[0] == "worth a look before a long training:"
     assert lines[1:4] == [
         "  images of both splits: 1",
-        "    valid: b9.jpg is the same file as a4.jpg in the training split",
+        "    val: b9.jpg is the same file as a4.jpg in the training split",
         "  boxes too small to be seen: 8",
     ]
     assert lines[4] == f"  what to do: python check_dataset.py --config {yaml} --model {DEFAULT_MODEL} --img-size 640"

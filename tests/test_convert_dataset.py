@@ -57,7 +57,7 @@ def test_any_boxes_come_back(tmp_path_factory, boxes, format_name):
     kept = (corners[:, 2:] - corners[:, :2] > 1e-3).all(axis=1)
     labels, difficult = (np.array([row[i] for row in boxes], dtype) for i, dtype in ((2, np.int64), (3, np.bool_)))
     original = Annotation(folder / "a.jpg", 613, 411, corners[kept], labels[kept], difficult[kept])
-    path = write_dataset(folder / "new", {"train": [original], "valid": []}, CLASSES, format_name, progress=False)
+    path = write_dataset(folder / "new", {"train": [original], "val": []}, CLASSES, format_name, progress=False)
     scan = scan_splits(load_config(path), progress=False)["train"]
     (back,) = scan.annotations
     if format_name == "yolo":  # four quotients: exact but for a last bit
@@ -82,7 +82,7 @@ def sets(tmp_path_factory):
         name = f"{to}_again" if to == "voc" else to
         told = run(ROOT / "convert_dataset.py", "--config", config, "--to", to, "-o", name, cwd=folder)
         config = folder / name / "dataset.yaml"
-        assert told.stdout == f"12 train, 6 valid images in {to} format; train with: python train.py --config " + (
+        assert told.stdout == f"12 train, 6 val images in {to} format; train with: python train.py --config " + (
             f"{name}/dataset.yaml\n"
         )
     return folder
@@ -139,9 +139,9 @@ def test_one_folder_is_divided(sets, tmp_path):
     (tmp_path / "one.yaml").write_text(f"TRAIN_DIR_IMAGES: {sets / 'voc' / 'train'}\nCLASSES: [Mask, Gloves]\n")
     run(ROOT / "convert_dataset.py", "-c", "one.yaml", "--split", "0.25", "--to", "voc", "-o", "new", cwd=tmp_path)
     found = contents(scan_splits(load_config(tmp_path / "new" / "dataset.yaml"), progress=False))
-    assert [len(found["train"]), len(found["valid"])] == [9, 3]
+    assert [len(found["train"]), len(found["val"])] == [9, 3]
     whole = contents(scan_splits(load_config(sets / "voc" / "shapes.yaml"), progress=False))["train"]
-    assert sorted(found["train"] + found["valid"]) == sorted(whole)
+    assert sorted(found["train"] + found["val"]) == sorted(whole)
 
 
 def test_images_of_one_name_in_two_folders_both_arrive(tmp_path):
@@ -151,7 +151,7 @@ def test_images_of_one_name_in_two_folders_both_arrive(tmp_path):
         image = tmp_path / folder / "1.jpg"
         parts.append(Annotation(image, 20 if folder == "a" else 30, 20, np.float32([[0, 0, 5, 5]]), np.int64([1]),
                                 np.zeros(1, bool)))  # fmt: skip
-    path = write_dataset(tmp_path / "new", {"train": parts, "valid": parts[:1]}, CLASSES, "yolo", progress=False)
+    path = write_dataset(tmp_path / "new", {"train": parts, "val": parts[:1]}, CLASSES, "yolo", progress=False)
     found = contents(scan_splits(load_config(path), progress=False))
     assert [(row[0], row[1]) for row in found["train"]] == [("1.jpg", 20), ("b_1.jpg", 30)]
 
@@ -177,7 +177,7 @@ def test_bccd_through_all_formats(tmp_path):
     )
     scans = scan_splits(load_config(tmp_path / "bccd.yaml"), progress=False)
     first = contents(scans)
-    assert [len(first["train"]), len(first["valid"])] == [72, 87]
+    assert [len(first["train"]), len(first["val"])] == [72, 87]
     for format_name in WRITERS:
         annotations = {split: scan.annotations for split, scan in scans.items()}
         classes = ("__background__", "RBC", "WBC", "Platelets")

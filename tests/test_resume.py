@@ -148,7 +148,7 @@ def test_what_has_changed_is_named(workplace, copy_of_whole):
         done = train(workplace, *again)
         assert done.returncode == 2 and "the dataset has changed" in done.stderr
         assert "train split: the run has 9 images, here are 9: 1 missing (image 2.jpg)" in done.stderr
-        assert "1 new (image 99.jpg), 1 changed (image 1.jpg)" in done.stderr and "valid" not in done.stderr
+        assert "1 new (image 99.jpg), 1 changed (image 1.jpg)" in done.stderr and "val split" not in done.stderr
     finally:
         shutil.rmtree(workplace / "train")
         (workplace / "train").mkdir()

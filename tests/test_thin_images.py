@@ -39,7 +39,7 @@ def test_check_training_and_repair_agree_on_an_image_too_thin(tmp_path, size):
 @pytest.mark.parametrize("kind", ["yolo", "coco"])
 def test_the_other_formats_tell_it_too(tmp_path, kind):
     sizes = {"thin.png": (900, 1), "a.png": (40, 30)}
-    for split in ("train", "valid"):
+    for split in ("train", "val"):
         (tmp_path / split).mkdir()
         for name, (width, height) in sizes.items():
             cv2.imwrite(str(tmp_path / split / name), np.zeros((height, width, 3), np.uint8))
@@ -53,7 +53,7 @@ def test_the_other_formats_tell_it_too(tmp_path, kind):
         (tmp_path / "truth.json").write_text(json.dumps(content))
         labels = "TRAIN_DIR_LABELS: truth.json\nVALID_DIR_LABELS: truth.json\n"
     yaml = tmp_path / "data.yaml"
-    yaml.write_text(f"TRAIN_DIR_IMAGES: train\nVALID_DIR_IMAGES: valid\nFORMAT: {kind}\nCLASSES: [Mask]\n{labels}")
+    yaml.write_text(f"TRAIN_DIR_IMAGES: train\nVALID_DIR_IMAGES: val\nFORMAT: {kind}\nCLASSES: [Mask]\n{labels}")
     scan = scan_splits(load_config(yaml), progress=False)["train"]
     assert [finding.image.name for finding in scan.of("image-too-thin")] == ["thin.png"]
     assert [annotation.image_path.name for annotation in scan.annotations] == ["a.png"]

@@ -185,7 +185,7 @@ def test_best_model_scores_what_the_log_says(two_epochs, workplace):
     _, epochs = read_metrics(run / "metrics.jsonl")
     content = torch.load(run / "best_model.pth", weights_only=True)
     config = load_config(workplace / "shapes.yaml")
-    scan = scan_split(config, "valid", progress=False)
+    scan = scan_split(config, "val", progress=False)
     evaluator = CocoEvaluator(scan.annotations, config.class_names)
     predictor = Predictor(load_model(run / "best_model.pth"), torch.device("cpu"))
     for start in (0, 4):  # in the batches of the run: padding reaches into a smaller image's border

@@ -37,8 +37,8 @@ def split_of(*counts):
     ("most", "needed"), [(0, 100), (50, 100), (51, 200), (100, 200), (150, 300), (151, 400), (1200, 2400)]
 )
 def test_what_the_data_needs(most, needed):
-    assert most_objects({"train": split_of(3, most), "valid": split_of(1)}) == max(most, 3)
-    assert most_objects({"train": split_of(3), "valid": split_of(most)}) == max(most, 3)
+    assert most_objects({"train": split_of(3, most), "val": split_of(1)}) == max(most, 3)
+    assert most_objects({"train": split_of(3), "val": split_of(most)}) == max(most, 3)
     assert needed_detections(most) == needed
 
 

@@ -126,8 +126,8 @@ def test_training_the_cache_the_images_and_inference_see_the_same(tmp_path):
     path = annotations[0].image_path
     wanted = read_image(path, pixel_range=(0, 4095))
     assert wanted.mean() > 60 and read_image(path).max() < 17
-    valid = DetectionDataset(annotations, img_size=300, training=False, pixel_range=config.pixel_range)
-    assert (valid.load(0).image == wanted).all()
+    val_set = DetectionDataset(annotations, img_size=300, training=False, pixel_range=config.pixel_range)
+    assert (val_set.load(0).image == wanted).all()
     train = DetectionDataset(annotations, img_size=300, training=True, pixel_range=config.pixel_range)
     assert (train.load(0).image == wanted).all()
     assert (read_shrunk(path, (300, 400), (150, 200), pixel_range=(0, 4095)).mean()) == pytest.approx(

@@ -1,4 +1,4 @@
-"""A process of a group: `torchrun evaluate_in_group.py FOLDER CHECKPOINT` writes the metrics of the valid split."""
+"""A process of a group: `torchrun evaluate_in_group.py FOLDER CHECKPOINT` writes the metrics of the val split."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from utils.dataset.scan import scan_split
 folder, checkpoint = map(Path, sys.argv[1:])
 group = join_group(torch.device("cpu"))
 config = load_config(folder / "shapes.yaml")
-scan = scan_split(config, "valid", progress=False)
+scan = scan_split(config, "val", progress=False)
 data = DetectionDataset(scan.annotations, img_size=96, training=False)
 loader = build_loader(data, batch_size=2, workers=0, rank=group.rank, size=group.size)
 model = load_model(checkpoint)

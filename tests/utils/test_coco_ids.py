@@ -72,7 +72,7 @@ def test_what_belongs_to_no_image_of_the_ground_truth_is_refused(tmp_path):
 
 
 def test_a_converted_data_set_has_the_same_ids(tmp_path):
-    split = Split("valid", annotations(tmp_path / "images"), FILES)
+    split = Split("val", annotations(tmp_path / "images"), FILES)
     path = tmp_path / _write_coco(tmp_path, split, NAMES)
     content = json.loads(path.read_text())
     assert [image["id"] for image in content["images"]] == image_ids(FILES)

@@ -25,7 +25,7 @@ def data_report(scans, config, *, max_listed: int | None) -> list[str]:
     lines = []
     for split, scan in scans.items():
         lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(config.class_names, max_listed))]
-    if not any(len(a.labels) for a in scans["valid"].annotations):
+    if not any(len(a.labels) for a in scans["val"].annotations):
         lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
     return lines
 

@@ -20,7 +20,9 @@ from utils.runs.run_dir import LAUNCH_FILE, check_run_name, create_run_dir, lock
 
 def check_data(resumed: Checkpoint, data: dict[str, dict[str, int]]) -> None:
     """Raise ConfigError where the dataset is no longer the one that the run was trained on."""
-    changed = differences(resumed.content.get("training", {}).get("data", {}), data)
+    before = resumed.content.get("training", {}).get("data", {})
+    before = {{"valid": "val"}.get(split, split): of for split, of in before.items()}  # as runs once called it
+    changed = differences(before, data)
     if changed:
         raise ConfigError(
             f"{resumed.path} cannot be resumed, for the dataset has changed:\n  " + "\n  ".join(changed) + "\n  "

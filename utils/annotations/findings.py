@@ -162,7 +162,7 @@ CHECKS = {
         "Delete what a slip of the mouse left. What is an object needs a larger --img-size, or the image cut into "
         "tiles.",
     ),
-    "class-only-valid": Check(
+    "class-only-val": Check(
         "classes to validate that are not trained", WARNING,
         "Add training images that show them, or divide the images anew: --split.",
     ),
@@ -170,7 +170,7 @@ CHECKS = {
         "splits of one or two images", WARNING,
         "Add images: from so few, nothing that holds for others is learned, and no score says how good it is.",
     ),
-    "class-few-valid": Check(
+    "class-few-val": Check(
         "classes with few objects to validate on", WARNING,
         "Add validation images that show them, or divide anew: --split with a larger share. Until then, take their AP "
         "for a rough one: training shows it in two digits, with a ~.",

@@ -21,36 +21,36 @@ FEWEST = 10  # boxes that a share is told of: of three boxes, one is no share
 
 
 def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[Finding]]:
-    """Classes without objects, rare ones, and splits too small, as findings of "train" and "valid"."""
-    train, valid = statistics["train"], statistics["valid"]
-    found = {"train": [], "valid": []}
+    """Classes without objects, rare ones, and splits too small, as findings of "train" and "val"."""
+    train, val = statistics["train"], statistics["val"]
+    found = {"train": [], "val": []}
 
     def add(split: str, check: str, text: str) -> None:
         found[split].append(Finding(check, text))
 
-    for split, images, purpose in (("train", train.images, "train"), ("valid", valid.images, "validate")):
+    for split, images, purpose in (("train", train.images, "train"), ("val", val.images, "validate")):
         if 0 < images < LEAST_IMAGES:
             add(split, "few-images", f"{images} image{'s' if images > 1 else ''} to {purpose} on")
     if not train.objects:  # an error by itself; what would follow from it says nothing new
         return found
     for name, count in train.objects_of_class.items():
-        in_valid = valid.objects_of_class[name]
-        if not count and in_valid:
-            add("valid", "class-only-valid", f"{name}: {in_valid} objects here and none to train on")
+        in_val = val.objects_of_class[name]
+        if not count and in_val:
+            add("val", "class-only-val", f"{name}: {in_val} objects here and none to train on")
         elif not count:
             add("train", "class-unused", f"{name}: no object in either split")
-        elif not in_valid and valid.objects:
-            add("valid", "class-not-validated", f"{name}: no object here, {count} in the training split")
-    for name, count in valid.objects_of_class.items():
+        elif not in_val and val.objects:
+            add("val", "class-not-validated", f"{name}: no object here, {count} in the training split")
+    for name, count in val.objects_of_class.items():
         if is_few(count) and train.objects_of_class[name]:
             add(
-                "valid",
-                "class-few-valid",
+                "val",
+                "class-few-val",
                 f"{name}: {count} object{'s' if count > 1 else ''} here, expected {FEW_OBJECTS} or more: one found or "
                 f"missed moves its AP by {1 / count:.0%}",
             )
-    if valid.images and not valid.objects:
-        add("valid", "class-not-validated", "no object of any class: AP is undefined, the last epoch will be the best")
+    if val.images and not val.objects:
+        add("val", "class-not-validated", "no object of any class: AP is undefined, the last epoch will be the best")
 
     most = max(train.images_of_class, key=train.images_of_class.get)
     for name, shown in train.images_of_class.items():

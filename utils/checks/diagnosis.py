@@ -16,12 +16,12 @@ from utils.checks.statistics import SplitStatistics, split_statistics
 from utils.config.config import DatasetConfig
 from utils.dataset.annotation_table import Objects
 
-SAMPLES = {"train": 8, "valid": 4}  # annotated images that a report shows, whatever was found
+SAMPLES = {"train": 8, "val": 4}  # annotated images that a report shows, whatever was found
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "valid"."""
+    """`statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "val"."""
 
     config: DatasetConfig
     model: str

@@ -18,13 +18,13 @@ NAMED = 3  # images of a group
 
 
 def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
-    """What is there several times, as findings of "train" and "valid"; pairs across the splits stand with "valid".
+    """What is there several times, as findings of "train" and "val"; pairs across the splits stand with "val".
 
     `thorough` also looks for like images within a split, which costs the square of their number.
     """
     paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
-    digests = _digests([*scans["train"].thumbnails, *scans["valid"].thumbnails], [*paths["train"], *paths["valid"]])
-    digests = {"train": digests[: len(paths["train"])], "valid": digests[len(paths["train"]) :]}
+    digests = _digests([*scans["train"].thumbnails, *scans["val"].thumbnails], [*paths["train"], *paths["val"]])
+    digests = {"train": digests[: len(paths["train"])], "val": digests[len(paths["train"]) :]}
 
     vectors = {split: look_vectors(scan.thumbnails) for split, scan in scans.items()}
     average = average_of(*vectors.values())
@@ -38,7 +38,7 @@ def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str,
             single = np.array([i for i in range(len(paths[split])) if i not in again], int)
             groups = _like(vectors[split][single], least[split][single])
             found[split] += [_like_within(single[group].tolist(), paths[split]) for group in groups]
-    found["valid"] += _across(vectors, least["valid"], digests, paths)
+    found["val"] += _across(vectors, least["val"], digests, paths)
     return found
 
 
@@ -88,10 +88,10 @@ def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
 def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
     """For each validation image the training image that it is, or is most like."""
     first = {digest: index for index, digest in reversed(list(enumerate(digests["train"]))) if digest is not None}
-    train, valid = vectors["train"], vectors["valid"]
+    train, val = vectors["train"], vectors["val"]
     rows, found = max(1, CHUNK // max(1, len(train))), []
-    for start in range(0, len(valid), rows) if len(train) else ():
-        chunk, own = valid[start : start + rows], np.arange(min(rows, len(valid) - start))
+    for start in range(0, len(val), rows) if len(train) else ():
+        chunk, own = val[start : start + rows], np.arange(min(rows, len(val) - start))
         best, likeness = {}, {}
         for way, compared in (("", chunk), ("the mirror image of ", mirrored(chunk))):
             product = compared @ train.T
@@ -99,7 +99,7 @@ def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
             likeness[way] = product[own, best[way]]
         for row in own.tolist():
             way = max(likeness, key=lambda way: likeness[way][row])
-            path, same = paths["valid"][start + row], first.get(digests["valid"][start + row])
+            path, same = paths["val"][start + row], first.get(digests["val"][start + row])
             if same is not None:
                 other = paths["train"][same]
                 name, other_name = _names([path, other])

@@ -106,7 +106,7 @@ def _without_copies(
 ) -> dict[str, list[Annotation]]:
     kept: dict[str, list[Annotation]] = {split: [] for split in annotations}
     first: dict[bytes, tuple[str, Annotation]] = {}
-    order = sorted(annotations, key=lambda split: split != "valid")  # what both have stays for validation
+    order = sorted(annotations, key=lambda split: split != "val")  # what both have stays for validation
     total = sum(map(len, annotations.values()))
     with tqdm(
         total=total, desc="Comparing", unit="image", dynamic_ncols=True, disable=None if progress else True

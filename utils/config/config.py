@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.annotations.annotation import BACKGROUND
+from utils.annotations.annotation import BACKGROUND, YAML_PREFIX
 from utils.config.classes import read_classes
 from utils.config.folders import Folder, as_keys, folders_of_both, further_folders
 from utils.config.paths import find_path
@@ -36,7 +36,7 @@ class DatasetConfig:
     A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
     of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
     `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. A
-    split may have `further` folders, by "train" and "valid". `notes` tell which of two readings of the file holds. With
+    split may have `further` folders, by "train" and "val". `notes` tell which of two readings of the file holds. With
     `split`, the images of the training folder are divided: this share, by `dataset.split`, is for validation,
     and the paths of the two splits are the same. `pixel_range` is as in `read_image`.
     """
@@ -44,14 +44,14 @@ class DatasetConfig:
     path: Path
     train_images_dir: Path
     train_labels_dir: Path
-    valid_images_dir: Path
-    valid_labels_dir: Path
+    val_images_dir: Path
+    val_labels_dir: Path
     class_names: tuple[str, ...]
     train_list: Path | None = None
-    valid_list: Path | None = None
+    val_list: Path | None = None
     annotation_format: str = "voc"
     one_based: bool = False
-    save_valid_predictions: bool = True
+    save_val_predictions: bool = True
     source: str | None = None
     split: float | None = None
     split_groups: str | None = None
@@ -68,7 +68,7 @@ class DatasetConfig:
             raise ValueError(f"{self.path}: expected {BACKGROUND!r} and at least one class, got {self.class_names!r}")
 
     def folders(self, split: str) -> tuple[Folder, ...]:
-        """All folders of a split, "train" or "valid"."""
+        """All folders of a split, "train" or "val"."""
         first = Folder(*(getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")))
         return first, *self.further.get(split, ())
 
@@ -81,14 +81,12 @@ class DatasetConfig:
         """The YAML's keys with plain values, as a checkpoint keeps them."""
         optional = {"SOURCE": self.source, "SPLIT_GROUPS": self.split_groups}
         return {
-            **{
-                key: value for split in ("train", "valid") for key, value in as_keys(split, self.folders(split)).items()
-            },
+            **{key: value for split in ("train", "val") for key, value in as_keys(split, self.folders(split)).items()},
             "CLASSES": list(self.class_names),
             "NC": self.num_classes,
             "FORMAT": self.annotation_format,
             "VOC_ONE_BASED": self.one_based,
-            "SAVE_VALID_PREDICTION_IMAGES": self.save_valid_predictions,
+            "SAVE_VALID_PREDICTION_IMAGES": self.save_val_predictions,
             **({"SPLIT": self.split} if self.split else {}),
             **({"RENAME": self.renamed} if self.renamed else {}),
             **({"IGNORE": list(self.ignored)} if self.ignored else {}),
@@ -123,8 +121,8 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     images, labels, lists = _paths(path, values, faults, notes, source, one_folder=split is not None)
     if further and split is None and images["TRAIN"] and images["VALID"]:
         every = [
-            (Folder(images[name], labels[name], lists[name]), *further.get(name.lower(), ()))
-            for name in ("TRAIN", "VALID")
+            (Folder(images[prefix], labels[prefix], lists[prefix]), *further.get(name, ()))
+            for name, prefix in YAML_PREFIX.items()
         ]
         faults += folders_of_both(*every)
     annotation_format = values.get("FORMAT")
@@ -134,7 +132,7 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
     pixel_range = read_pixel_range(values.get("PIXEL_RANGE"), faults)
-    save_valid_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)
+    save_val_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults).splitlines()
         raise ConfigError("\n".join([f"{path}:", *dict.fromkeys(lines)]))  # folders side by side have the same vicinity
@@ -142,14 +140,14 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         path=path,
         train_images_dir=images["TRAIN"],
         train_labels_dir=labels["TRAIN"],
-        valid_images_dir=images["VALID"],
-        valid_labels_dir=labels["VALID"],
+        val_images_dir=images["VALID"],
+        val_labels_dir=labels["VALID"],
         class_names=classes.names,
         train_list=lists["TRAIN"],
-        valid_list=lists["VALID"],
+        val_list=lists["VALID"],
         annotation_format=annotation_format,
         one_based=one_based,
-        save_valid_predictions=save_valid_predictions,
+        save_val_predictions=save_val_predictions,
         source=source,
         split=split,
         split_groups=split_groups,

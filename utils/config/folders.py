@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.annotations.annotation import YAML_PREFIX
 from utils.config.paths import find_path
 
 KINDS = ("DIR_IMAGES", "DIR_LABELS", "LIST")
@@ -21,14 +22,14 @@ class Folder:
 def further_folders(
     path: Path, values: dict, faults: list[str], notes: list[str], *, one_folder: bool
 ) -> tuple[dict, dict[str, tuple[Folder, ...]]]:
-    """The keys with the first folder of each split alone, and the others as {"train": ..., "valid": ...}.
+    """The keys with the first folder of each split alone, and the others as {"train": ..., "val": ...}.
 
     The labels and lists of a split are as many as its folders of images, or there are none. With `one_folder`, the
     training folders are those of both splits.
     """
     first, further = dict(values), {}
-    for split in ("TRAIN",) if one_folder else ("TRAIN", "VALID"):
-        keys = [f"{split}_{kind}" for kind in KINDS]
+    for name in ("train",) if one_folder else YAML_PREFIX:
+        keys = [f"{YAML_PREFIX[name]}_{kind}" for kind in KINDS]
         given = [values.get(key) for key in keys]
         if not any(isinstance(value, list) for value in given):
             continue
@@ -42,27 +43,29 @@ def further_folders(
         rows = list(zip(*(value or [None] * len(given[0]) for value in given), strict=True))
         first |= {key: value for key, value in zip(keys, rows[0], strict=True) if key in values}
         found = [_found(path, dict(zip(keys, row, strict=True)), keys, faults, notes) for row in rows[1:]]
-        further[split.lower()] = tuple(folder for folder in found if folder)
+        further[name] = tuple(folder for folder in found if folder)
     if one_folder and "train" in further:
-        further["valid"] = further["train"]
+        further["val"] = further["train"]
     return first, further
 
 
 def as_keys(split: str, folders: Sequence[Folder]) -> dict:
-    """The YAML's keys of one split, "train" or "valid", with plain values."""
+    """The YAML's keys of one split, "train" or "val", with plain values."""
     rows = [(str(f.images_dir), str(f.labels_dir), f.list_path and str(f.list_path)) for f in folders]
     columns = zip(KINDS, map(list, zip(*rows, strict=True)), strict=True)
     return {
-        f"{split.upper()}_{kind}": column if len(rows) > 1 else column[0] for kind, column in columns if any(column)
+        f"{YAML_PREFIX[split]}_{kind}": column if len(rows) > 1 else column[0]
+        for kind, column in columns
+        if any(column)
     }
 
 
-def folders_of_both(train: Sequence[Folder], valid: Sequence[Folder]) -> list[str]:
+def folders_of_both(train: Sequence[Folder], val: Sequence[Folder]) -> list[str]:
     """Faults: folders whose images are trained on and validated on, as no list keeps them apart."""
     return [
         f"{one.images_dir} is of both splits: validation images would be trained on; take it out of one"
         for one in train
-        for other in valid
+        for other in val
         if one.images_dir.resolve() == other.images_dir.resolve() and not (one.list_path and other.list_path)
         if one.labels_dir == other.labels_dir or one.labels_dir.suffix.lower() != ".json"
     ]

@@ -33,7 +33,7 @@ FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list":
 
 
 def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dict[str, Scan]:
-    """Read the "train" and the "valid" split of a `DatasetConfig`; every image is proved to be readable.
+    """Read the "train" and the "val" split of a `DatasetConfig`; every image is proved to be readable.
 
     Faults are findings of the Scans. A split without a usable image and a training split without an object are errors
     whatever `skip_bad` says. Raises DatasetError where a split as a whole cannot be read: a folder or list file that
@@ -43,7 +43,7 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
         # Without a usable image both parts lack one for the same cause, which is told with the training split.
         scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
     else:
-        scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "valid")}
+        scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "val")}
         settle_turned(scans.values())  # one split may show what the other leaves open
     for name, scan in scans.items():
         if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
@@ -52,17 +52,17 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
     for text in config.notes:
         scans["train"].add("two-places", text)
     told_already = {finding.text for finding in scans["train"].of("class-numbers")}
-    findings = scans["valid"].findings
-    scans["valid"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in told_already]
+    findings = scans["val"].findings
+    scans["val"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in told_already]
     return scans
 
 
 def scan_split(
     config, name: str, *, skip_bad: bool = False, progress: bool = True, lines: list[str] | None = None
 ) -> Scan:
-    """Read one split, "train" or "valid", as its folders and list have it; `lines` are those of the list, if read."""
-    if name not in ("train", "valid"):
-        raise ValueError(f"expected the split 'train' or 'valid', got {name!r}")
+    """Read one split, "train" or "val", as its folders and list have it; `lines` are those of the list, if read."""
+    if name not in ("train", "val"):
+        raise ValueError(f"expected the split 'train' or 'val', got {name!r}")
     if config.further.get(name):
         return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
     list_path = getattr(config, f"{name}_list")
@@ -117,15 +117,15 @@ def _divided(scan: Scan, config) -> dict[str, Scan]:
     alike = near_duplicate_groups(scan.thumbnails, most=max(10, round(LARGEST_GROUP * len(names))))
     held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
     scans = {}
-    for name, chosen in (("train", ~held_out), ("valid", held_out)):
+    for name, chosen in (("train", ~held_out), ("val", held_out)):
         ids = np.flatnonzero(chosen).tolist()
         of_ids = [scan.annotations[i] for i in ids]
         ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
         scans[name] = Scan(of_ids, [], [scan.thumbnails[i] for i in ids], scan.skip_bad, ignored)
         scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
-    valid = {a.image_path for a in scans["valid"].annotations}
+    val = {a.image_path for a in scans["val"].annotations}
     for finding in scan.findings:
-        scans["valid" if finding.image in valid else "train"].findings.append(finding)
+        scans["val" if finding.image in val else "train"].findings.append(finding)
     return scans
 
 

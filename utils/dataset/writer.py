@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from utils.annotations.annotation import Annotation
+from utils.annotations.annotation import YAML_PREFIX, Annotation
 from utils.errors import ToolkitError
 from utils.files import write_text_atomically
 from utils.formats.coco.ids import image_ids
@@ -44,7 +44,7 @@ def write_dataset(
     pixel_range: PixelRange | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write the splits, `{"train": ..., "valid": ...}`, to `out_dir`, which is empty or not there; returns its YAML.
+    """Write the splits, `{"train": ..., "val": ...}`, to `out_dir`, which is empty or not there; returns its YAML.
 
     The images are byte-for-byte copies. Boxes keep their values as float32; `difficult` is lost in YOLO's format. The
     YAML comes last, so a dataset that has one is whole. Raises ToolkitError where the folder holds anything or the
@@ -70,7 +70,7 @@ def write_dataset(
             disable=None if progress else True,
         ):  # fmt: skip
             shutil.copy2(annotation.image_path, folder / name)
-        key = split.name.upper()
+        key = YAML_PREFIX[split.name]
         values[f"{key}_DIR_IMAGES"] = str(folder.relative_to(out_dir).as_posix())
         values[f"{key}_DIR_LABELS"] = WRITERS[format_name].write(out_dir, split, class_names)
     if format_name == "yolo":
@@ -183,8 +183,7 @@ def _write_labelme(out_dir: Path, split: Split, class_names: Sequence[str]) -> s
 
 def _write_data_yaml(out_dir: Path, splits: Sequence[Split], class_names: Sequence[str]) -> None:
     """For YOLO's own tools."""
-    keys = {"train": "train", "valid": "val"}
-    values = {keys[split.name]: f"images/{split.name}" for split in splits}
+    values = {split.name: f"images/{split.name}" for split in splits}
     names = dict(enumerate(class_names[1:]))
     text = yaml.safe_dump({"path": ".", **values, "names": names}, allow_unicode=True, sort_keys=False)
     write_text_atomically(out_dir / "data.yaml", text)

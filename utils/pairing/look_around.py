@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from utils.annotations.annotation import Scan
+from utils.annotations.annotation import YAML_PREFIX, Scan
 from utils.errors import DatasetError
 from utils.images.io import is_image
 from utils.names import nfc
@@ -26,10 +26,10 @@ def look_around(scan: Scan, config, split: str) -> None:
     A split whose images are all negatives, for not one has a label file, is an error, too.
     """
     images_dir, labels_dir = getattr(config, f"{split}_images_dir"), getattr(config, f"{split}_labels_dir")
-    key = f"{split.upper()}_DIR_LABELS"
+    key = f"{YAML_PREFIX[split]}_DIR_LABELS"
     bare = [f.image for check in ("unlabelled", "unlisted-negative") for f in scan.of(check) if f.image]
     if not scan.annotations and not bare:
-        _tell_swapped(scan, images_dir, labels_dir, split.upper())
+        _tell_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split])
         return
     used = {annotation.image_path for annotation in scan.annotations} - set(bare)
     if len(bare) < len(used) or config.annotation_format == "coco":

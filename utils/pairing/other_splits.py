@@ -11,7 +11,7 @@ from utils.pairing.file_tree import is_kind, list_tree, placeless
 # Names that say which split a folder is, such as val2017.
 _NAMES = {
     "train": re.compile(r"train(ing)?[-_]?\d*", re.IGNORECASE),
-    "valid": re.compile(r"(val|valid|validation|dev|eval)[-_]?\d*", re.IGNORECASE),
+    "val": re.compile(r"(val|valid|validation|dev|eval)[-_]?\d*", re.IGNORECASE),
     "test": re.compile(r"test(ing)?[-_]?(dev)?[-_]?\d*", re.IGNORECASE),
 }
 
@@ -25,7 +25,7 @@ def folders_of_other_splits(config, split: str, scan: Scan) -> set[str]:
     """
     images_dir = getattr(config, f"{split}_images_dir")
     roots = [images_dir, getattr(config, f"{split}_labels_dir")]
-    other = {"train": "valid", "valid": "train"}[split]
+    other = {"train": "val", "val": "train"}[split]
     found = set()
     inside = [place.resolve() for folder in config.folders(other) for place in (folder.images_dir, folder.labels_dir)]
     for inner in inside:

@@ -193,7 +193,7 @@ def config(tmp_path):
 def test_the_cause_stops_a_training_and_a_repair(config, tmp_path, skip_bad):
     scans = scan_splits(config, skip_bad=skip_bad, progress=False)
     assert [f.check for f in scans["train"].findings] == ["box-layout", "image-unreadable"]
-    assert not scans["valid"].findings
+    assert not scans["val"].findings
     with pytest.raises(DatasetError, match="all fit as xmin, ymin, xmax, ymax as shares"):
         raise_for_errors(scans)
     with pytest.raises(DatasetError, match="cannot be fixed: no copy is written"):

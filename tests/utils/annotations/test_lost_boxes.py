@@ -38,7 +38,7 @@ def names(scan):
 
 def check_names(scans):
     assert names(scans["train"]) == [*(f"a{n}" for n in range(6)), "empty"]
-    assert names(scans["valid"]) == ["b0", "b1", "b2", "b3"]
+    assert names(scans["val"]) == ["b0", "b1", "b2", "b3"]
     assert len(scans["train"].annotations[1].labels) == 2 and len(scans["train"].annotations[-1].labels) == 0
 
 
@@ -46,7 +46,7 @@ def test_training_check_repair_and_convert_agree(config, tmp_path, capsys):
     scans = scan_splits(config, progress=False)
     check_names(scans)
     assert all(not scan.errors and len(scan.thumbnails) == len(scan.annotations) for scan in scans.values())
-    for split, name in (("train", "lost"), ("valid", "gone")):
+    for split, name in (("train", "lost"), ("val", "gone")):
         (finding,) = scans[split].of("no-box-left")
         assert finding.image.stem == name and finding.text.startswith(f"{name}.jpg: none of its ")
         assert len([f for f in scans[split].of("box-dropped") if f.image == finding.image]) > 0

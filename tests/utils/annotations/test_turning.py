@@ -121,7 +121,7 @@ def splits(tmp_path):
 
 def test_one_split_shows_what_the_other_leaves_open(splits):
     scans = scan_splits(splits, progress=False)
-    assert around_red(scans["valid"].annotations[0]) and [f.check for f in scans["valid"].findings] == ["rotated"]
+    assert around_red(scans["val"].annotations[0]) and [f.check for f in scans["val"].findings] == ["rotated"]
 
 
 def test_a_repaired_copy_has_the_boxes_that_a_training_has(splits, tmp_path):

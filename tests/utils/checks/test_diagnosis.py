@@ -323,24 +323,24 @@ def there_twice(folder):
 # (how to spoil the clean set, the check, its severity, the split that it is told with, what its text says)
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
-    (no_image, "image-unreadable", ERROR, "valid", r"b1\.jpg: cannot be decoded as an image"),
+    (no_image, "image-unreadable", ERROR, "val", r"b1\.jpg: cannot be decoded as an image"),
     (too_thin, "image-too-thin", ERROR, "train", r"thin\.png: 2000x1, more than 100 times as long as wide"),
     (very_long, "image-odd", WARNING, "train", r"long\.png: 3600x300, shown to the network as 1066x89 pixels"),
-    (very_small, "image-odd", WARNING, "valid", r"small\.png: 9x12, stretched to 640x853 pixels at --img-size 640"),
+    (very_small, "image-odd", WARNING, "val", r"small\.png: 9x12, stretched to 640x853 pixels at --img-size 640"),
     (broken_xml, "annotation-unreadable", ERROR, "train", r"a2\.xml"),
     (misspelt, "unknown-class", ERROR, "train", r"a0\.xml: object 1: unknown class 'mask' \(did you mean 'Mask'\?\)"),
     (two_of_a_name, "ambiguous-name", ERROR, "train", r"a3"),
     (near_name, "near-name", ERROR, "train", r"a4\.jpg: has no annotation .*U\+0430 \(CYRILLIC SMALL LETTER A\)"),
     (unread_format, "image-format", ERROR, "train", r"a9\.heic: a HEIF image, which is not read: convert it"),
     (labelled_for_yolo, "mixed-formats", ERROR, "train", r"a9\.jpg: has a9\.txt: YOLO text where the others have"),
-    (labels_moved_away, "labels-elsewhere", ERROR, "valid", r"boxes has 4 XML files .* `VALID_DIR_LABELS: boxes`$"),
-    (yolo_labels_forgotten, "no-labels", ERROR, "valid", r"expected YOLO's text files of the names of 4 images"),
+    (labels_moved_away, "labels-elsewhere", ERROR, "val", r"boxes has 4 XML files .* `VALID_DIR_LABELS: boxes`$"),
+    (yolo_labels_forgotten, "no-labels", ERROR, "val", r"expected YOLO's text files of the names of 4 images"),
     (listed_and_missing, "listed-missing", ERROR, "train", r"a77: listed, but"),
-    (empty_validation, "no-images", ERROR, "valid", r"no usable image for the valid split"),
+    (empty_validation, "no-images", ERROR, "val", r"no usable image for the val split"),
     (nothing_to_train, "no-objects", ERROR, "train", r"not one object to train on"),
-    (same_file, "same-in-both", ERROR, "valid", r"b9\.jpg is the same file as a4\.jpg in the training split"),
-    (brightened, "like-in-both", WARNING, "valid", r"b9\.jpg looks like a4\.jpg in the training split \(corr"),
-    (mirrored, "like-in-both", WARNING, "valid", r"b9\.jpg looks like the mirror image of a4\.jpg"),
+    (same_file, "same-in-both", ERROR, "val", r"b9\.jpg is the same file as a4\.jpg in the training split"),
+    (brightened, "like-in-both", WARNING, "val", r"b9\.jpg looks like a4\.jpg in the training split \(corr"),
+    (mirrored, "like-in-both", WARNING, "val", r"b9\.jpg looks like the mirror image of a4\.jpg"),
     (same_twice, "same-twice", WARNING, "train", r"a4\.jpg, a9\.jpg are one and the same image$"),
     (extra_box((40, 250, 40, 280)), "box-dropped", WARNING, "train", r"a1\.xml: object 3 \(Mask\).* is empty"),
     (nothing_but_crowds, "no-box-left", WARNING, "train", r"a0\.jpg: 2 crowd regions and no box"),
@@ -355,8 +355,8 @@ FAULTS = [
     (same_box("Gloves"), "box-two-classes", WARNING, "train", r"a1\.jpg: .* is the same box as "),
     (around_everything, "box-covers-image", WARNING, "train", r"a1\.jpg: Mask \(2, 2, 399, 299\) covers 98% of"),
     (extra_box((200, 280, 201, 290)), "box-tiny", WARNING, "train", r"is 2\.1x21\.\d pixels to the network"),
-    (gloves_become_masks("train", ("a0", "a3")), "class-only-valid", WARNING, "valid", r"Gloves: 20 objects here"),
-    (few_gloves, "class-few-valid", WARNING, "valid", r"Gloves: 19 objects here, expected 20 or more"),
+    (gloves_become_masks("train", ("a0", "a3")), "class-only-val", WARNING, "val", r"Gloves: 20 objects here"),
+    (few_gloves, "class-few-val", WARNING, "val", r"Gloves: 19 objects here, expected 20 or more"),
     (one_training_image, "few-images", WARNING, "train", r"^1 image to train on$"),
     (twelve_bits, "pixel-range", WARNING, "train", r"^6 images of more than .* a0\.png: .*`PIXEL_RANGE: \[0, 4095\]`"),
     (a_range_for_nothing, "pixel-range", WARNING, "train", r"PIXEL_RANGE \[0, 4095\] changes nothing"),
@@ -369,7 +369,7 @@ FAULTS = [
     (animated, "first-frame", NOTE, "train", r"a4\.webp: the first of 2 frames"),
     (other_case, "paired-by-name", NOTE, "train", r"a4\.jpg with A4\.xml: their names differ in upper and lower case"),
     (upside, "rotated", NOTE, "train", r"EXIF orientation 6"),
-    (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "valid", r"Gloves: no object here, 2 in the"),
+    (gloves_become_masks("test", ("b0",)), "class-not-validated", NOTE, "val", r"Gloves: no object here, 2 in the"),
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),
     (other_numbers, "class-numbers", ERROR, "train", r"number 0 is 'Gloves' there and 'Mask' here"),
     (there_twice, "two-places", WARNING, "train", r"^TRAIN_DIR_IMAGES: .*/train, beside the YAML, is used; not"),
@@ -417,7 +417,7 @@ def test_a_image_of_both_splits_stops_no_training(tmp_path):
     same_file(tmp_path)
     scans = scan_splits(load_config(yaml), progress=False)
     raise_for_errors(scans)
-    assert not scans["train"].findings and not scans["valid"].findings
+    assert not scans["train"].findings and not scans["val"].findings
 
 
 def test_copies_with_other_boxes_are_told(tmp_path):
@@ -434,7 +434,7 @@ def test_a_validation_split_without_objects(tmp_path):
     for number in range(4):
         write_labels(tmp_path / "test", f"b{number}", [])
     ((split, finding),) = found_in(diagnosis_of(yaml))
-    assert (split, finding.check) == ("valid", "class-not-validated") and "AP is undefined" in finding.text
+    assert (split, finding.check) == ("val", "class-not-validated") and "AP is undefined" in finding.text
 
 
 def test_the_advice_on_the_size_is_what_that_size_gives(tmp_path):

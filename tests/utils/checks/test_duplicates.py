@@ -25,8 +25,8 @@ def scan_of(paths) -> Scan:
     return scan
 
 
-def checked(train, valid, **more):
-    return duplicates({"train": scan_of(train), "valid": scan_of(valid)}, **more)
+def checked(train, val, **more):
+    return duplicates({"train": scan_of(train), "val": scan_of(val)}, **more)
 
 
 def names(findings, check):
@@ -63,14 +63,14 @@ def test_changed_copies_are_found(tmp_path, change, suffix):
     train = [tmp_path / f"a{n}.jpg" for n in range(8)]
     for number, path in enumerate(train):
         scene(number).save(path, quality=92)
-    valid = [tmp_path / f"b{n}{suffix}" for n in range(8)]
-    for number, path in enumerate(valid):
+    val = [tmp_path / f"b{n}{suffix}" for n in range(8)]
+    for number, path in enumerate(val):
         original = scene(number) if number < 4 else scene(50 + number)
         CHANGES[change](original).save(path, quality=60)
-    found = checked(train, valid)
+    found = checked(train, val)
     assert found["train"] == []
-    assert names(found["valid"], "like-in-both") == [(f"b{n}{suffix}", f"a{n}.jpg") for n in range(4)]
-    assert all(("mirror" in f.text) == (change == "mirrored") for f in found["valid"])
+    assert names(found["val"], "like-in-both") == [(f"b{n}{suffix}", f"a{n}.jpg") for n in range(4)]
+    assert all(("mirror" in f.text) == (change == "mirrored") for f in found["val"])
 
 
 def test_equal_files_are_told_as_such_and_once(tmp_path):
@@ -80,13 +80,13 @@ def test_equal_files_are_told_as_such_and_once(tmp_path):
     paths["b"].write_bytes(paths["a"].read_bytes() + b"\0")  # the same image in another file
     found = checked([paths[n] for n in "abc"], [paths[n] for n in "def"])
     assert [(f.check, f.text) for f in found["train"]] == [("like-within", "a.jpg, b.jpg look nearly the same")]
-    assert [(f.check, f.text) for f in found["valid"]] == [
+    assert [(f.check, f.text) for f in found["val"]] == [
         ("same-twice", "d.jpg, e.jpg are one and the same image"),
         ("same-in-both", "d.jpg is the same file as a.jpg in the training split"),
         ("same-in-both", "e.jpg is the same file as a.jpg in the training split"),
     ]
     quick = checked([paths[n] for n in "abc"], [paths[n] for n in "def"], thorough=False)
-    assert quick["train"] == [] and quick["valid"] == found["valid"]
+    assert quick["train"] == [] and quick["val"] == found["val"]
 
 
 def test_files_of_one_name_are_told_with_their_folders(tmp_path):
@@ -94,7 +94,7 @@ def test_files_of_one_name_are_told_with_their_folders(tmp_path):
         (tmp_path / folder).mkdir()
         scene(1).save(tmp_path / folder / "a.jpg")
     found = checked([tmp_path / "one/a.jpg"], [tmp_path / "two/a.jpg"])
-    assert found["valid"][0].text == "two/a.jpg is the same file as one/a.jpg in the training split"
+    assert found["val"][0].text == "two/a.jpg is the same file as one/a.jpg in the training split"
 
 
 def test_images_of_a_faint_slope_say_nothing(tmp_path):
@@ -102,7 +102,7 @@ def test_images_of_a_faint_slope_say_nothing(tmp_path):
     for grey in (60, 90, 120):
         Image.fromarray((slope + grey).astype(np.uint8)).save(tmp_path / f"{grey}.png")
     found = checked([tmp_path / "60.png", tmp_path / "90.png"], [tmp_path / "120.png"])
-    assert found == {"train": [], "valid": []}
+    assert found == {"train": [], "val": []}
 
 
 def test_flat_images_are_only_compared_as_files(tmp_path):
@@ -111,7 +111,7 @@ def test_flat_images_are_only_compared_as_files(tmp_path):
         Image.new("RGB", (64, 48), (100 + number // 2,) * 3).save(path)
     found = checked(paths[:3], paths[3:])
     assert names(found["train"], "same-twice") == [("0.png", "1.png")]
-    assert names(found["valid"], "same-in-both") == [("3.png", "2.png")] and len(found["valid"]) == 1
+    assert names(found["val"], "same-in-both") == [("3.png", "2.png")] and len(found["val"]) == 1
 
 
 def test_images_of_one_kind_are_not_the_same(tmp_path):
@@ -125,15 +125,15 @@ def test_images_of_one_kind_are_not_the_same(tmp_path):
     thumbnails = np.stack([np.frombuffer(probe_image(path).thumbnail, np.uint8) for path in paths[:-1]])
     assert np.corrcoef(thumbnails).min() > 0.9
     found = checked(paths[:90], paths[90:])
-    assert names(found["valid"], "like-in-both") == [("119.jpg", "0.jpg")]
-    assert found["train"] == [] and len(found["valid"]) == 1
+    assert names(found["val"], "like-in-both") == [("119.jpg", "0.jpg")]
+    assert found["train"] == [] and len(found["val"]) == 1
 
 
 def test_splits_without_images_or_with_one():
-    assert checked([], []) == {"train": [], "valid": []}
+    assert checked([], []) == {"train": [], "val": []}
     scan = Scan([Annotation(Path("a.jpg"), 5, 5, NONE, np.zeros(0, np.int64), np.zeros(0, np.bool_))], [], [b""])
-    assert duplicates({"train": Scan(), "valid": scan}) == {"train": [], "valid": []}
-    assert duplicates({"train": scan, "valid": scan}) == {"train": [], "valid": []}  # a file that has gone since
+    assert duplicates({"train": Scan(), "val": scan}) == {"train": [], "val": []}
+    assert duplicates({"train": scan, "val": scan}) == {"train": [], "val": []}  # a file that has gone since
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")
@@ -144,4 +144,4 @@ def test_frames_of_a_video(tmp_path):
         paths.append(tmp_path / f"{len(paths):03d}.jpg")
         cv2.imwrite(str(paths[-1]), frame)
     found = checked(paths[::2], paths[1::2])
-    assert len(names(found["valid"], "like-in-both")) >= 0.7 * len(paths[1::2])
+    assert len(names(found["val"], "like-in-both")) >= 0.7 * len(paths[1::2])

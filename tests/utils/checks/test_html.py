@@ -66,7 +66,7 @@ def examined(config_path: Path) -> Diagnosis:
 
 
 def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
-    return replace(diagnosis, findings={"train": list(found), "valid": []}, samples={})
+    return replace(diagnosis, findings={"train": list(found), "val": []}, samples={})
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_data_set_without_faults(shapes, tmp_path):
 def test_a_clean_report_shows_twelve_annotated_images(shapes, tmp_path):
     page = written(replace(with_findings(shapes), samples=shapes.samples), tmp_path)
     assert "Nothing wrong found." in page.text and "As it is annotated" in page.text
-    assert len(page.all("img")) == 12 and len(shapes.samples["train"]) == 8 and len(shapes.samples["valid"]) == 4
+    assert len(page.all("img")) == 12 and len(shapes.samples["train"]) == 8 and len(shapes.samples["val"]) == 4
     for (image, picture), annotation in zip(
         zip(page.all("img"), page.pictures, strict=True), [a for s in shapes.samples.values() for a in s], strict=True
     ):
@@ -259,11 +259,11 @@ def test_images_of_all_causes_and_splits(shapes, tmp_path):
             write_image(path)
         return [Finding("unknown-class", f"{p}: {subject}", subject=subject, image=p) for p in paths]
 
-    findings = {"train": [*of("train", "often", 90), *of("train", "seldom", 1)], "valid": of("valid", "often", 2)}
+    findings = {"train": [*of("train", "often", 90), *of("train", "seldom", 1)], "val": of("val", "often", 2)}
     page = written(replace(shapes, findings=findings, samples={}), tmp_path)
     alts = [image["alt"] for image in page.all("img")]
     assert len(alts) == MOST_CARDS
-    assert {"train-seldom-0.png", "valid-often-0.png", "valid-often-1.png", "train-often-0.png"} <= set(alts)
+    assert {"train-seldom-0.png", "val-often-0.png", "val-often-1.png", "train-often-0.png"} <= set(alts)
 
 
 def test_the_line_that_renames_classes_can_be_pasted(shapes, tmp_path):
@@ -287,7 +287,7 @@ def test_many_classes_of_unequal_frequency(shapes, tmp_path):
     unreached = dict.fromkeys(counts, 0.25)
     statistics = {
         split: replace(shapes.statistics[split], objects_of_class=of, images_of_class=of, unreached_of_class=unreached)
-        for split, of in (("train", counts), ("valid", nothing))
+        for split, of in (("train", counts), ("val", nothing))
     }
     page = written(replace(shapes, statistics=statistics), tmp_path)
     assert "by the logarithm" in page.text and page.text.index("class 11") < page.text.index("class 2")

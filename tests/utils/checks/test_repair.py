@@ -85,7 +85,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
         "train: fixed: clipped.xml: object 1 (Mask): box (-10, 20, 60, 60) reaches out of the 160x120 image",
         "train: left out: empty.xml: object 2 (Mask): box (70, 30, 70, 60) is empty",
         "train: fixed: twice.jpg: 1 boxes that were there twice",
-        "train: left out: leak.jpg is the same file as image 0.jpg in the valid split",
+        "train: left out: leak.jpg is the same file as image 0.jpg in the val split",
         "train: left out: image 1.jpg is the same file as copy.jpg in the train split",
         "train: left out: unlabelled.jpg",
         "train: left out: orphan.xml",
@@ -100,7 +100,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     scans = scan_splits(mended, progress=False)
     assert [finding for scan in scans.values() for finding in scan.findings] == []
     of = {a.image_path.stem: a for a in scans["train"].annotations}
-    assert len(scans["valid"].annotations) == 4 and not of.keys() & {"leak", "stranger", "broken", "unreadable", "bare"}
+    assert len(scans["val"].annotations) == 4 and not of.keys() & {"leak", "stranger", "broken", "unreadable", "bare"}
     assert of["case"].labels.tolist() == [1, 2] and of["clipped"].boxes.tolist() == [[0, 20, 60, 60]]
     assert of["empty"].boxes.tolist() == of["twice"].boxes.tolist() == [[20, 20, 60, 60]]
     assert of["other class"].labels.tolist() == [1, 2]  # which is right, only a person can tell

@@ -41,7 +41,7 @@ def test_the_least_there_can_be(root):
     train, test = Path("set/train"), Path("set/test")
     assert config == DatasetConfig(
         root / "set.yaml", train, train, test, test, ("__background__", "Mask", "Gloves"),
-        train_list=None, valid_list=None, annotation_format="voc", one_based=False, save_valid_predictions=True,
+        train_list=None, val_list=None, annotation_format="voc", one_based=False, save_val_predictions=True,
     )  # fmt: skip
     assert config.num_classes == 3
 
@@ -55,9 +55,9 @@ def test_everything_there_can_be(root):
          "FORMAT": "voc", "VOC_ONE_BASED": True, "SAVE_VALID_PREDICTION_IMAGES": False, "SOURCE": "a shelf",
          "TEST_DIR_IMAGES": "for another tool"},
     )  # fmt: skip
-    assert config.train_labels_dir == Path("labels") and config.valid_labels_dir == root / "labels"
-    assert config.train_list == Path("train.txt") and config.valid_list is None
-    assert (config.one_based, config.save_valid_predictions, config.source) == (True, False, "a shelf")
+    assert config.train_labels_dir == Path("labels") and config.val_labels_dir == root / "labels"
+    assert config.train_list == Path("train.txt") and config.val_list is None
+    assert (config.one_based, config.save_val_predictions, config.source) == (True, False, "a shelf")
 
 
 def test_as_dict_is_plain_and_loads_again(root):
@@ -77,7 +77,7 @@ def test_paths_count_from_the_yaml_first_then_from_the_working_folder(root, monk
     monkeypatch.chdir(root / "elsewhere")
     config = load_config(root / "set.yaml")
     assert config.train_images_dir == root / "set" / "train"
-    assert config.valid_images_dir == Path("set/held_out")
+    assert config.val_images_dir == Path("set/held_out")
 
 
 def test_the_home_folder(root, monkeypatch):
@@ -179,7 +179,7 @@ def test_one_folder_for_both_splits_needs_both_lists(root):
     assert "are the same folder" in fault(root, {**both, "VALID_LIST": "valid.txt"})
     (root / "train.txt").touch()
     lists = {"VALID_LIST": "valid.txt", "TRAIN_LIST": "train.txt"}
-    assert load(root, {**both, **lists}).valid_list == Path("valid.txt")
+    assert load(root, {**both, **lists}).val_list == Path("valid.txt")
 
 
 @pytest.mark.parametrize(
@@ -228,4 +228,4 @@ def test_the_ppe_file_of_this_repository(root):
         (root / "data" / "ppe" / split).mkdir(parents=True)
     config = load_config(root / "ppe.yaml")
     assert config.class_names == ("__background__", "Mask", "Face_Shield", "Coverall", "Gloves", "Goggles")
-    assert config.valid_labels_dir == Path("data/ppe/test") and config.save_valid_predictions
+    assert config.val_labels_dir == Path("data/ppe/test") and config.save_val_predictions

@@ -71,7 +71,7 @@ def test_a_text_file_of_images(export, prefix):
     (export / "val.txt").write_text(f"{prefix}val/images/c.jpg\n")
     path = write(export, train="train.txt", val="val.txt", **NAMES)
     assert found(path) == [ALL[0], ALL[2], ALL[3]]
-    assert [a.image_path.name for a in scan_splits(load_config(path), progress=False)["valid"].annotations] == ["c.jpg"]
+    assert [a.image_path.name for a in scan_splits(load_config(path), progress=False)["val"].annotations] == ["c.jpg"]
 
 
 def test_folders_and_text_files_together(export):

@@ -88,6 +88,8 @@ def test_a_changed_list_is_a_changed_data_set(folder):
     data = {split: fingerprint(scan.annotations, config.class_names) for split, scan in scans.items()}
     Resumed.content = {"training": {"data": data}}
     check_data(Resumed, data)
+    Resumed.content = {"training": {"data": {"train": data["train"], "valid": data["val"]}}}  # of an older run
+    check_data(Resumed, data)
     config, scans = scanned(write_yaml(folder, classes="[Mask]", extra="IGNORE: [Gloves]\nRENAME: {Hat: Mask}\n"))
     now = {split: fingerprint(scan.annotations, config.class_names) for split, scan in scans.items()}
     with pytest.raises(ConfigError, match=r"2 changed \(a1.jpg, a2.jpg\)"):

@@ -72,7 +72,7 @@ def test_a_list_that_is_no_text_is_named(tmp_path, content):
 
 
 def config_of(folder, **changes):
-    both = {f"{split}_{kind}_dir": folder for split in ("train", "valid") for kind in ("images", "labels")}
+    both = {f"{split}_{kind}_dir": folder for split in ("train", "val") for kind in ("images", "labels")}
     return DatasetConfig(**{"path": folder / "set.yaml", "class_names": CLASSES, **both, **changes})
 
 
@@ -80,7 +80,7 @@ def test_scan_split_reads_by_list(folder, tmp_path):
     (tmp_path / "train.txt").write_text("a\n")
     config = config_of(folder, train_list=tmp_path / "train.txt")
     assert len(scan_split(config, "train", progress=False).annotations) == 1
-    assert len(scan_split(config, "valid", progress=False).annotations) == 4
+    assert len(scan_split(config, "val", progress=False).annotations) == 4
     with pytest.raises(ValueError, match="'test'"):
         scan_split(config, "test")
 
@@ -91,9 +91,9 @@ def test_a_split_without_a_usable_image_is_an_error(tmp_path, skip_bad):
     (tmp_path / "b.xml").write_text(xml())
     write_image(tmp_path / "c.jpg")
     (tmp_path / "c.xml").write_text("<")
-    scan = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)["valid"]
+    scan = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)["val"]
     told = scan.errors[-1].text
-    assert told.startswith(f"{tmp_path}: no usable image for the valid split: 1 images without annotation file, 1 ann")
+    assert told.startswith(f"{tmp_path}: no usable image for the val split: 1 images without annotation file, 1 ann")
     assert "1 bad files" in told and "holds a.jpg, b.xml, c.jpg, c.xml" in told
     assert len(scan.errors) == (1 if skip_bad else 2)
 
@@ -111,18 +111,18 @@ def test_a_training_split_without_objects_is_an_error(tmp_path, skip_bad):
     scans = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)
     told = scans["train"].errors[0].text
     assert "not one object to train on: 1 images" in told and "1 boxes dropped" in told
-    assert scans["valid"].errors == []
+    assert scans["val"].errors == []
 
 
 def test_errors_of_all_splits_come_in_one(tmp_path):
     bad = [Finding("annotation-unreadable", f"{name}.xml: x") for name in "abc"]
-    scans = {"train": Scan(findings=bad[:2]), "valid": Scan(findings=bad[2:])}
+    scans = {"train": Scan(findings=bad[:2]), "val": Scan(findings=bad[2:])}
     with pytest.raises(DatasetError) as error:
         raise_for_errors(scans)
     lines = str(error.value).splitlines()
-    assert lines[:4] == ["the dataset has 3 errors:", "  train: a.xml: x", "  train: b.xml: x", "  valid: c.xml: x"]
+    assert lines[:4] == ["the dataset has 3 errors:", "  train: a.xml: x", "  train: b.xml: x", "  val: c.xml: x"]
     assert "--skip-bad" in lines[-1]
-    assert raise_for_errors({"train": Scan(findings=bad, skip_bad=True), "valid": Scan()}) is None
+    assert raise_for_errors({"train": Scan(findings=bad, skip_bad=True), "val": Scan()}) is None
 
 
 def test_one_line_tells_of_a_class_that_is_spelled_otherwise_in_many_files(tmp_path):

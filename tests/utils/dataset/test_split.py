@@ -105,7 +105,7 @@ def test_images_that_look_alike_stay_on_one_side(pictures):
     assert [len(scan.annotations) for scan in scans.values()] == [28, 12]
     found = duplicates(scans)
     assert {f.check for split in found.values() for f in split} == {"like-within"}  # and none is in both
-    assert len(found["train"] + found["valid"]) == 13  # those that are not mirrored, which is told of both splits alone
+    assert len(found["train"] + found["val"]) == 13  # those that are not mirrored, which is told of both splits alone
 
 
 def test_images_of_a_camera_that_stood_still_are_divided(tmp_path):
@@ -131,7 +131,7 @@ def yaml_of(tmp_path):
 
 def test_a_split_needs_no_validation_folder_and_the_flag_wins(yaml_of, tmp_path):
     config = load_config(yaml_of("SPLIT: 0.2\nSPLIT_GROUPS: (.+)_[0-9]+\n"))
-    assert (config.split, config.split_groups, config.valid_images_dir) == (0.2, "(.+)_[0-9]+", tmp_path / "train")
+    assert (config.split, config.split_groups, config.val_images_dir) == (0.2, "(.+)_[0-9]+", tmp_path / "train")
     assert load_config(tmp_path / "set.yaml", split=0.5).split == 0.5
     assert load_config(yaml_of(""), split=0.5, split_groups="x").split_groups == "x"
 

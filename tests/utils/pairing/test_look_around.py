@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from support.trees import write
+from utils.annotations.annotation import YAML_PREFIX
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
@@ -40,17 +41,17 @@ def test_labels_that_nobody_named_are_found(tmp_path, layout, suffix):
     for images, labels, names in ((*places[:2], "abc"), (*places[2:], "de")):
         write(tmp_path, *(f"{images}/{name}.jpg" for name in names), *(f"{labels}/{name}{suffix}" for name in names))
     scans = scans_of(tmp_path, TRAIN_DIR_IMAGES=places[0], VALID_DIR_IMAGES=places[2])
-    for name, count, labels in (("train", 3, places[1]), ("valid", 2, places[3])):
+    for name, count, labels in (("train", 3, places[1]), ("val", 2, places[3])):
         ((check, text),) = errors(scans[name])
         labels = labels.partition("/")[0] if layout == "deeper" else labels
         assert check == "labels-elsewhere" and f"{count} images have no annotation in" in text
         assert f"/{labels} has {count} {KIND[suffix]} of these names" in text
-        assert text.endswith(f"add `{name.upper()}_DIR_LABELS: {labels}`")
+        assert text.endswith(f"add `{YAML_PREFIX[name]}_DIR_LABELS: {labels}`")
         assert not scans[name].of("unlabelled") and not scans[name].annotations
     # What it says is true.
     keys = {
-        f"{name}_DIR_LABELS": scans[name.lower()].errors[0].text.split(": ")[-1].rstrip("`")
-        for name in ("TRAIN", "VALID")
+        f"{prefix}_DIR_LABELS": scans[name].errors[0].text.split(": ")[-1].rstrip("`")
+        for name, prefix in YAML_PREFIX.items()
     }
     mended = scans_of(tmp_path, TRAIN_DIR_IMAGES=places[0], VALID_DIR_IMAGES=places[2], **keys)
     assert [len(scan.annotations) for scan in mended.values()] == [3, 2]
@@ -66,7 +67,7 @@ def test_the_training_labels_are_named_and_those_of_validation_forgotten(tmp_pat
         tmp_path, TRAIN_DIR_IMAGES="images/train", TRAIN_DIR_LABELS="labels/train", VALID_DIR_IMAGES="images/val"
     )
     assert errors(scans["train"]) == [] and len(scans["train"].annotations) == 3
-    ((check, text),) = errors(scans["valid"])
+    ((check, text),) = errors(scans["val"])
     assert check == "labels-elsewhere" and text.endswith("add `VALID_DIR_LABELS: labels/val`")
 
 
@@ -78,7 +79,7 @@ def test_another_splits_labels_are_named(tmp_path, suffix):
     ((check, text),) = errors(scans["train"])
     assert check == "labels-elsewhere"
     assert text.endswith(f"write `TRAIN_DIR_LABELS: labels/t` in place of {tmp_path / 'labels/v'}")
-    assert errors(scans["valid"]) == []
+    assert errors(scans["val"]) == []
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".txt"])
@@ -98,7 +99,7 @@ def test_a_coco_file_is_found(tmp_path):
         (tmp_path / f"annotations/{split}.json").write_text(json.dumps(content))
     scans = scans_of(tmp_path, TRAIN_DIR_IMAGES="images/train", VALID_DIR_IMAGES="images/val")
     assert errors(scans["train"])[0][1].endswith("add `TRAIN_DIR_LABELS: annotations/train.json`")
-    assert errors(scans["valid"])[0][1].endswith("add `VALID_DIR_LABELS: annotations/val.json`")
+    assert errors(scans["val"])[0][1].endswith("add `VALID_DIR_LABELS: annotations/val.json`")
 
 
 @pytest.mark.parametrize("split", ["t", "v"])
@@ -106,7 +107,7 @@ def test_a_yolo_split_without_any_label_file_is_an_error(tmp_path, split):
     write(tmp_path, "t/a.jpg", "t/a.txt", "v/b.jpg", "v/b.txt")
     (next((tmp_path / split).glob("*.txt"))).unlink()
     scans = scans_of(tmp_path, TRAIN_DIR_IMAGES="t", VALID_DIR_IMAGES="v", FORMAT="yolo")
-    name = {"t": "train", "v": "valid"}[split]
+    name = {"t": "train", "v": "val"}[split]
     assert [check for check, _ in errors(scans[name])] == ["no-labels"]
     with pytest.raises(
         DatasetError, match=f"{name}: {tmp_path / split}: expected YOLO's text files of the names of 1 im"

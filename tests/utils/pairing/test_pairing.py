@@ -176,7 +176,7 @@ def used(scans, root):
 def test_the_other_splits_folder_inside_is_not_trained_on(tmp_path, suffix):
     write(tmp_path, *(f"d/{name}{end}" for name in ("a", "s/b", "check/c", "test/d") for end in (".jpg", suffix)))
     scans = scan_splits(config(tmp_path, TRAIN_DIR_IMAGES="d", VALID_DIR_IMAGES="d/check"), progress=False)
-    assert used(scans, tmp_path) == {"train": ["d/a.jpg", "d/s/b.jpg"], "valid": ["d/check/c.jpg"]}
+    assert used(scans, tmp_path) == {"train": ["d/a.jpg", "d/s/b.jpg"], "val": ["d/check/c.jpg"]}
     assert [(name, f.check) for name, scan in scans.items() for f in scan.findings] == [("train", "folder-left-out")]
     assert "test: 1 images; by its name it is the test split" in scans["train"].findings[0].text
 
@@ -190,12 +190,12 @@ def test_a_root_of_images_and_labels_by_split(tmp_path):
                VALID_DIR_LABELS="labels/val"),
         progress=False,
     )  # fmt: skip
-    assert used(scans, tmp_path) == {"train": ["images/train/train.jpg"], "valid": ["images/val/val.jpg"]}
-    assert [f.check for f in scans["train"].findings] == ["folder-left-out"] and not scans["valid"].findings
+    assert used(scans, tmp_path) == {"train": ["images/train/train.jpg"], "val": ["images/val/val.jpg"]}
+    assert [f.check for f in scans["train"].findings] == ["folder-left-out"] and not scans["val"].findings
 
 
 def test_split_divides_a_whole_export_but_for_its_test_split(tmp_path):
-    names = [f"{split}/{kind}/{n}{end}" for split in ("train", "valid", "test") for n in range(4)
+    names = [f"{split}/{kind}/{n}{end}" for split in ("train", "val", "test") for n in range(4)
              for kind, end in (("images", ".jpg"), ("labels", ".txt"))]  # fmt: skip
     write(tmp_path, *names)
     scans = scan_splits(config(tmp_path, TRAIN_DIR_IMAGES=".", SPLIT=0.25), progress=False)
@@ -405,6 +405,6 @@ def test_the_other_splits_further_folders_inside_are_not_trained_on_either(tmp_p
     scans = scan_splits(config(tmp_path, **values), progress=False)
     assert used(scans, tmp_path) == {
         "train": ["d/a.jpg", "d/s/b.jpg", "w/f.jpg"],
-        "valid": ["d/check/c.jpg", "v/e.jpg"],
+        "val": ["d/check/c.jpg", "v/e.jpg"],
     }
     assert not any(scan.findings for scan in scans.values())

@@ -44,8 +44,8 @@ def put(path, document):
 
 
 def annotation_of(path):
-    scan = scan_split(load_config(path.parent.parent / "set.yaml"), "valid", progress=False)
-    raise_for_errors({"valid": scan})
+    scan = scan_split(load_config(path.parent.parent / "set.yaml"), "val", progress=False)
+    raise_for_errors({"val": scan})
     (annotation,) = scan.annotations
     return annotation
 
@@ -144,10 +144,10 @@ import json, sys
 from utils.dataset.scan import scan_split
 from utils.config.config import load_config
 harmless, config = load_config(sys.argv[1]), load_config(sys.argv[2])
-scan_split(harmless, "valid", progress=False)
+scan_split(harmless, "val", progress=False)
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
-(annotation,) = scan_split(config, "valid", progress=False).annotations
+(annotation,) = scan_split(config, "val", progress=False).annotations
 print(json.dumps([opened, str(annotation.image_path), annotation.width, annotation.labels.tolist()]))
 """
 
@@ -191,7 +191,7 @@ def test_paths_in_the_file_lead_nowhere(path, tmp_path, elsewhere):
 def test_gigantic_coordinates_and_sizes(path, box, expected, size):
     put(path, xml(element(box=box), size=size))
     if not expected:  # it shows an object, and is no negative
-        scan = scan_split(load_config(path.parent.parent / "set.yaml"), "valid", progress=False)
+        scan = scan_split(load_config(path.parent.parent / "set.yaml"), "val", progress=False)
         assert not scan.annotations and len(scan.of("no-box-left")) == len(scan.of("box-dropped")) == 1
         return
     annotation = annotation_of(path)
@@ -436,7 +436,7 @@ def test_a_pipe_does_not_make_the_reader_wait(path):
     os.mkfifo(path)
     with pytest.raises(DatasetError, match=r"a\.xml: expected an XML file, found a pipe or device"):
         read_voc_file(path)
-    assert not scan_split(load_config(path.parent.parent / "set.yaml"), "valid", progress=False).annotations
+    assert not scan_split(load_config(path.parent.parent / "set.yaml"), "val", progress=False).annotations
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])

@@ -50,11 +50,11 @@ def read(sets, document, name="plain.png", one_based=False):
     An image that lost all its boxes gives LOST.
     """
     config = sets[name, one_based]
-    path = (config.valid_images_dir / name).with_suffix(".xml")
+    path = (config.val_images_dir / name).with_suffix(".xml")
     path.write_bytes(document if isinstance(document, bytes) else document.encode())
     try:
-        scan = scan_split(config, "valid", progress=False)
-        raise_for_errors({"valid": scan})
+        scan = scan_split(config, "val", progress=False)
+        raise_for_errors({"val": scan})
     except DatasetError as error:
         message = str(error)
         assert f"{path}: " in message or "cannot be meant so" in message, message
@@ -65,7 +65,7 @@ def read(sets, document, name="plain.png", one_based=False):
         assert not scan.annotations and scan.of("box-dropped")
         return LOST
     (annotation,) = scan.annotations
-    assert annotation.image_path == config.valid_images_dir / name
+    assert annotation.image_path == config.val_images_dir / name
     check(annotation, SIZES[name])
     return annotation
 
@@ -315,7 +315,7 @@ def objects_of(root):
 def test_a_tree_is_read_as_elementtree_finds_it(sets, document):
     expected = objects_of(ElementTree.fromstring(document))
     annotation = read(sets, document)
-    path = sets["plain.png", False].valid_images_dir / "plain.xml"
+    path = sets["plain.png", False].val_images_dir / "plain.xml"
     if expected is None:
         assert annotation is None
         with pytest.raises(DatasetError, match=r"plain\.xml: "):

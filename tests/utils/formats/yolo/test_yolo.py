@@ -128,7 +128,7 @@ def test_the_yaml_of_yolos_tools_is_read_as_it_is(export, values):
     config = load_config(export / "data.yaml")
     assert config.class_names == CLASSES and config.annotation_format == "yolo"
     assert config.train_images_dir.resolve() == export / "images" / "train"
-    assert config.valid_labels_dir.resolve() == export / "labels" / "val"
+    assert config.val_labels_dir.resolve() == export / "labels" / "val"
 
 
 def test_twelve_classes_by_number_keep_their_order(export):
