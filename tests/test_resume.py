@@ -11,8 +11,9 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.interrupted_runs import differences, kill_when, logged
 from support import warm
-from support.killing import SCRIPT, differences, in_evaluation, kill_when, lines, mid_epoch, start, while_writing
+from support.killing import SCRIPT, in_evaluation, mid_epoch, start, while_writing
 from support.voc_sets import write_config, write_voc_set
 from utils.runs.loggers import read_metrics
 
@@ -72,7 +73,7 @@ def test_killed_in_an_epoch_in_evaluation_and_while_saving_it_ends_as_an_unbroke
     assert not list(run.glob(".*partial*"))
     steps, epochs = read_metrics(run / "metrics.jsonl")
     assert [r["step"] for r in steps] == list(range(1, 4 * STEPS + 1)) and [r["epoch"] for r in epochs] == [1, 2, 3, 4]
-    assert lines(run, "step") > 4 * STEPS  # what was lost was done again, and stands in the log twice
+    assert logged(run, "step") > 4 * STEPS  # what was lost was done again, and stands in the log twice
     finished = train(workplace, *again)
     assert finished.returncode == 2 and "has finished 4 epochs: give --epochs more than that" in finished.stderr
 
@@ -82,14 +83,14 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(workplace, whole, nu
     name = signal.Signals(number).name
     run = run_dir(workplace, name)
     process = start(workplace, *COMMON, "--epochs", "4", "--project-name", name, "--workers", "1")
-    while process.poll() is None and lines(run, "step") < STEPS + 1:
+    while process.poll() is None and logged(run, "step") < STEPS + 1:
         pass
     process.send_signal(number)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in out, out
     command = re.search(r"continue with: python train\.py (.*)", out)[1].split()
     assert "stopped" in out and "saved" in out
-    assert lines(run, "step") < 4 * STEPS
+    assert logged(run, "step") < 4 * STEPS
     done = train(workplace, *command)
     assert done.returncode == 0, done.stderr
     assert differences(whole, run) == []
@@ -102,7 +103,7 @@ def test_patience_counts_on_after_a_kill(workplace):
     assert whole.returncode == 0 and "no better epoch in 2 (--patience)" in whole.stdout, whole.stderr
     process = start(workplace, *options, "--project-name", "impatient", "--save-every", "0")
     run = run_dir(workplace, "impatient")
-    assert kill_when(process, lambda: lines(run, "epoch") == 2)
+    assert kill_when(process, lambda: logged(run, "epoch") == 2)
     done = train(workplace, "--resume-training", "--project-name", "impatient")
     assert done.returncode == 0 and "no better epoch in 2" in done.stdout, done.stderr
     assert differences(run_dir(workplace, "patient"), run) == []

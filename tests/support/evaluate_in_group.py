@@ -6,9 +6,7 @@ from pathlib import Path
 
 import torch
 
-from support.paths import ROOT
-
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from datasets import DetectionDataset, build_loader
 from models import load_model

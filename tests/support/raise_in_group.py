@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from support.paths import ROOT
-
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from torch_utils.distributed import join_group
 from utils.errors import DatasetError, ToolkitError, stop
