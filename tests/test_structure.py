@@ -1,8 +1,13 @@
-"""The floors of the house: imports only go down, and `utils` stands without torch."""
+"""The structure of the source: which way imports go, how large folders and files are, names and docstrings.
+
+Everything is read from the files themselves; only `test_every_module_of_utils_imports_without_torch` imports them.
+"""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,38 +16,56 @@ from support.paths import ROOT
 
 # What each floor may import, beside itself and installed packages; the scripts at the top may import everything.
 BELOW = {"utils": set(), "torch_utils": {"utils"}, "models": {"utils", "torch_utils"}, "datasets": {"utils"}}
+MAX_CHAIN = 13  # modules, from a script down
+MAX_MODULES = 12  # in a folder, `__init__` not counted
+FORMER_NAMES = {"convert.py", "mend_opencv.py"}  # which only run what took their place
+MAX_LINES = {"utils": 330, "torch_utils": 330, "models": 330, "tests": 420, "benchmarks": 330}
 
 
 def modules_of(root: Path) -> dict[str, Path]:
-    """Module name -> file, of the scripts at the top and of every package."""
+    """Map names of modules to files, for the scripts at the top and every package."""
     files = [*root.glob("*.py"), *(file for floor in BELOW for file in (root / floor).rglob("*.py"))]
     names = {file: ".".join(file.relative_to(root).with_suffix("").parts) for file in files}
     return {name.removesuffix(".__init__"): file for file, name in names.items()}
 
 
-def imports_of(name: str, file: Path, modules: dict[str, Path]) -> set[str]:
-    """The modules of the tree that a module imports, wherever in it the statement stands."""
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def named_imports(name: str, file: Path) -> set[str]:
+    """Return the full dotted names that a module imports, wherever in it the statement stands."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     imported = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
-            wanted = [alias.name for alias in node.names]
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            wanted = [f"{base}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for target in wanted:  # "a.b.c" is the module a.b.c, or the name c of the module a.b
-            while target and target not in modules:
-                target = target.rpartition(".")[0]
-            imported |= {target} if target else set()
+            imported |= {f"{base}.{alias.name}" for alias in node.names}
+    return imported
+
+
+def imports_of(name: str, file: Path, modules: dict[str, Path]) -> set[str]:
+    """Return the modules of the tree that a module imports."""
+    imported = set()
+    for target in named_imports(name, file):  # "a.b.c" is the module a.b.c, or the name c of the module a.b
+        while target and target not in modules:
+            target = target.rpartition(".")[0]
+        imported |= {target} if target else set()
     return imported - {name}
 
 
-def faults_of(root: Path) -> list[str]:
+def graph_of(root: Path) -> dict[str, set[str]]:
     modules = modules_of(root)
-    graph = {name: imports_of(name, file, modules) for name, file in modules.items()}
+    return {name: imports_of(name, file, modules) for name, file in modules.items()}
+
+
+def faults_of(root: Path) -> list[str]:
+    """List imports that go up, and circles."""
+    graph = graph_of(root)
     faults = []
     for name, targets in sorted(graph.items()):
         floor = name.partition(".")[0]
@@ -66,6 +89,16 @@ def faults_of(root: Path) -> list[str]:
     for name in sorted(graph):
         visit(name)
     return faults
+
+
+def longest_chain(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of the longest chain of imports in a graph without circles, the importing one first."""
+
+    @cache
+    def chain(name: str) -> tuple[str, ...]:
+        return (name, *max((chain(target) for target in sorted(graph[name])), key=len, default=()))
+
+    return list(max((chain(name) for name in sorted(graph)), key=len))
 
 
 def test_imports_only_go_down():
@@ -96,6 +129,12 @@ def test_the_walk_finds_what_it_is_for(tmp_path, files, fault):
     assert faults_of(tmp_path) == ([fault] if fault else [])
 
 
+def test_the_longest_chain_of_imports_is_short():
+    chain = longest_chain(graph_of(ROOT))
+    assert len(chain) <= MAX_CHAIN, " -> ".join(chain)
+    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == ["a", "b", "c"]
+
+
 def test_every_module_of_utils_imports_without_torch():
     names = sorted(name for name in modules_of(ROOT) if name.partition(".")[0] == "utils")
     code = (
@@ -108,3 +147,54 @@ def test_every_module_of_utils_imports_without_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == names and len(names) > 5
+
+
+def test_folders_are_small_and_say_what_they_are_for():
+    packages = {file.parent for file in modules_of(ROOT).values()} - {ROOT}
+    counts = {
+        str(folder.relative_to(ROOT)): len({file.name for file in folder.glob("*.py")} - FORMER_NAMES) - 1
+        for folder in packages
+    }
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}
+    silent = [str(folder) for folder in packages if not ast.get_docstring(tree_of(folder / "__init__.py"))]
+    assert silent == []
+
+
+def test_files_are_short():
+    for floor, limit in MAX_LINES.items():
+        lengths = {str(f.relative_to(ROOT)): len(f.read_text().splitlines()) for f in (ROOT / floor).rglob("*.py")}
+        assert {name: length for name, length in lengths.items() if length > limit} == {}
+
+
+def test_tests_and_benchmarks_import_no_tests():
+    tests = list((ROOT / "tests").rglob("*.py"))
+    test_names = {file.stem for file in tests if file.name.startswith("test_")}
+    for file in [*tests, *(ROOT / "benchmarks").glob("*.py")]:
+        imported = {part for target in named_imports("", file) for part in target.split(".")}
+        assert not imported & test_names, file
+        if file.parent.name == "benchmarks":
+            assert not imported & {"tests", "support"} and "tests" not in strings_of(file), file
+    for file in (ROOT / "tests/support").glob("*.py"):
+        assert ast.get_docstring(tree_of(file)), file
+
+
+def strings_of(file: Path) -> set[str]:
+    constants = (node.value for node in ast.walk(tree_of(file)) if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
+
+
+def test_tests_mirror_the_source():
+    """A test stands where its module does and begins with its name, or with that of the folder."""
+    lost = []
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        folder = file.parent.relative_to(ROOT / "tests")
+        if file == Path(__file__) or folder.parts[:1] == ("features",):
+            continue
+        source = ROOT / folder
+        modules = {path.stem for path in source.glob("*.py")} | {source.name}
+        name = file.stem.removeprefix("test_")
+        if not any(name == module or name.startswith(f"{module}_") for module in modules):
+            lost.append(str(file.relative_to(ROOT)))
+    assert lost == []
+    names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert names["test_structure.py"] == 1

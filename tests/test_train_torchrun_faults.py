@@ -39,7 +39,7 @@ def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
     options = (*MODEL, "--batch-size", "2", "--epochs", "3", "--seed", "4")
     unbroken = run([*torchrun(2), SCRIPT], workplace, *options, "--project-name", "unbroken")
     assert unbroken.returncode == 0, unbroken.stderr
-    program = [*torchrun(2, "--max-restarts=2", "--monitor-interval=0.1"), SCRIPT]
+    program = [*torchrun(2, "--max-restarts=1", "--monitor-interval=0.1"), SCRIPT]
     process = start(program, workplace, *options, "--project-name", "broken", "--save-every", "0")
     run_dir = run_dir_of(workplace, "broken")
     wait_until(lambda: logged(run_dir, "step") >= 6, process)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import ToolkitError
-from utils.runs.run_dir import LONGEST_NAME
+
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 
 def first_entries(folder: Path, limit: int = 5) -> str:

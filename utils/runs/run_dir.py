@@ -14,7 +14,6 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 LAUNCH_FILE = ".launch"  # which torchrun began the run, where it may restart it
 LOCK_FILE = ".lock"  # held by the process that trains there
 CHECKPOINTS = ("last_model.pth", "best_model.pth", "last_model_state.pth")
