@@ -161,16 +161,12 @@ def test_one_folder_divided(tmp_path):
     yaml.write_text("TRAIN_DIR_IMAGES: train\nCLASSES: [Mask, Gloves]\n")
     done = run("-c", yaml, "--split", "0.25", "-m", "fasterrcnn_resnet10_fpn_small", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-<<<<<<< Updated upstream
-    assert "train: 15 images" in done.stdout and "val: 5 images" in done.stdout and "--img-size 320:" in done.stdout
-=======
-    # A quarter of four images without objects is one, of nine with Gloves two, of thirteen with Mask three, of which two
-    # have Gloves, too: four. Which ones depends on the files' names, as does the fraction that is rounded off.
+    # A quarter of four images without objects is one, of nine with Gloves two, of thirteen with Mask three, of which
+    # two have Gloves, too: four. Which ones depends on the files' names, as does the fraction that is rounded off.
     assert "train: 16 images" in done.stdout and "val: 4 images" in done.stdout and "--img-size 320:" in done.stdout
     statistics = json.loads((tmp_path / "outputs/checks/one/report.json").read_bytes())["statistics"]
     assert [statistics["val"]["negatives"], statistics["train"]["negatives"]] == [1, 3]
     assert statistics["val"]["images_of_class"] == {"Mask": 3, "Gloves": 2}
->>>>>>> Stashed changes
 
 
 def test_it_starts_without_torch_and_tells_its_flags(tmp_path):
