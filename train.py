@@ -34,7 +34,7 @@ from datasets import DetectionDataset, build_loader
 from models.registry import anchors_of
 from models.training_model import resume_model, start_model
 from torch_utils.device import compile_parts, default_workers, describe, pick_amp, pick_device
-from torch_utils.distributed import join_group, share_batch_norm
+from torch_utils.distributed import join_group, sync_batch_norm
 from torch_utils.evaluation import evaluate
 from torch_utils.predictor import Predictor
 from torch_utils.prefetch import prefetch
@@ -78,31 +78,31 @@ def main(args) -> int:
     started = time.perf_counter()
     group = join_group(pick_device(args.device))
     device, amp_dtype = group.device, pick_amp(group.device, args.amp)
-    log = setup_logging(warnings_only=not group.writes)
+    log = setup_logging(warnings_only=not group.is_main)
     for line in describe(device, amp_dtype):
         log.info(line)
-    resumed, known = group.from_first(lambda: (run_to_continue(args), vars(args)))
+    resumed, known = group.on_rank_zero(lambda: (run_to_continue(args), vars(args)))
     vars(args).update(known)  # the run's own, where it continues
     args.global_batch = args.batch_size * args.accumulate * group.size
-    run_state = group.from_first(lambda: run_state_of(resumed, args) if resumed else RunState())
+    run_state = group.on_rank_zero(lambda: run_state_of(resumed, args) if resumed else RunState())
 
     # The data, all of it looked at before anything is built on it.
-    config = group.from_first(lambda: load_config(args.config, split=args.split, split_groups=args.split_groups))
-    scans = group.from_first(lambda: scan_data(config, args))
+    config = group.on_rank_zero(lambda: load_config(args.config, split=args.split, split_groups=args.split_groups))
+    scans = group.on_rank_zero(lambda: scan_data(config, args))
     for line in data_report(scans, config, max_listed=5):
         log.info(line)
     data = {split: fingerprint(scan.annotations, config.class_names) for split, scan in scans.items()}
 
     # The model, the steps, and what they need.
     torch.manual_seed(args.seed)  # of the layers that start from random weights
-    with group.first_one_first():  # which may download weights
+    with group.rank_zero_first():  # which may download weights
         most = most_objects({split: scan.annotations for split, scan in scans.items()})
         needed = needed_detections(most)
         model = resume_model(args, config, resumed) if resumed else start_model(args, config, log, needed=needed)
     crowded = most_of_a_class(scans["val"].annotations)
     limits = limit_report(model.max_detections, most, of_a_class=crowded)
     if args.sync_bn:
-        model = share_batch_norm(model, group)
+        model = sync_batch_norm(model, group)
     model.to(device, memory_format=torch.channels_last)
     args.lr = args.lr or default_lr(args.optimizer, args.global_batch, per_image=args.lr_per_image, most=args.lr_most)
     train_loader, val_loader = build_loaders(args, config, model, scans, group, log)
@@ -111,16 +111,16 @@ def main(args) -> int:
     if trainer.ema:
         predictors["ema"] = Predictor(trainer.ema.model, device, amp_dtype)
     if resumed:
-        group.from_first(lambda: check_data(resumed, data))
+        group.on_rank_zero(lambda: check_data(resumed, data))
         restore(trainer, resumed)
     if args.find_lr or args.find_batch_size:
         return (find_lr if args.find_lr else find_batch_size)(trainer, train_loader, args, log)
 
     # The run's folder.
     launchers = set(group.gather(launcher()))
-    run_dir = group.from_first(lambda: open_run_dir(args, resumed, launchers))
+    run_dir = group.on_rank_zero(lambda: open_run_dir(args, resumed, launchers))
     sinks = []
-    if group.writes:
+    if group.is_main:
         attach_log_file(log, run_dir / "train.log")
         write_settings(run_dir, args, config)
         anchors = anchors_of(args.model)
@@ -164,13 +164,18 @@ def main(args) -> int:
                 record = {"epoch": epoch, "step": last_step, "lr": args.lr * trainer.schedule(last_step - 1)}
                 record |= train_one_epoch(
                     trainer, train_loader, epoch=epoch, on_steps=log_steps, title=f"epoch {epoch}/{args.epochs}",
-                    progress=run_state.progress, pause=saver,
+                    progress=run_state.progress, between_steps=saver.save_if_due,
                 )  # fmt: skip
                 validating, evaluators = time.perf_counter(), {}
                 for name, predictor in predictors.items():
                     evaluators[name] = evaluator_of(scans, config, args)
                     metrics = evaluate(
-                        predictor, val_loader, evaluators[name], title="validation", group=group, pause=saver
+                        predictor,
+                        val_loader,
+                        evaluators[name],
+                        title="validation",
+                        group=group,
+                        between_batches=saver.save_if_due,
                     )
                     record |= {f"{name}/{key}": value for key, value in metrics.items()}
                 record["time/val_s"] = time.perf_counter() - validating
@@ -180,7 +185,7 @@ def main(args) -> int:
                 # The checkpoint comes last: whatever a kill before it leaves, the resumed run writes again.
                 for sink in sinks:
                     sink.epoch(record)
-                if improved and group.writes:
+                if improved and group.is_main:
                     name = {"raw": "val", "ema": "ema"}[run_state.best.weights]
                     write_predictions(
                         run_dir,
@@ -193,20 +198,20 @@ def main(args) -> int:
                 run_state.record, run_state.progress = record, Progress()
                 saver.save()
                 log.info(epoch_row(record, args.epochs, best=run_state.best.weights if improved else None, rough=rough))
-                if group.writes and time.perf_counter() - plotted > PLOT_SECONDS:
+                if group.is_main and time.perf_counter() - plotted > PLOT_SECONDS:
                     plot_training(run_dir, title=run_dir.name)
                     plotted = time.perf_counter()
     except Stopped as stopped:
         for line in stop_report(run_state, args, len(train_loader), saver.path, group):
             log.info(line)
-        if group.writes:
+        if group.is_main:
             plot_training(run_dir, title=run_dir.name)
         return stopped.status
     finally:
         for sink in sinks:
             sink.close()
 
-    if group.writes:
+    if group.is_main:
         save_weights(run_dir / "last_model_state.pth", args, config, model, BestEpoch(run_state.record))
         plot_training(run_dir, title=run_dir.name)
         if run_state.record["epoch"] < args.epochs:

@@ -161,7 +161,7 @@ class LeanStep:
                 batch.images,
                 batch.targets,
                 step=self.step,
-                share=Shard(0, len(images), len(images)),
+                shard=Shard(0, len(images), len(images)),
                 backward=lambda loss: trainer.scaler.scale(loss).backward(),
             )
             trainer.update(self.step)

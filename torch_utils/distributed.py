@@ -36,11 +36,11 @@ class Group:
     store: dist.Store | None = None
 
     @property
-    def writes(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
-    def share(self, value: Any = None) -> Any:
+    def broadcast(self, value: Any = None) -> Any:
         """The first process's value, in every process."""
         if self.size == 1:
             return value
@@ -48,13 +48,13 @@ class Group:
         dist.broadcast_object_list(box, src=0, group=self.host)  # by way of GPUs, a checkpoint would take their memory
         return box[0]
 
-    def from_first(self, make: Callable[[], Any]) -> Any:
+    def on_rank_zero(self, make: Callable[[], Any]) -> Any:
         """What `make` returns in the first process, in every process; the others do not call it.
 
         What it raises is raised in every process, and a ToolkitError ends the run for good.
         """
         value, error = None, None
-        if self.writes:
+        if self.is_main:
             try:
                 value = make()
             except Exception as raised:
@@ -65,9 +65,9 @@ class Group:
         """The first process's value in every process, or its error raised in every process."""
         if self.size > 1:
             known = error is None or isinstance(error, (ToolkitError, OSError))
-            told = error if known else RuntimeError(f"{type(error).__name__}: {error}")
-            value, told = self.share((value, told))
-            error = error or told
+            portable = error if known else RuntimeError(f"{type(error).__name__}: {error}")
+            value, portable = self.broadcast((value, portable))
+            error = error or portable
         if isinstance(error, ToolkitError):
             raise self.refuse(error)
         if error:
@@ -80,8 +80,8 @@ class Group:
         torchrun starts a group again whatever ended it, but what is wrong with data or arguments stays wrong.
         """
         if self.size > 1:
-            error.told = _local_rank() > 0
-            if self.store and self.writes:
+            error.reported = _local_rank() > 0
+            if self.store and self.is_main:
                 self.store.set(REFUSED, str(error).partition("\n")[0].rstrip(":"))
         return error
 
@@ -101,7 +101,7 @@ class Group:
         dist.all_reduce(total)
         return total
 
-    def highest(self, *numbers: int) -> list[int]:
+    def all_max(self, *numbers: int) -> list[int]:
         """Of each number, the largest of the processes'; no GPU is waited for."""
         if self.size == 1:
             return list(numbers)
@@ -113,7 +113,7 @@ class Group:
         """Images of a batch of `whole` that come to the process with the most."""
         return -(-whole // self.size)
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def broadcast_buffers(self, model: nn.Module) -> None:
         """Give every process the first one's running statistics, which are those that are saved.
 
         In training each has its own, of its part of the batches, and no use for them.
@@ -123,17 +123,17 @@ class Group:
                 dist.broadcast(buffer, src=0)
 
     @contextlib.contextmanager
-    def first_one_first(self) -> Iterator[None]:
+    def rank_zero_first(self) -> Iterator[None]:
         """The first process goes through the block before all others; what it raises there, all raise."""
-        if not self.writes:
+        if not self.is_main:
             self._outcome(None, None)
         try:
             yield
         except Exception as error:
-            if self.writes:
+            if self.is_main:
                 self._outcome(None, error)
             raise
-        if self.writes:
+        if self.is_main:
             self._outcome(None, None)
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ def may_restart() -> bool:
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 
-def share_batch_norm(model: nn.Module, group: Group) -> nn.Module:
+def sync_batch_norm(model: nn.Module, group: Group) -> nn.Module:
     """`model` with batch statistics taken over all processes; nothing changes for one alone.
 
     Raises ConfigError on CPUs, where torch has no such thing.
@@ -187,7 +187,7 @@ def join_group(device: torch.device) -> Group:
     store = next(rendezvous("env://", timeout=TIMEOUT))[0]
     if store.check([REFUSED]):
         error = ConfigError(f"not tried again, because it would be the same error: {store.get(REFUSED).decode()}")
-        error.told = local_rank > 0
+        error.reported = local_rank > 0
         raise error
     fresh = _fresh_store(store, rank, size)
     dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=TIMEOUT)
@@ -229,14 +229,3 @@ def _fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
             if store.get(f"{name}/{rank}/answer").decode() == own:
                 return dist.PrefixStore(name, store)
         time.sleep(0.05)
-
-
-class NoPause:
-    """A run that is neither stopped nor saved on its way: what `train_one_epoch` and `evaluate` ask by default."""
-
-    def wish(self) -> int:
-        """0, or a number above that says what is wished for."""
-        return 0
-
-    def grant(self, wish: int) -> None:
-        """Do what was wished for; called in every process, with the highest of their wishes."""

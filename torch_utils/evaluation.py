@@ -1,12 +1,12 @@
 """What a model finds on a split, how good that is, and its loss there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torch_utils.distributed import Group, NoPause
+from torch_utils.distributed import Group
 from torch_utils.predictor import Predictor, to_float
 from torch_utils.prefetch import prefetch
 from utils.coco_eval import CocoEvaluator
@@ -22,19 +22,20 @@ def evaluate(
     *,
     title: str,
     group: Group | None = None,
-    pause=None,
+    between_batches: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """Detect on every image of `batches`, then compare; returns COCO's metrics and the losses, `loss`, `loss_...`.
 
     Of several processes each takes its part of the batches; `evaluator` has all detections in the first one, and the
-    result is the same in each, whatever their number. `pause` is as in `train_one_epoch`.
+    result is the same in each, whatever their number. `between_batches` is called after each batch, in every
+    process equally often.
     """
-    group, pause = group or Group(predictor.device), pause or NoPause()
-    group.share_buffers(predictor.model)
+    group = group or Group(predictor.device)
+    group.broadcast_buffers(predictor.model)
     found, losses = [], []
     rounds = max(group.gather(len(batches)))
     remaining = prefetch(batches, predictor.device)
-    bar = {"unit": "batch", "leave": False, "dynamic_ncols": True, "disable": None if group.writes else True}
+    bar = {"unit": "batch", "leave": False, "dynamic_ncols": True, "disable": None if group.is_main else True}
     for _ in tqdm(range(rounds), desc=title, **bar):
         batch = next(remaining, None)
         if batch:
@@ -44,17 +45,16 @@ def evaluate(
             detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
             found += zip(ids, detections, strict=True)
             losses.append((ids[0], len(ids), batch_losses))
-        (wish,) = group.highest(pause.wish())
-        if wish:
-            pause.grant(wish)
+        if between_batches:
+            between_batches()
     host = [(first, count, {name: float(loss) for name, loss in part.items()}) for first, count, part in losses]
     result = None
     parts = group.gather((found, host))
-    if group.writes:
+    if group.is_main:
         for image_id, detections in (pair for part, _ in parts for pair in part):
             evaluator.add(image_id, detections)
         result = evaluator.compute() | _mean_losses(sorted((row for _, rows in parts for row in rows), key=_first))
-    return group.share(result)
+    return group.broadcast(result)
 
 
 def _first(row: tuple) -> int:

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 
 class ToolkitError(Exception):
-    """Base of every error that is the user's to fix. `told`: another process prints it."""
+    """Base of every error that is the user's to fix. `reported`: another process prints it."""
 
-    told = False
+    reported = False
 
 
 class ConfigError(ToolkitError):
@@ -33,7 +33,7 @@ class TrainingError(ToolkitError):
 
 def stop(error: Exception) -> NoReturn:
     """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
-    if not getattr(error, "told", False):
+    if not getattr(error, "reported", False):
         with contextlib.suppress(OSError):  # nobody may be listening any more
             print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
     sys.exit(2)

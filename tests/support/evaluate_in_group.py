@@ -29,7 +29,7 @@ evaluator = CocoEvaluator(scan.annotations, config.class_names)
 metrics = evaluate(Predictor(model, group.device), loader, evaluator, title="", group=group)
 every = group.gather(metrics)
 assert all(other == metrics for other in every)
-if group.writes:
+if group.is_main:
     counts = [len(evaluator.detections[i]) for i in range(len(scan.annotations))]
     (folder / f"metrics_{group.size}.json").write_text(json.dumps({"metrics": metrics, "detections": counts}))
 group.close()

@@ -47,12 +47,12 @@ def new_model():
     return create_model(SMALL, num_classes=3, img_size=64)
 
 
-def gradients_of(model, images, targets, *, micro_batch, share=None, step=5):
+def gradients_of(model, images, targets, *, micro_batch, shard=None, step=5):
     model.train()
     model.zero_grad(set_to_none=True)
     run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=micro_batch)
-    share = share or Shard(0, len(images), len(images))
-    losses = run(images, targets, step=step, share=share, backward=lambda loss: loss.backward())
+    shard = shard or Shard(0, len(images), len(images))
+    losses = run(images, targets, step=step, shard=shard, backward=lambda loss: loss.backward())
     return losses, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

@@ -1,6 +1,7 @@
 """Saves checkpoints of a run: the last one, the best one, and within an epoch."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch_utils.training.engine import Progress, TrainState
 from utils.config.config import DatasetConfig
 from utils.signals import Signals, Stopped
 
-DUE = 1  # a wish to save; a higher one is the number of the signal that asks to stop
+DUE = 1  # time to save; a higher number is that of the signal that asks to stop
 
 
 @dataclass
@@ -107,9 +108,9 @@ class RunState:
 
 @dataclass
 class CheckpointSaver:
-    """Keeps `last_model.pth` up to date while a run continues: the `pause` of `train_one_epoch` and `evaluate`.
+    """Keeps `last_model.pth` up to date: every `--save-every` minutes, and when a signal asks to stop.
 
-    The wish to save comes from the clock, every `--save-every` minutes, or from a signal that asks to stop.
+    `save_if_due` is what `train_one_epoch` and `evaluate` call between steps and batches.
     """
 
     path: Path
@@ -123,21 +124,23 @@ class CheckpointSaver:
     def __post_init__(self):
         self._saved_at = time.monotonic()
 
-    def wish(self) -> int:
-        if self.signals.noted:
-            return self.signals.noted
-        late = time.monotonic() - self._saved_at >= 60 * self.args.save_every
-        return DUE if late and self.trainer.group.writes else 0
+    def save_if_due(self, settle: Callable[[], None] = lambda: None) -> None:
+        """Save where it is time to, after `settle`; then raise Stopped where a signal asks to stop.
 
-    def grant(self, wish: int) -> None:
-        """Save; then raise Stopped where the wish is a signal's."""
-        self.save()
-        if wish > DUE:
-            raise Stopped(wish)
+        Called between two steps in every process, because the processes have to agree.
+        """
+        group = self.trainer.group
+        late = time.monotonic() - self._saved_at >= 60 * self.args.save_every
+        (due,) = group.all_max(self.signals.noted or (DUE if late and group.is_main else 0))
+        if due:
+            settle()
+            self.save()
+        if due > DUE:
+            raise Stopped(due)
 
     def save(self) -> None:
         now = self.run_state
-        if self.trainer.group.writes:
+        if self.trainer.group.is_main:
             training = {
                 "best": plain_record(now.best.record),
                 "best_weights": now.best.weights,

@@ -5,12 +5,13 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torch_utils.distributed import Group, NoPause
+from torch_utils.distributed import Group
 from torch_utils.prefetch import Batch, prefetch
 from torch_utils.training.gradients import ForwardBackward
 from torch_utils.training.optim import Ema, Schedule, set_lr
@@ -97,7 +98,7 @@ def train_one_epoch(
     on_steps: Callable[[list[dict]], None],
     title: str,
     progress: Progress | None = None,
-    pause=None,
+    between_steps: Callable[[Callable[[], None]], None] | None = None,
 ) -> dict[str, float]:
     """One pass over `batches`; returns the epoch's mean losses (`train/...`) and times (`time/...`).
 
@@ -107,34 +108,34 @@ def train_one_epoch(
         epoch: from 1.
         on_steps: gets one flat dict per step, a few at a time.
         title: of the progress bar.
-        progress: of this epoch, brought up to date before every pause.
-        pause: asked after each step whether it wishes for anything, a number above 0; then `grant` is called in every
-            process with the highest number, between two steps.
+        progress: of this epoch.
+        between_steps: called after each step, in every process, with a function that brings `progress` up to date. What
+            it raises ends the epoch.
 
     A step whose losses or gradients are not finite changes no parameter; it is named, with losses and image files, and
     left out of the means. Raises TrainingError at the second in a row. In float16 a gradient that is not finite is
     ordinary: the scale of the losses is halved, and only where that continues and on is it told, and raised in the end.
     """
-    run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress(), pause or NoPause())
+    run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress())
     trainer.model.train()
     with tqdm(
         total=len(batches), initial=run.progress.steps, desc=title, unit="batch", leave=False, dynamic_ncols=True,
-        disable=None if trainer.group.writes else True,
+        disable=None if trainer.group.is_main else True,
     ) as bar:  # fmt: skip
-        run.over(batches, bar)
+        run.over(batches, bar, between_steps)
     done = run.progress
     return done.means() | {"time/train_s": done.seconds, "time/data_share": done.waited / max(done.seconds, 1e-9)}
 
 
 class _Epoch:
-    def __init__(self, trainer, batches, epoch, on_steps, progress, pause):
-        self.trainer, self.epoch, self.on_steps, self.progress, self.pause = trainer, epoch, on_steps, progress, pause
+    def __init__(self, trainer, batches, epoch, on_steps, progress):
+        self.trainer, self.epoch, self.on_steps, self.progress = trainer, epoch, on_steps, progress
         self.first_step = (epoch - 1) * len(batches)
         self.pending: list[tuple[dict, dict[str, Tensor], Tensor, tuple]] = []
-        self.shares = getattr(batches, "batch_sampler", None)
+        self.batch_sampler = getattr(batches, "batch_sampler", None)
         self.scale_told = False
 
-    def over(self, batches, bar) -> None:
+    def over(self, batches, bar, between_steps) -> None:
         trainer, progress = self.trainer, self.progress
         if progress.steps == len(batches):
             return
@@ -145,25 +146,24 @@ class _Epoch:
             now = time.perf_counter()
             progress.seconds, clock = progress.seconds + now - clock, now
             bar.update()
-            (wish,) = trainer.group.highest(self.pause.wish())
-            if wish or len(self.pending) >= trainer.read_every or progress.steps == len(batches):
+            if len(self.pending) >= trainer.read_every or progress.steps == len(batches):
                 self.read_back(bar)
-            if wish:
-                self.pause.grant(wish)
+            if between_steps:
+                between_steps(partial(self.read_back, bar))
 
     def step(self, batch: Batch) -> None:
         trainer, step = self.trainer, self.first_step + self.progress.steps
         lr = trainer.lr * trainer.schedule(step)
         set_lr(trainer.optimizer, lr)
-        share = Shard(0, len(batch.images), len(batch.images))
+        shard = Shard(0, len(batch.images), len(batch.images))
         if trainer.group.size > 1:
-            share = shard_of(self.shares.whole(self.progress.steps), trainer.group.rank, trainer.group.size)
+            shard = shard_of(self.batch_sampler.whole(self.progress.steps), trainer.group.rank, trainer.group.size)
         trainer.optimizer.zero_grad(set_to_none=True)
         losses = trainer.gradients(
             batch.images,
             batch.targets,
             step=step,
-            share=share,
+            shard=shard,
             backward=lambda loss: trainer.scaler.scale(loss).backward(),
         )
         norm = trainer.update(step)
@@ -172,6 +172,8 @@ class _Epoch:
 
     def read_back(self, bar) -> None:
         """Bring the pending losses to the host, in one copy, and check them."""
+        if not self.pending:
+            return
         trainer, progress = self.trainer, self.progress
         table = torch.stack([torch.stack([*losses.values(), norm]) for _, losses, norm, _ in self.pending])
         rows = (trainer.group.sum(table) / trainer.group.size).tolist()
@@ -225,7 +227,7 @@ class _Epoch:
         in_a_row, trainer.last_bad_step = trainer.last_bad_step == step - 1, step
         # Running statistics of batch norms are each process's own.
         own = all(bool(b.isfinite().all()) for b in trainer.model.buffers() if b.is_floating_point())
-        (spoilt,) = trainer.group.highest(not own)
+        (spoilt,) = trainer.group.all_max(not own)
         if not in_a_row and not spoilt:
             logging.getLogger("train").warning(
                 f"{told}\n  The step is left out; a second one in a row would end the training."

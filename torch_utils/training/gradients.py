@@ -34,15 +34,15 @@ class ForwardBackward:
         self.micro_batch = micro_batch
         self.samplers = model.samplers
         # Such batch norms exchange numbers in each pass: all processes need as many, and none can do one again.
-        self._shares_statistics = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+        self._syncs_batch_norm = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
         self.net = model if group.size == 1 else _distributed(model, device)
 
-    def __call__(self, images, targets, *, step: int, share: Shard, backward) -> dict[str, Tensor]:
+    def __call__(self, images, targets, *, step: int, shard: Shard, backward) -> dict[str, Tensor]:
         """Leave gradients in the parameters and return the losses, detached; over all processes, their mean counts.
 
         Args:
             images, targets: this process's part of the batch, on the device: uint8 (3, H, W), and what torchvision's
-                detectors want. Where its share is none, one image that counts nothing.
+                detectors want. Where its shard is empty, one image that counts nothing.
             step: from 0; with the seed it decides what is drawn.
             backward: what to call on a loss.
         """
@@ -52,10 +52,10 @@ class ForwardBackward:
         while True:
             self.model.transform.pad_to = pad_to
             try:
-                return self._passes(images, targets, step, share, backward)
+                return self._passes(images, targets, step, shard, backward)
             except torch.OutOfMemoryError as error:
                 largest = min(self.micro_batch, len(images))
-                if largest == 1 or self._synchronised or self._shares_statistics:
+                if largest == 1 or self._synchronised or self._syncs_batch_norm:
                     raise
                 self.micro_batch = (largest + 1) // 2
                 reason = str(error).split(". ")[0]
@@ -75,26 +75,26 @@ class ForwardBackward:
         """The largest height and width, after resizing, of all images of the batch, those of other processes, too."""
         resized = self.model.transform.resized_hw
         sizes = [resized(tuple(i.shape[-2:]), t) for i, t in zip(images, targets, strict=True)]
-        return self.group.highest(*map(max, zip(*sizes, strict=True)))
+        return self.group.all_max(*map(max, zip(*sizes, strict=True)))
 
-    def _passes(self, images, targets, step: int, share: Shard, backward) -> dict[str, Tensor]:
+    def _passes(self, images, targets, step: int, shard: Shard, backward) -> dict[str, Tensor]:
         total: dict[str, Tensor] = {}
         self._synchronised = False
         passes = -(-len(images) // self.micro_batch)
-        if self._shares_statistics:
-            passes = -(-self.group.largest_shard(share.whole) // self.micro_batch)
+        if self._syncs_batch_norm:
+            passes = -(-self.group.largest_shard(shard.whole) // self.micro_batch)
         for number in range(passes):
             start = number * self.micro_batch
             part = slice(start, start + self.micro_batch) if start < len(images) else slice(0, 1)
-            counts = start < share.count  # else it is there to keep step with other processes
+            counts = start < shard.count  # else it is there to keep step with other processes
             last = number == passes - 1
             for sampler in self.samplers:
-                sampler.key, sampler.first = (self.seed, step), share.first + start
+                sampler.key, sampler.first = (self.seed, step), shard.first + start
             # Processes add up their gradients once, in the last backward pass.
             with contextlib.nullcontext() if last or self.group.size == 1 else self.net.no_sync():
                 losses = self._forward(images[part], targets[part])
                 if passes > 1 or self.group.size > 1:
-                    losses = {k: v * (self._weight(STAGE_OF[k], share) if counts else 0.0) for k, v in losses.items()}
+                    losses = {k: v * (self._weight(STAGE_OF[k], shard) if counts else 0.0) for k, v in losses.items()}
                 self._synchronised = last and self.group.size > 1
                 whole = sum(losses.values())
                 # An infinite loss may have finite gradients, which would change the weights.
@@ -112,10 +112,10 @@ class ForwardBackward:
             raise TrainingError(f"the model gives losses of unknown kind: {', '.join(sorted(unknown))}")
         return losses
 
-    def _weight(self, stage: int, share: Shard) -> Tensor:
+    def _weight(self, stage: int, shard: Shard) -> Tensor:
         """Of a part's loss; times the number of processes, because gradients are averaged over them."""
         sampler = self.samplers[stage]
-        return sampler.drawn * (self.group.size / (sampler.batch_size_per_image * share.whole))
+        return sampler.drawn * (self.group.size / (sampler.batch_size_per_image * shard.whole))
 
 
 def _distributed(model, device: torch.device) -> DistributedDataParallel:

@@ -206,7 +206,7 @@ def _step(trainer: TrainState, uploads: Batch, number: int) -> None:
         uploads.images,
         uploads.targets,
         step=number,
-        share=Shard(0, len(uploads.images), len(uploads.images)),
+        shard=Shard(0, len(uploads.images), len(uploads.images)),
         backward=lambda loss: trainer.scaler.scale(loss).backward(),
     )
     trainer.update(number)

@@ -61,7 +61,7 @@ def test_padding_changes_no_scale_of_a_model_that_has_seen_nothing(order):
 class OneOfThree(Group):
     """Weights as among three processes, without their sum; all have images of one size."""
 
-    def highest(self, *numbers):
+    def all_max(self, *numbers):
         return list(numbers)
 
 
@@ -72,13 +72,13 @@ def test_shares_of_processes_add_up_to_the_whole_batch():
     _, whole = gradients_of(model, images, targets, micro_batch=9)
     total = {}
     for rank in range(3):
-        share = shard_of(2, rank, 3)
-        own = slice(share.first, share.first + share.count) if share.count else slice(0, 1)
+        shard = shard_of(2, rank, 3)
+        own = slice(shard.first, shard.first + shard.count) if shard.count else slice(0, 1)
         model.train()
         model.zero_grad(set_to_none=True)
         run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=9)
         run.group = OneOfThree(CPU, size=3)
-        run(images[own], targets[own], step=5, share=share, backward=lambda loss: loss.backward())
+        run(images[own], targets[own], step=5, shard=shard, backward=lambda loss: loss.backward())
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 total[name] = total.get(name, 0) + parameter.grad / 3
@@ -88,10 +88,10 @@ def test_shares_of_processes_add_up_to_the_whole_batch():
 
 @pytest.mark.parametrize(("whole", "size"), [(4, 2), (5, 3), (1, 4), (7, 7), (3, 1)])
 def test_shares_cover_a_batch_once(whole, size):
-    shares = [shard_of(whole, rank, size) for rank in range(size)]
-    places = [place for share in shares for place in range(share.first, share.first + share.count)]
+    shards = [shard_of(whole, rank, size) for rank in range(size)]
+    places = [place for shard in shards for place in range(shard.first, shard.first + shard.count)]
     assert places == list(range(whole))
-    assert max(s.count for s in shares) - min(s.count for s in shares) <= 1
+    assert max(s.count for s in shards) - min(s.count for s in shards) <= 1
 
 
 def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
@@ -108,7 +108,7 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
     run = ForwardBackward(model, CPU, None, 3, trainer(model).group, micro_batch=4)
     model.zero_grad(set_to_none=True)
     with caplog.at_level(logging.WARNING, "train"):
-        run(images, targets, step=5, share=Shard(0, 4, 4), backward=lambda loss: loss.backward())
+        run(images, targets, step=5, shard=Shard(0, 4, 4), backward=lambda loss: loss.backward())
     assert run.micro_batch == 1
     assert "step 6: out of GPU memory" in caplog.text and "From here on 1 images at a time" in caplog.text
     assert_close({k: p.grad for k, p in model.named_parameters() if p.grad is not None}, whole)
@@ -119,4 +119,4 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_step(caplog):
 
     model.backbone.register_forward_pre_hook(always)
     with pytest.raises(torch.OutOfMemoryError):
-        run(images, targets, step=6, share=Shard(0, 4, 4), backward=lambda loss: loss.backward())
+        run(images, targets, step=6, shard=Shard(0, 4, 4), backward=lambda loss: loss.backward())
