@@ -1,11 +1,11 @@
 """Lists every model in one table, without torch: the file that builds it, its image size, its anchors."""
 
-import difflib
 from dataclasses import dataclass, replace
 from importlib import import_module
 
 from utils.checks.anchors import Anchors
 from utils.errors import ConfigError
+from utils.suggestions import suggestion
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "ModelRow", "anchors_of", "list_models", "model_row", "model_spec"]
 
@@ -51,8 +51,8 @@ def list_models() -> list[str]:
 def model_row(name: str) -> ModelRow:
     """Return a model's row. Raises ConfigError, with the known names, for an unknown one."""
     if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = suggestion(name, MODELS)
+        hint = f" Did you mean {close!r}?" if close else ""
         raise ConfigError(f"unknown model {name!r}.{hint} Known models: {', '.join(MODELS)}")
     return MODELS[name]
 

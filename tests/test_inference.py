@@ -207,7 +207,7 @@ def test_each_object_is_cut_out(run):
 def test_the_summary(run):
     done, out = run
     annotations = json.loads((out / "predictions.json").read_text())["annotations"]
-    assert re.search(r"^8 images, [\d.]+ ms per image in the network$", done.stdout, re.MULTILINE)
+    assert re.search(r"^8 images, [\d.]+ ms per image in the network \(median\)$", done.stdout, re.MULTILINE)
     assert f"{len(annotations)} detections of 0.25 or more: " in done.stdout
     for label in {a["category_id"] for a in annotations}:
         count = sum(a["category_id"] == label for a in annotations)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
+from utils.boxes import LEAST_AREA, box_area, box_iou, clip_boxes
 from utils.detections import Detections
 
 # All shares are of pixels; 0.5 is also where the detector itself calls two boxes one object.
@@ -201,8 +202,8 @@ def _group(boxes: np.ndarray, views: np.ndarray, shown: np.ndarray, cut: np.ndar
     for i in range(len(boxes) - 1):
         j = np.arange(i + 1, len(boxes))
         zone = np.concatenate([np.maximum(shown[i, :2], shown[j, :2]), np.minimum(shown[i, 2:], shown[j, 2:])], axis=1)
-        one, other = _clip(boxes[i], zone), _clip(boxes[j], zone)
-        agreement = _iou(one, other)
+        one, other = clip_boxes(boxes[i], zone), clip_boxes(boxes[j], zone)
+        agreement = box_iou(one, other)
         # Whoever reaches out of the other's window must be cut there by it.
         fits = _ends_where(boxes[i], boxes[j], shown[j], cut[j], edge)
         fits &= _ends_where(boxes[j], boxes[i], shown[i], cut[i], edge)
@@ -227,26 +228,11 @@ def _ends_where(box: np.ndarray, other: np.ndarray, window: np.ndarray, cut: np.
     return (~reaches | cut).all(axis=-1)
 
 
-def _clip(box: np.ndarray, zone: np.ndarray) -> np.ndarray:
-    """The part of boxes inside zones, (N, 4); without area where there is none."""
-    start = np.maximum(box[..., :2], zone[..., :2])
-    return np.concatenate([start, np.maximum(start, np.minimum(box[..., 2:], zone[..., 2:]))], axis=-1)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    both = _area(_clip(one, other))
-    return both / np.maximum(_area(one) + _area(other) - both, 1e-9)
-
-
 def _share_inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over the smaller of `box` (4,) and each of `others` (N, 4)."""
-    return _area(_clip(box, others)) / np.maximum(np.minimum(_area(box), _area(others)), 1e-9)
+    return box_area(clip_boxes(box, others)) / np.maximum(np.minimum(box_area(box), box_area(others)), LEAST_AREA)
 
 
 def _share_of(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Share of `box` (4,) that each of `others` (N, 4) holds."""
-    return _area(_clip(box, others)) / max(float(_area(box)), 1e-9)
+    return box_area(clip_boxes(box, others)) / max(float(box_area(box)), LEAST_AREA)

@@ -1,4 +1,4 @@
-"""Which known name a misspelt one probably means, and which it surely does not."""
+"""Suggests the known name that a misspelt one probably means, of flags, models, keys and classes alike."""
 
 import difflib
 import re
@@ -16,19 +16,20 @@ _BEHIND = ("missing", "absent", "without", "none", "less", "free", "not", "off",
 _OPPOSITES = (("with", "without"), ("on", "off"), ("left", "right"), ("open", "closed"), ("male", "female"))
 
 
-def suggestion(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`, None where none is: a slip of spelling, not another meaning.
+def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most like `name`, None where none is: a slip of spelling, not another meaning.
 
     Names that differ by a negation, a number or two words of opposite meaning are never suggested for each other.
+    `cutoff` is the least likeness, 0 to 1, by difflib.
     """
     name = name[:LONGEST]
     spelled = {candidate.casefold(): candidate for candidate in known if not _opposed(name, candidate)}
-    close = difflib.get_close_matches(name.casefold(), spelled, 1)
+    close = difflib.get_close_matches(name.casefold(), spelled, 1, cutoff)
     return spelled[close[0]] if close else None
 
 
 def plain(class_name: str) -> str:
-    """A class name without what people write now so, now so: case, spaces, hyphens, underscores, look-alike letters."""
+    """Return a class name without what people vary: case, spaces, hyphens, underscores, look-alike letters."""
     return re.sub(r"[\s_-]+", "", outline(class_name))
 
 
@@ -44,7 +45,7 @@ def _opposed(one: str, other: str) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    """In lower case; "NoHelmet" is two, and so is "w/o mask"."""
+    """Return the words of a name in lower case; "NoHelmet" is two, and so is "w/o mask"."""
     name = re.sub(r"\bw/o\b", "without ", unicodedata.normalize("NFC", name), flags=re.IGNORECASE)
     name = re.sub(r"n['’]t\b", " not", name)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
@@ -52,7 +53,7 @@ def _words(name: str) -> set[str]:
 
 
 def _negates(longer: str, shorter: str) -> bool:
-    """Whether a name is another one with a negation before or behind it, perhaps misspelt: "nohelmt", "maskless"."""
+    """Check whether a name is another one negated at either end, perhaps misspelt: "nohelmt", "maskless"."""
     rest = [longer[len(part) :] for part in _BEFORE if longer.startswith(part)]
     rest += [longer[: -len(part)] for part in _BEHIND if longer.endswith(part)]
     there = [text for text in rest if len(text) > 2]

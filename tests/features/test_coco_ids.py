@@ -15,7 +15,8 @@ from utils.coco_eval import CocoEvaluator
 from utils.dataset.writer import Split, _write_coco
 from utils.detections import Detections
 from utils.formats.coco.ids import image_ids, image_names
-from utils.inference.exports import ImageResult, write_coco
+from utils.inference.sinks import create_sink
+from utils.inference.sinks.sink import ImageResult
 
 NAMES = ("__background__", "Mask")
 FILES = [f"{number}.jpg" for number in range(12)]
@@ -39,7 +40,7 @@ def truth_and_found(folder, tmp_path, chosen):
         )
         for i in chosen
     ]
-    write_coco(tmp_path / "predictions.json", results, NAMES)
+    create_sink("json", {}).write_table(tmp_path, results, NAMES)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(tmp_path / "truth.json"))
         content = json.loads((tmp_path / "predictions.json").read_text())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from torch_utils.slicing import SlicedPredictor, merge_windows, window_grid
+from utils.boxes import box_iou
 from utils.detections import Detections
 
 
@@ -128,13 +129,6 @@ def visible(objects, window, least=0.1):
     return Detections(boxes, share[keep].astype(np.float32), np.ones(len(boxes), np.int64))
 
 
-def iou(boxes):
-    start = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    both = np.clip(np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - start, 0, None).prod(axis=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return both / (area[:, None] + area - both)
-
-
 def crowd(rng, count, size_hw, least, most):
     """Boxes that overlap one another, but not so much that a detector would take two for one."""
     height, width = size_hw
@@ -143,7 +137,7 @@ def crowd(rng, count, size_hw, least, most):
         w, h = rng.uniform(least, most, 2)
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         more = np.vstack([boxes, [x, y, x + w, y + h]])
-        if iou(more)[-1, :-1].max(initial=0) < 0.3:
+        if box_iou(more[:, None], more)[-1, :-1].max(initial=0) < 0.3:
             boxes = more
     return boxes
 

@@ -1,9 +1,9 @@
 """The augmentations that training can be given by name; without NumPy, so that the command line answers at once."""
 
-import difflib
 from collections.abc import Iterable
 
 from utils.errors import ConfigError
+from utils.suggestions import suggestion
 
 AUGMENTATIONS = {
     "flip": "horizontal flip of half of the images, always on",
@@ -29,8 +29,8 @@ def check_augmentations(names: Iterable[str]) -> frozenset[str]:
     names = frozenset(names) | {"flip"}
     faults = []
     for name in sorted(names - AUGMENTATIONS.keys()):
-        close = difflib.get_close_matches(name.lower(), AUGMENTATIONS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        close = suggestion(name, AUGMENTATIONS)
+        hint = f" (did you mean {close}?)" if close else ""
         faults.append(f"augmentation {name!r} is unknown{hint}; there are {', '.join(AUGMENTATIONS)}")
     for pair, why in CONTRADICTIONS.items():
         if names.issuperset(pair):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.boxes import box_iou
 from utils.dataset.annotation_table import Objects
 from utils.img_size import long_side_limit, model_scale
 
@@ -59,7 +60,6 @@ def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
     boxes = network_boxes(objects, img_size)
     best = np.zeros(len(boxes))
     low, high = boxes[:, :2], boxes[:, 2:]
-    areas = (high - low).prod(axis=1)
     for stride, sizes in zip(anchors.strides, anchors.sizes, strict=True):
         cells = -(-padded // stride)  # of the feature map; the last one is torchvision's max pooling, which rounds up
         step = padded // cells  # so torchvision has it: not quite the stride where the cells do not divide the image
@@ -67,9 +67,7 @@ def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
         for size in sizes:
             for ratio in RATIOS:
                 half = np.round(np.array([size / ratio**0.5, size * ratio**0.5]) / 2)  # torchvision rounds them, too
-                shared = np.clip(np.minimum(high, centres + half) - np.maximum(low, centres - half), 0, None)
-                overlap = shared.prod(axis=1)
-                best = np.maximum(best, overlap / (areas + 4 * half.prod() - overlap))
+                best = np.maximum(best, box_iou(boxes, np.concatenate([centres - half, centres + half], axis=1)))
     return best
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from utils.annotations.findings import Finding
+from utils.boxes import box_area, box_iou
 from utils.checks.anchors import network_boxes
 from utils.dataset.annotation_table import Objects
 
@@ -34,7 +35,7 @@ def box_findings(objects: Objects, class_names: tuple[str, ...], img_size: int) 
         index, first = int(single[index]), int(single[first])  # of different classes, or one would not be here
         add("box-two-classes", index, f"is the same box as {told(first)}", first)
 
-    areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(axis=1)
+    areas = box_area(objects.boxes)
     covered = areas / objects.sizes_wh.prod(axis=1)[objects.image_of]
     for index in np.flatnonzero(covered >= COVERING).tolist():
         add("box-covers-image", index, f"covers {covered[index]:.0%} of the image")
@@ -60,18 +61,15 @@ def same_boxes(boxes: np.ndarray, groups: np.ndarray, *, least: float = SAME_BOX
     """
     order = np.lexsort((boxes[:, 0], groups))
     boxes, groups = boxes[order], groups[order]
-    low, high = boxes[:, :2], boxes[:, 2:]
-    areas, reach = (high - low).prod(axis=1), low[:, 0] + (1 - least) * (high - low)[:, 0]
+    left = boxes[:, 0]
+    reach = left + (1 - least) * (boxes[:, 2] - left)
     partner = np.full(len(boxes), -1)
     active, step = np.arange(len(boxes)), 1
     while len(active := active[active < len(boxes) - step]):
         other = active + step
-        near = (groups[other] == groups[active]) & (low[other, 0] <= reach[active])
+        near = (groups[other] == groups[active]) & (left[other] <= reach[active])
         active, other = active[near], other[near]
-        shared = np.clip(np.minimum(high[active], high[other]) - np.maximum(low[active], low[other]), 0, None)
-        overlap = shared.prod(axis=1)
-        same = overlap >= least * (areas[active] + areas[other] - overlap)
-        fresh = same & (partner[other] < 0)
+        fresh = (box_iou(boxes[active], boxes[other]) >= least) & (partner[other] < 0)
         partner[other[fresh]] = active[fresh]
         # A box that repeats another need not be compared any further: a pile of a thousand is told a thousand times,
         # not half a million.

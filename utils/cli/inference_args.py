@@ -6,8 +6,8 @@ from pathlib import Path
 
 from utils.cli.parser import Parser, count, image_size, number, positive, words
 from utils.errors import ConfigError
+from utils.inference.sinks import SINKS
 
-IMAGE_OUTPUTS = ("json", "csv", "voc", "crops")
 _share = number(float, 0, "a number from 0 to 1", most=1)
 _overlap = number(float, 0, "a number from 0 to 0.9", most=0.9)
 _rate = number(float, 0.001, "a number of frames per second from 0.001 to 1000", most=1000)
@@ -21,7 +21,7 @@ def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--batch-size", type=positive, default=4, help="images per run of the network")
-    add("--save", nargs="+", choices=IMAGE_OUTPUTS, default=[], metavar="KIND", help="also write: json csv voc crops")
+    add("--save", nargs="+", choices=tuple(SINKS), default=[], metavar="KIND", help=f"also write: {' '.join(SINKS)}")
     return parser.parse_args(words(argv))
 
 

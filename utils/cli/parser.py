@@ -1,9 +1,10 @@
 """What the scripts' command lines have in common: help, the lone slash, numbers with their ranges."""
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
+
+from utils.suggestions import suggestion
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,8 +28,8 @@ class Parser(argparse.ArgumentParser):
             flags = [flag for action in self._actions for flag in action.option_strings]
             hints = []
             for word in unknown:
-                close = difflib.get_close_matches(word.partition("=")[0], flags, 1) if word.startswith("-") else []
-                hints.append(f"{word} (did you mean {close[0]}?)" if close else word)
+                close = suggestion(word.partition("=")[0], flags) if word.startswith("-") else None
+                hints.append(f"{word} (did you mean {close}?)" if close else word)
             self.error(f"unknown arguments: {' '.join(hints)}")
         return parsed
 

@@ -1,6 +1,5 @@
 """The dataset's YAML file, read into a `DatasetConfig`; every fault of the file is reported at once."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from utils.errors import ConfigError
 from utils.formats.formats import READERS, detect_format
 from utils.formats.yolo.data_yaml import is_yolo_yaml, translated
 from utils.pixel_range import PixelRange, read_pixel_range
+from utils.suggestions import suggestion
 
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
@@ -239,9 +239,9 @@ def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
             faults.append(f"{key}: missing or empty; keys found: {found}{divide}")
     for key in values:
         # Only a likely slip is a fault: the file may hold keys for other tools, such as TEST_DIR_IMAGES.
-        close = difflib.get_close_matches(str(key).upper(), KNOWN_KEYS, 1, cutoff=0.85)
+        close = suggestion(str(key), KNOWN_KEYS, cutoff=0.85)
         if key not in KNOWN_KEYS and close:
-            faults.append(f"{key}: unknown key (did you mean {close[0]}?)")
+            faults.append(f"{key}: unknown key (did you mean {close}?)")
     return faults
 
 

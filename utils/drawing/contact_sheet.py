@@ -13,6 +13,7 @@ from utils.drawing.boxes import MOST_IN_LEGEND, check_image, draw_boxes, is_crow
 from utils.drawing.colors import Color, class_color, contrast_color
 from utils.drawing.text import elide, paint_text, text_mask
 from utils.files import atomic_path
+from utils.images.fitting import fit_scale, resize
 
 CELL = 480  # px, the side of an image's cell
 
@@ -54,9 +55,8 @@ def image_grid(
     sheet = np.full((rows * pitch_y + gap, columns * pitch_x + gap, 3), background, np.uint8)
     for i, image in enumerate(images):
         top, left = i // columns * pitch_y + gap, i % columns * pitch_x + gap
-        scale = min(cell_height / image.shape[0], cell_width / image.shape[1])
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        resized = resize(image, fit_scale(image.shape[1::-1], (cell_width, cell_height)))
+        height, width = resized.shape[:2]
         y, x = top + title_height + (cell_height - height) // 2, left + (cell_width - width) // 2
         sheet[y : y + height, x : x + width] = resized
         if titles is not None:

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from utils.images.fitting import fit_scale, shrink_to_fit
 
 # An unusable display aborts the process inside Qt, which no `except` catches: so another process tries it first.
 _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1); cv2.destroyAllWindows()"
@@ -64,30 +66,23 @@ def screen_wh() -> tuple[int, int] | None:
 def window_wh(size_wh: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the window for an image of `size_wh`: as large, but readable, and within the screen."""
     screen = screen_wh() or LARGEST_WINDOW
-    largest = [min(most, ON_SCREEN * side) for most, side in zip(LARGEST_WINDOW, screen, strict=True)]
-    scale = min(most / side for most, side in zip(SMALLEST_WINDOW, size_wh, strict=True))
-    scale = min(max(1.0, scale), *(most / side for most, side in zip(largest, size_wh, strict=True)))
-    return tuple(max(1, round(side * scale)) for side in size_wh)
+    largest = min(LARGEST_WINDOW[0], ON_SCREEN * screen[0]), min(LARGEST_WINDOW[1], ON_SCREEN * screen[1])
+    scale = min(max(1.0, fit_scale(size_wh, SMALLEST_WINDOW)), fit_scale(size_wh, largest))
+    return max(1, round(size_wh[0] * scale)), max(1, round(size_wh[1] * scale))
 
 
-def fitted(picture: np.ndarray, limit_wh: tuple[int, int]) -> np.ndarray:
-    """The image, smaller where it is larger than `limit_wh`, (width, height) in pixels."""
-    scale = min(1.0, limit_wh[0] / picture.shape[1], limit_wh[1] / picture.shape[0])
-    size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-
-
-def show_images(title: str, pictures: Sequence[np.ndarray], *, seconds: float) -> None:
+def show_images(title: str, images: Iterable[np.ndarray], *, seconds: float) -> None:
     """Show RGB images one after the other, each until a key is pressed or for `seconds`; q or Esc ends.
 
     Call it only where `display_problem()` is None.
     """
     _silence_font_warnings()
     cv2.namedWindow(title, WINDOW_KIND)
-    for picture in pictures:
-        size = window_wh(picture.shape[1::-1])
+    for image in images:
+        size = window_wh(image.shape[1::-1])
         cv2.resizeWindow(title, *size)
-        cv2.imshow(title, cv2.cvtColor(fitted(picture, size), cv2.COLOR_RGB2BGR))  # the window would lose thin lines
+        shown = shrink_to_fit(image, size)  # the window itself would lose thin lines
+        cv2.imshow(title, cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
         if _wait_key(title, seconds) in (ord("q"), 27) or _is_closed(title):
             break
     _destroy(title)
@@ -146,7 +141,7 @@ class VideoWindow:
         return (len(self._times) - 1) / (self._times[-1] - self._times[0])
 
 
-def show_figure(title: str, picture: np.ndarray) -> str | None:
+def show_figure(title: str, image: np.ndarray) -> str | None:
     """Show an RGB image with matplotlib until its window is closed; returns why that cannot be done, or None."""
     import matplotlib.pyplot as plt
     from matplotlib.backends import BackendFilter, backend_registry
@@ -157,11 +152,21 @@ def show_figure(title: str, picture: np.ndarray) -> str | None:
         plt.close(figure)
         return f"matplotlib has no window here (its backend is {backend}): it needs a display, and tkinter or PyQt"
     figure.canvas.manager.set_window_title(title)
-    axes.imshow(picture)
+    axes.imshow(image)
     axes.set_axis_off()
     figure.tight_layout()
     plt.show()
     return None
+
+
+def show_figures(images: Iterable[np.ndarray]) -> None:
+    """Show RGB images with matplotlib, each until its window is closed; where that cannot be done, print why once."""
+    problem = None
+    for number, image in enumerate(images, 1):
+        if problem is None:
+            problem = show_figure(f"image {number}", image)
+            if problem:
+                print(f"note: --mpl-show: {problem}; the results are in files alone")
 
 
 def _is_closed(title: str) -> bool:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from utils.annotations.annotation import Annotation
 from utils.detections import Detections
 from utils.drawing.contact_sheet import CELL, Drawing, write_sheet
+from utils.images.fitting import shrink_to_fit
 from utils.images.io import read_image
 from utils.pixel_range import PixelRange
 
@@ -44,7 +44,4 @@ def write_validation_sheets(
 def _shrunk(annotation: Annotation, pixel_range: PixelRange | None) -> tuple[np.ndarray, float]:
     """The image, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
     image = read_image(annotation.image_path, pixel_range=pixel_range)
-    scale = min(1.0, CELL / max(image.shape[:2]))
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return image, scale
+    return shrink_to_fit(image, (CELL, CELL)), min(1.0, CELL / max(image.shape[:2]))

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from utils.files import atomic_path
+from utils.images.fitting import fit_into
 from utils.video.audio import LONGEST, AudioTrack
 from utils.video.decoding.container import VideoError, for_ffmpeg, put_index_first
 from utils.video.frames import Frame, exact
@@ -155,7 +156,7 @@ class VideoWriter:
         if (width + width % 2, height + height % 2) != size:
             self.fitted += 1
             self.first_fitted = self.first_fitted or (frame.index, width, height)
-            image = fit_into(image, size, float(frame.pixel_aspect / self._pixel_aspect))
+            image = fit_into(image, size, pixel_aspect=float(frame.pixel_aspect / self._pixel_aspect))
         elif (width, height) != size:
             image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
@@ -172,15 +173,3 @@ class VideoWriter:
         if frame.duration:
             picture.duration = min(round(frame.duration / self._time_base), longest)
         self._output.mux(self._stream.encode(picture))
-
-
-def fit_into(image: np.ndarray, size_wh: tuple[int, int], pixel_aspect: float = 1.0) -> np.ndarray:
-    """The whole image in the middle of black at `size_wh`; its pixels are `pixel_aspect` times as wide as those."""
-    (width, height), (shown_height, shown_width) = size_wh, image.shape[:2]
-    shown_width *= pixel_aspect
-    scale = min(width / shown_width, height / shown_height)
-    inner = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[top : top + inner[1], left : left + inner[0]] = cv2.resize(image, inner, interpolation=cv2.INTER_AREA)
-    return canvas

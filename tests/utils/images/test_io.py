@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.errors import DatasetError
-from utils.images.io import is_image, probe_image, read_image, read_shrunk
+from utils.errors import DatasetError, ToolkitError
+from utils.images.io import is_image, probe_image, read_image, read_shrunk, write_image
 
 WIDTH, HEIGHT = 48, 32
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -234,3 +234,14 @@ def test_a_image_of_another_size_than_was_scanned_is_named(tmp_path):
     _smooth((64, 48)).save(path)
     with pytest.raises(DatasetError, match=r"a\.jpg: has changed.*\(640, 480, 3\), found \(64, 48, 3\)"):
         read_shrunk(path, (640, 480), (100, 75))
+
+
+def test_images_are_written_whole_or_refused(tmp_path):
+    image = np.random.default_rng(2).integers(0, 255, (20, 30, 3), np.uint8)
+    write_image(tmp_path / "ü" / "a.png", image)
+    assert (read_image(tmp_path / "ü" / "a.png") == image).all()
+    with pytest.raises(DatasetError, match="17000x1 cannot be written in this format"):
+        write_image(tmp_path / "a.webp", np.zeros((1, 17000, 3), np.uint8))
+    with pytest.raises(ToolkitError, match="cannot be written"):
+        write_image(tmp_path / "ü" / "a.png" / "b.png", image)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "ü"]

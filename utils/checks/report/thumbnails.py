@@ -14,6 +14,7 @@ from utils.annotations.annotation import Annotation
 from utils.drawing.boxes import draw_boxes, is_crowded
 from utils.drawing.colors import BLACK, WHITE, class_color
 from utils.errors import DatasetError
+from utils.images.fitting import shrink_to_fit
 from utils.images.io import read_image
 from utils.pixel_range import PixelRange
 
@@ -69,9 +70,7 @@ class Sample:
     def draw(self, image: np.ndarray) -> np.ndarray:
         """Draw all boxes with the names of their classes, or without where these would hide the image."""
         scale, labels = min(1.0, SIDE / max(image.shape[:2])), self.annotation.labels
-        if scale < 1:
-            size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-            image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        image = shrink_to_fit(image, (SIDE, SIDE))
         named = not is_crowded(labels, self.class_names, image.shape[:2])
         return draw_boxes(image, self.annotation.boxes * scale, labels, self.class_names, show_labels=named)
 
