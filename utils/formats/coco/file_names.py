@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from utils.images.io import is_image
 from utils.names import nfc
-from utils.pairing.file_tree import FileTree, list_tree
+from utils.pairing.file_tree import FileTree, is_kind, list_tree
 
 
 class ImageFinder:
@@ -35,7 +35,8 @@ class ImageFinder:
         """The image of a name as `plain_name` gives it, and whether the name is exactly its own.
 
         A name may be a path from a folder above, a URL, have %20 for a space, another case or accents that are
-        composed otherwise; then its last part must be there once, and the whole must not lead to another file.
+        composed otherwise; then its last part must be there once, in no folder of another name, and the whole must not
+        lead to another file.
         """
         path = inside(self.images_dir, name)
         if path and path.is_file():
@@ -70,15 +71,25 @@ class ImageFinder:
         return ".." in text.split("/") and (path.is_file() or Path(os.path.normpath(path)).is_file())
 
     def _by_last_part(self, parts: list[str]) -> Path | None:
+        """The file of this name, where no folder speaks against it: frame 1 of one camera is not that of another."""
         self.tree  # noqa: B018 - lists the files
         found = self._by_last.get(nfc(parts[-1]).casefold(), [])
         for same in (lambda path: nfc(path.name) == nfc(parts[-1]), lambda path: True):
-            if len(fits := [path for path in found if same(path)]) == 1:
-                return fits[0]
-            if fits:  # several: the folders must tell
-                ends = [path for path in fits if nfc(path.parent.name).casefold() == nfc(parts[-2:][0]).casefold()]
-                return ends[0] if len(parts) > 1 and len(ends) == 1 else None
+            if fits := [path for path in found if same(path)]:
+                in_folder = [path for path in fits if _folded(path.parent.name) == _folded(parts[-2:][0])]
+                told = in_folder if len(parts) > 1 and len(in_folder) == 1 else fits
+                return told[0] if len(told) == 1 and self._may_lie_there(told[0], parts[:-1]) else None
         return None
+
+    def _may_lie_there(self, path: Path, folders: list[str]) -> bool:
+        """Whether the folders of an image and those that its name has agree, as far as both go."""
+        there = path.relative_to(self.images_dir).parts[:-1]
+        there, named = ([_folded(folder) for folder in of if not is_kind(folder)] for of in (there, folders))
+        return all(one == other for one, other in zip(reversed(there), reversed(named), strict=False))
+
+
+def _folded(name: str) -> str:
+    return nfc(name).casefold()
 
 
 def plain_name(name: str) -> str:

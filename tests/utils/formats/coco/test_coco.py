@@ -276,7 +276,8 @@ def test_a_name_that_leads_to_the_image_is_its_own(read, name):
         ("two%20words.jpg", "two words.jpg"),
         ("http://host/two%20words.jpg", "two words.jpg"),
         ("caf\u00e9.jpg", "cafe\u0301.jpg"),
-        ("elsewhere/c.jpg", "below/c.jpg"),
+        ("images/c.jpg", "below/c.jpg"),
+        ("C:\\Users\\me\\Below\\c.jpg", "below/c.jpg"),
     ],
 )
 def test_the_last_part_of_a_name_counts_and_is_told(read, tmp_path, name, file):
@@ -299,6 +300,15 @@ def test_the_last_part_counts_for_nothing_where_it_may_be_another_image(read, tm
     scan = read([annotation()], images=images)
     assert [str(a.image_path.relative_to(tmp_path / "images")) for a in scan.annotations] == ["a.jpg", "s2/c.jpg"]
     assert texts(scan, "orphaned") == [f"all.json: image {name}" for name in ("val/d.jpg", "x/c.jpg", "y/a.jpg")]
+
+
+def test_the_frame_of_a_camera_that_is_not_there_is_not_taken_from_another(read, tmp_path):
+    for name in ("cam1/0001.jpg", "cam1/day/0002.jpg"):
+        write_image(tmp_path / "images" / name)
+    images = [image(1, "cam2/0001.jpg"), image(2, "C:\\data\\cam2\\day\\0002.jpg"), image(3, "D:\\cam2\\0001.jpg")]
+    scan = read([annotation(of=number) for number in (1, 2, 3)], images=images)
+    assert scan.annotations == [] and texts(scan, "orphaned") == ["all.json: image cam2/0001.jpg"]
+    assert len(texts(scan, "annotation-unreadable")) == 2
 
 
 def test_one_image_listed_under_two_spellings_is_no_pair(read):
