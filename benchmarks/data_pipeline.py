@@ -1,4 +1,4 @@
-"""How fast training samples are made, beside the plain way: measured in turns, in one process, on one core.
+"""Compare the time of making training samples with the plain way: in turns, in one process, on one core.
 
     python benchmarks/data_pipeline.py --rounds 5
     python benchmarks/data_pipeline.py --data data_configs/ppe.yaml --img-size 640
@@ -6,9 +6,9 @@
 Without --data it makes photographs of 640x480 and of 1920x1440 pixels, JPEGs of as many bytes as cameras make. "plain"
 is `benchmarks/plain_pipeline.py`: XML parsed and augmentations composed for each item, float32 from the start, mosaics
 at twice the size. "no fog" leaves out its slowest augmentation; "square" stretches each image to a square besides, as
-the public pipeline did for long. All have the same share of mosaics. "bare" is cv2.imread, then cv2.resize to the size
-that the sample has, and nothing else. Prints medians over the rounds of CPU time per image, and the ratios; then what
-comes through a DataLoader; then the share of a batch that is padding, in shuffled order and in ours.
+the public pipeline did for long. All have the same fraction of mosaics. "bare" is cv2.imread, then cv2.resize to
+the size that the sample has, and nothing else. Prints medians over the rounds of CPU time per image, and the ratios;
+then what comes through a DataLoader; then the fraction of a batch that is padding, in shuffled order and in ours.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main(args) -> int:
             sets = {str(args.data): from_config(args.data)}
         else:
             sets = {
-                f"{width}x{height}": made_set(Path(folder) / f"{width}", args.images, (width, height))
+                f"{width}x{height}": draw_dataset(Path(folder) / f"{width}", args.images, (width, height))
                 for width, height in ((640, 480), (1920, 1440))
             }
         for title, data in sets.items():
@@ -64,30 +64,30 @@ def main(args) -> int:
 
 def compare(title: str, data, args) -> None:
     annotations, labels, class_names = data
-    pictures = [annotation.image_path for annotation in annotations]
-    kilobytes = sum(path.stat().st_size for path in pictures) / len(pictures) / 1000
-    print(f"{title}: {len(pictures)} images of {kilobytes:.0f} kB, --img-size {args.img_size}")
+    paths = [annotation.image_path for annotation in annotations]
+    kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
+    print(f"{title}: {len(paths)} images of {kilobytes:.0f} kB, --img-size {args.img_size}")
     plain = {
         "plain": {},
         "plain, no fog": {"fog": False},
         "plain, no fog, square": {"fog": False, "square": True},
     }
-    disk, cached, whole = (made_dataset(annotations, args, augment) for augment in (AUGMENT, AUGMENT, ()))
+    disk, cached, whole = (training_dataset(annotations, args, augment) for augment in (AUGMENT, AUGMENT, ()))
     cached.cache = open_cache("ram", cached.annotations, cached.stored_hw)
     rows = {
         **{
-            name: PlainPipeline(pictures, labels, class_names, args.img_size, mosaic_share=MIX_SHARE, **options)
+            name: PlainPipeline(paths, labels, class_names, args.img_size, mosaic_fraction=MIX_SHARE, **options)
             for name, options in plain.items()
         },
         "ours from disk": lambda index: disk[(1, index)],
         "ours --cache ram": lambda index: cached[(1, index)],
-        "bare imread": lambda index: cv2.imread(str(pictures[index])),
-        "bare imread + resize": lambda index: bare(pictures[index], whole.stored_hw[index]),
+        "bare imread": lambda index: cv2.imread(str(paths[index])),
+        "bare imread + resize": lambda index: bare(paths[index], whole.stored_hw[index]),
         "ours, whole images": lambda index: whole[(1, index)],
     }
-    for index in range(len(pictures)):
+    for index in range(len(paths)):
         cached.load(index)
-    milliseconds = in_turns(rows, len(pictures), args)
+    milliseconds = in_turns(rows, len(paths), args)
     for name, (cpu, wall) in milliseconds.items():
         print(f"  {name:<21} {1000 / cpu:8.1f} images/s/core   {cpu:7.2f} ms CPU, {wall:7.2f} ms wall")
     pairs = [(fast, slow) for fast in ("ours from disk", "ours --cache ram") for slow in plain]
@@ -102,7 +102,7 @@ def bare(path: Path, size_hw) -> np.ndarray:
 
 
 def in_turns(rows: dict, count: int, args) -> dict[str, tuple[float, float]]:
-    """Medians over the rounds of CPU and wall time per item in milliseconds; each round gives every row its turn."""
+    """Return medians over the rounds of CPU and wall time per item in milliseconds; each round has every row."""
     times = {name: [] for name in rows}
     numbers = itertools.count()
     for row in rows.values():
@@ -123,11 +123,11 @@ def in_turns(rows: dict, count: int, args) -> dict[str, tuple[float, float]]:
 
 
 def loaders(title: str, data, args) -> None:
-    """Images per second that come out of a DataLoader, in this process and from two others."""
+    """Print the images per second that come out of a DataLoader, in this process and from two others."""
     print(f"{title}: through a DataLoader, batches of {BATCH}")
     for kind in ("off", "ram"):
         for workers in (0, 2):
-            dataset = made_dataset(data[0], args, AUGMENT)
+            dataset = training_dataset(data[0], args, AUGMENT)
             if kind == "ram":
                 dataset.cache = open_cache("ram", dataset.annotations, dataset.stored_hw)
             repeats = np.full(len(dataset), max(1.0, 400 / len(dataset)))
@@ -145,7 +145,7 @@ def loaders(title: str, data, args) -> None:
 
 
 def padding(img_size: int, seed: int) -> None:
-    """The share of pixels that are padding, by the shapes of samples alone; no image is needed."""
+    """Print the fraction of pixels that are padding, by the shapes of samples alone; no image is needed."""
     rng = np.random.default_rng(seed)
     shapes = [(480, 640), (640, 480), (1080, 1920), (1920, 1080), (900, 900)]
     mixed = [shapes[number] for number in rng.choice(5, 2000, p=[0.35, 0.25, 0.15, 0.1, 0.15])]
@@ -159,20 +159,21 @@ def _padding_of(title: str, annotations, img_size: int) -> None:
     for names in ((), ("mosaic",), ("multi-scale",), ("mosaic", "multi-scale")):
         dataset = DetectionDataset(annotations, img_size=img_size, training=True, augment=names)
         sampler = build_loader(dataset, batch_size=BATCH, workers=0).batch_sampler
-        shares = []
+        fractions = []
         for shape_of in (None, dataset.shape_of):
             sampler.epoch, sampler.shape_of = 1, shape_of
             started = time.perf_counter()
             batches = list(sampler)
             seconds = time.perf_counter() - started
-            shares.append(padded([[dataset.shape_of(key) for key in batch] for batch in batches]))
-        told = " ".join(names) or "flip alone"
+            fractions.append(padded([[dataset.shape_of(key) for key in batch] for batch in batches]))
+        augmentations = " ".join(names) or "flip alone"
         each = 1e6 * seconds / len(dataset)
-        print(f"  {title:<22} {told:<19} shuffled {shares[0]:.1%}, by shape {shares[1]:.1%} ({each:.0f} us a key)")
+        row = f"  {title:<22} {augmentations:<19}"
+        print(f"{row} shuffled {fractions[0]:.1%}, by shape {fractions[1]:.1%} ({each:.0f} us a key)")
 
 
 def padded(batches: list[list[tuple[int, int]]]) -> float:
-    """Of all pixels of batches, given by the shapes in them and filled up to multiples of 32."""
+    """Return the fraction of padding in batches of these (height, width), each filled up to multiples of 32."""
     total = used = 0
     for shapes in batches:
         height, width = (-(-max(sides) // 32) * 32 for sides in zip(*shapes, strict=True))
@@ -181,12 +182,12 @@ def padded(batches: list[list[tuple[int, int]]]) -> float:
     return 1 - used / total
 
 
-def made_dataset(annotations, args, augment) -> DetectionDataset:
+def training_dataset(annotations, args, augment) -> DetectionDataset:
     return DetectionDataset(annotations, img_size=args.img_size, training=True, augment=augment, seed=args.seed)
 
 
 def from_config(path: Path):
-    """The annotations of a configuration's training split, and where its XML files are."""
+    """Return the annotations of a configuration's training split, the paths of its XML files, and the class names."""
     config = load_config(path)
     scan = scan_split(config, "train")
     raise_for_errors({"train": scan})
@@ -195,8 +196,8 @@ def from_config(path: Path):
     return annotations, labels, config.class_names
 
 
-def made_set(folder: Path, count: int, resolution_wh: tuple[int, int]):
-    """Images with the detail of photographs, noise at every scale, and XML files of six objects each beside them."""
+def draw_dataset(folder: Path, count: int, resolution_wh: tuple[int, int]):
+    """Draw images with the detail of photographs, noise at every scale, and write XML files of six objects each."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     width, height = resolution_wh

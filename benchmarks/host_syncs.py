@@ -15,7 +15,7 @@ NAMES = {
 
 
 class DataDependent(TorchDispatchMode):
-    """While it is entered, counts such operations in `counts`, by name, and in `total`."""
+    """A mode that counts such operations while it is entered: in `counts` by name, in `total` all."""
 
     def __init__(self):
         super().__init__()

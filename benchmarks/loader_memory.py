@@ -1,4 +1,4 @@
-"""What a loader process has of its own, in memory, after an epoch, over the number of images: ours, and with a list.
+"""Measure the private memory of a loader process after an epoch, over the number of images: ours, and with a list.
 
     python benchmarks/loader_memory.py --images 1000 100000
 
@@ -26,7 +26,7 @@ SIDE = 32
 
 
 class Listed(DetectionDataset):
-    """The same with one object per image."""
+    """A dataset that keeps one object per image."""
 
     listed: list[Annotation]
 
@@ -38,22 +38,22 @@ class Listed(DetectionDataset):
 
 def main(args) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "picture.png"
+        image = Path(folder) / "image.png"
         cv2.imwrite(str(image), np.full((SIDE, SIDE, 3), 128, np.uint8))
         for count in args.images:
             annotations = [made_up(number, image) for number in range(count)]
             for kind, make in (("packed", DetectionDataset), ("list", Listed)):
                 dataset = make(annotations, img_size=SIDE, training=True)
                 dataset.listed = annotations if make is Listed else None
-                told = ", ".join(f"{size / 2**20:.1f}" for size in own_memory(dataset, args.workers))
-                print(f"{count:>7} images, {kind:<6}: {told} MiB of its own in each of {args.workers} processes")
+                sizes = ", ".join(f"{size / 2**20:.1f}" for size in own_memory(dataset, args.workers))
+                print(f"{count:>7} images, {kind:<6}: {sizes} MiB of its own in each of {args.workers} processes")
             packed = dataset.annotations.nbytes
             print(f"        the packed annotations: {packed / 2**20:.2f} MiB, {packed / count:.0f} bytes an image")
     return 0
 
 
 def made_up(number: int, image: Path) -> Annotation:
-    """A name of its own for the image, and six objects on average."""
+    """Return an annotation of an image with a name of its own, of six objects on average."""
     objects, path = number % 13, image.with_name(f"{number:012}.png")
     if not path.exists():
         path.symlink_to(image)
@@ -62,7 +62,7 @@ def made_up(number: int, image: Path) -> Annotation:
 
 
 def own_memory(dataset, workers: int) -> list[int]:
-    """Bytes that each loader process has to itself after an epoch."""
+    """Return the bytes that each loader process has to itself after an epoch."""
     loader = build_loader(dataset, batch_size=16, workers=workers)
     loader.batch_sampler.epoch = 1
     for _ in loader:

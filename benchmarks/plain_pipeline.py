@@ -27,52 +27,52 @@ class PlainPipeline:
     """Items `(image, boxes, labels)` of images and the XML files beside or apart from them.
 
     Args:
-        images, labels: paths, in step.
+        image_paths, labels: paths, in step.
         img_size: the long side of an image, or both with `square`.
-        mosaic_share: of the items; the public pipeline makes every item a mosaic.
+        mosaic_fraction: of the items; the public pipeline makes every item a mosaic.
         fog: whether its RandomFog is among the augmentations, which takes half of the time of all.
     """
 
-    def __init__(self, pictures, labels, class_names, img_size, *, mosaic_share, square=False, fog=True):
-        self.pictures: list[Path] = pictures
+    def __init__(self, image_paths, labels, class_names, img_size, *, mosaic_fraction, square=False, fog=True):
+        self.image_paths: list[Path] = image_paths
         self.labels: list[Path] = labels
         self.class_names, self.img_size, self.square = list(class_names), img_size, square
-        self.mosaic_share, self.fog = mosaic_share, fog
+        self.mosaic_fraction, self.fog = mosaic_fraction, fog
 
     def __call__(self, index: int):
-        make = self.mosaic if random.random() < self.mosaic_share else self.load
+        make = self.mosaic if random.random() < self.mosaic_fraction else self.load
         image, boxes, labels = make(index)
         made = _augmentations(self.fog)(image=image, bboxes=boxes.numpy(), labels=labels.numpy())
         return made["image"], torch.as_tensor(np.array(made["bboxes"])).to(torch.int64), labels
 
     def load(self, index: int):
-        picture = cv2.cvtColor(cv2.imread(str(self.pictures[index])), cv2.COLOR_BGR2RGB).astype(np.float32)
-        image = self.resized(picture) / 255.0
-        (height, width), (new_height, new_width) = picture.shape[:2], image.shape[:2]
+        pixels = cv2.cvtColor(cv2.imread(str(self.image_paths[index])), cv2.COLOR_BGR2RGB).astype(np.float32)
+        image = self.resized(pixels) / 255.0
+        (height, width), (new_height, new_width) = pixels.shape[:2], image.shape[:2]
         boxes, labels = [], []
-        for thing in ElementTree.parse(self.labels[index]).getroot().findall("object"):
-            x1, y1, x2, y2 = (int(float(thing.find("bndbox").find(name).text)) for name in COORDINATES)
+        for element in ElementTree.parse(self.labels[index]).getroot().findall("object"):
+            x1, y1, x2, y2 = (int(float(element.find("bndbox").find(name).text)) for name in COORDINATES)
             x2, y2 = min(x2, width), min(y2, height)
             if x1 >= x2 or y1 >= y2:
                 continue  # which would end the public pipeline
-            labels.append(self.class_names.index(thing.find("name").text))
+            labels.append(self.class_names.index(element.find("name").text))
             boxes.append([x1 / width * new_width, y1 / height * new_height,
                           x2 / width * new_width, y2 / height * new_height])  # fmt: skip
         return image, torch.tensor(boxes).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
 
-    def resized(self, picture: np.ndarray) -> np.ndarray:
-        height, width = picture.shape[:2]
+    def resized(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
         ratio = self.img_size / max(height, width)
         if self.square:
-            return cv2.resize(picture, (self.img_size, self.img_size))
-        return picture if ratio == 1 else cv2.resize(picture, (int(width * ratio), int(height * ratio)))
+            return cv2.resize(pixels, (self.img_size, self.img_size))
+        return pixels if ratio == 1 else cv2.resize(pixels, (int(width * ratio), int(height * ratio)))
 
     def mosaic(self, index: int):
         side = 2 * self.img_size
         centre_x, centre_y = (int(random.uniform(side / 4, 3 * side / 4)) for _ in range(2))
         canvas = np.full((side, side, 3), 114 / 255, np.float32)
         all_boxes, all_labels = [], []
-        partners = [random.randrange(len(self.pictures)) for _ in range(3)]
+        partners = [random.randrange(len(self.image_paths)) for _ in range(3)]
         for place, source in enumerate([index, *partners]):
             image, boxes, labels = self.load(source)
             height, width = image.shape[:2]

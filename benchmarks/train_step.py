@@ -1,11 +1,11 @@
-"""How fast a training step is beside torchvision's own: measured in turns, in one process, on the same weights.
+"""Compare the time of a training step with torchvision's own: measured in turns, in one process, on the same weights.
 
     python benchmarks/train_step.py --model fasterrcnn_resnet50_fpn_v2 --img-size 320 640 --batch 2 --rounds 5
 
-"plain" is torchvision's model in float32 with the loop of its references; "lean" is what train.py does: bf16 and
+"plain" is torchvision's model in float32 with the loop of its references; "ours" is what train.py does: bf16 and
 channels_last where the hardware has them, fused SGD, clipping. Prints the ratio of their median times, how many
 operations of a step make the host wait for the device, and, first, that losses and gradients agree in float32. On a
-GPU also images per second, peak memory, and the share of time that an epoch waits for data.
+GPU also images per second, peak memory, and the fraction of time that an epoch waits for data.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def compare(name: str, img_size: int, args, device, amp_dtype) -> None:
     print(f"  {agreement(name, img_size, batch, device)}")
     steps = {
         "plain": PlainStep(plain_model(name, img_size).to(device), device),
-        "lean": LeanStep(lean_model(name, img_size).to(device, memory_format=torch.channels_last), device, amp_dtype),
+        "ours": OurStep(our_model(name, img_size).to(device, memory_format=torch.channels_last), device, amp_dtype),
     }
     waits = {}
     for kind, step in steps.items():
@@ -68,7 +68,7 @@ def compare(name: str, img_size: int, args, device, amp_dtype) -> None:
             f"  {kind}: {1000 * medians[kind]:8.1f} ms a step ({', '.join(f'{1000 * t:.0f}' for t in seconds[kind])})"
         )
         print(f"         data-dependent operations: {waits[kind]}")
-    print(f"  lean is {medians['plain'] / medians['lean']:.2f} times as fast")
+    print(f"  ours is {medians['plain'] / medians['ours']:.2f} times as fast")
     if device.type == "cuda":
         for kind, step in steps.items():
             torch.cuda.reset_peak_memory_stats(device)
@@ -77,11 +77,11 @@ def compare(name: str, img_size: int, args, device, amp_dtype) -> None:
             print(
                 f"  {kind}: {args.batch / medians[kind]:.1f} images/s, at most {peak:.2f} GiB (both models are loaded)"
             )
-        print(f"  {epoch(steps['lean'].trainer, batch)}")
+        print(f"  {epoch(steps['ours'].state, batch)}")
 
 
 def plain_model(name: str, img_size: int):
-    """torchvision's own classes, with fixed batch statistics where training has them."""
+    """Return a model of torchvision's own classes, with fixed batch statistics where training has them."""
     torch.manual_seed(0)
     spec = model_spec(name)
     model = spec.build(CLASSES, min_size=img_size, max_size=long_side_limit(img_size))
@@ -90,7 +90,7 @@ def plain_model(name: str, img_size: int):
     return model.train()
 
 
-def lean_model(name: str, img_size: int):
+def our_model(name: str, img_size: int):
     model = create_model(name, CLASSES, img_size=img_size)
     if model_spec(name).frozen_bn:
         build.freeze_batch_norm(model.backbone.body)
@@ -112,7 +112,7 @@ def freeze_as_torchvision(module) -> None:
 
 
 def made_batch(img_size: int, count: int):
-    """uint8 images of 3:4 and targets as the dataset makes them; every fourth image has no object."""
+    """Return uint8 images of 3:4 and targets as the dataset makes them; every fourth image has no object."""
     generator = torch.Generator().manual_seed(0)
     height, width = img_size, img_size * 4 // 3
     images, targets = [], []
@@ -144,37 +144,37 @@ class PlainStep:
         return value
 
 
-class LeanStep:
+class OurStep:
     """A step of `train_one_epoch`, and on a CPU the reading of its losses."""
 
     def __init__(self, model, device, amp_dtype):
         optimizer = build_optimizer("sgd", model, LR)
         schedule = Schedule("constant", 1000)
-        self.trainer = TrainState(model, optimizer, schedule, LR, device, amp_dtype, seed=1, names_of=lambda target: [])
+        self.state = TrainState(model, optimizer, schedule, LR, device, amp_dtype, seed=1, names_of=lambda target: [])
         self.step = 0
 
     def __call__(self, images, targets) -> None:
-        trainer = self.trainer
-        for batch in prefetch([(images, targets)], trainer.device):
-            trainer.optimizer.zero_grad(set_to_none=True)
-            losses = trainer.gradients(
+        state = self.state
+        for batch in prefetch([(images, targets)], state.device):
+            state.optimizer.zero_grad(set_to_none=True)
+            losses = state.gradients(
                 batch.images,
                 batch.targets,
                 step=self.step,
                 shard=Shard(0, len(images), len(images)),
-                backward=lambda loss: trainer.scaler.scale(loss).backward(),
+                backward=lambda loss: state.scaler.scale(loss).backward(),
             )
-            trainer.update(self.step)
+            state.update(self.step)
         self.step += 1
-        if self.step % trainer.read_every == 0:
+        if self.step % state.read_every == 0:
             torch.stack(list(losses.values())).tolist()
 
 
 def agreement(name: str, img_size: int, batch, device) -> str:
-    """Losses and gradients of both models in float32, drawing the same. Raises where the losses differ."""
+    """Compare losses and gradients of both models in float32, drawing the same. Raises where the losses differ."""
     results = []
     images, targets = batch
-    for made in (plain_model, lean_model):
+    for made in (plain_model, our_model):
         model = made(name, img_size).to(device)
         for sampler in seed_samplers(model):
             sampler.key = (1, 0)
@@ -188,7 +188,7 @@ def agreement(name: str, img_size: int, batch, device) -> str:
     (expected, wanted), (found, gradient) = results
     worst = max(abs(found[key].item() / expected[key].item() - 1) for key in expected)
     if not worst <= 1e-4:
-        raise ToolkitError(f"losses differ by {worst:.1e} of their size:\n  torchvision {expected}\n  lean {found}")
+        raise ToolkitError(f"losses differ by {worst:.1e} of their size:\n  torchvision {expected}\n  ours {found}")
     apart = float((gradient - wanted).norm() / wanted.norm())
     values = ", ".join(f"{key} {value.item():.4f}" for key, value in found.items())
     return f"in float32 losses agree to {worst:.1e}, the gradient to {apart:.1e} of its length: {values}"
@@ -204,19 +204,19 @@ def timed(step, batch, device) -> float:
     return time.perf_counter() - started
 
 
-def epoch(trainer, batch) -> str:
-    """An epoch of 60 steps over a loader that copies the batch; one before it warms up."""
+def epoch(state, batch) -> str:
+    """Time an epoch of 60 steps over a loader that copies the batch; one before it warms up."""
     images, targets = batch
     loader = torch.utils.data.DataLoader(
         [(image, target) for _ in range(60) for image, target in zip(images, targets, strict=True)],
         batch_size=len(images),
         collate_fn=lambda samples: tuple(zip(*samples, strict=True)),
-        num_workers=default_workers(trainer.device),
+        num_workers=default_workers(state.device),
         pin_memory=True,
         persistent_workers=True,
     )
     for number in (1, 2):
-        times = train_one_epoch(trainer, loader, epoch=number, on_steps=lambda records: None, title="epoch")
+        times = train_one_epoch(state, loader, epoch=number, on_steps=lambda records: None, title="epoch")
     rate = len(loader.dataset) / times["time/train_s"]
     return f"an epoch with a loader: {rate:.1f} images/s, {times['time/data_share']:.1%} of it waiting for data"
 

@@ -1,4 +1,4 @@
-"""How near the video pipeline comes to its slowest stage: both measured in turns, in one process, on the same frames.
+"""Compare the video pipeline with its slowest stage: measured in turns, in one process, on the same frames.
 
     python benchmarks/video_pipeline.py --weights outputs/training/NAME/best_model.pth --frames 100 --rounds 3
 
@@ -111,7 +111,7 @@ class Bench:
 
 
 def timed(stage) -> float:
-    """Seconds of a stage in a thread of its own, where the pipeline has it: torch is slower there on some CPUs."""
+    """Return the seconds of a stage in a thread of its own, as in the pipeline: torch is slower there on some CPUs."""
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(stage).result()
