@@ -21,8 +21,8 @@ from utils.dataset.batch_sampler import EvalBatchSampler, TrainBatchSampler
 from utils.errors import ToolkitError
 from utils.images.cache import ImageCache
 from utils.images.io import read_shrunk
+from utils.images.pixel_range import PixelRange
 from utils.img_size import long_side_limit, padded_hw
-from utils.pixel_range import PixelRange
 from utils.signals import ignore_signals
 
 # Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there

@@ -12,7 +12,7 @@ from torch_utils.device import pick_amp, pick_device
 from utils.detections import Detections
 from utils.drawing.boxes import draw_boxes
 from utils.images.io import read_image
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 
 ImageLike = str | Path | np.ndarray | Image.Image
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from utils.detections import Detections
 from utils.errors import DatasetError
+from utils.images.pixel_range import PixelRange
 from utils.img_size import padded_hw
-from utils.pixel_range import PixelRange
 
 
 class Predictor:

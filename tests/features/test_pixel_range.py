@@ -23,9 +23,9 @@ from utils.dataset.scan import scan_splits
 from utils.errors import ConfigError
 from utils.images.cache import open_cache
 from utils.images.io import probe_image, read_image, read_shrunk
+from utils.images.pixel_range import UsedValues, problem_with, suggested_range
 from utils.inference.read_ahead import read_ahead
 from utils.inference.sources import SourceImage
-from utils.pixel_range import UsedValues, problem_with, suggested_range
 from utils.runs.previews import _shrunk
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from utils.config.config import DatasetConfig
 from utils.drawing.contact_sheet import Drawing, write_sheet
 from utils.drawing.window import display_problem, show_images
 from utils.files import write_text_atomically
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 from utils.runs.previews import write_validation_sheets
 
 

@@ -28,7 +28,7 @@ from torch_utils.runs.weights_file import fields_of, read_weights
 from utils.annotations.annotation import BACKGROUND
 from utils.errors import CheckpointError
 from utils.files import atomic_path
-from utils.pixel_range import PixelRange, read_pixel_range
+from utils.images.pixel_range import PixelRange, read_pixel_range
 from utils.runs.console import note
 
 FORMAT = 1

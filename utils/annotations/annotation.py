@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.annotations.findings import CHECKS, ERROR, Finding
-from utils.pixel_range import UsedValues
+from utils.images.pixel_range import UsedValues
 
 BACKGROUND = "__background__"
 YAML_PREFIX = {"train": "TRAIN", "val": "VALID"}  # split -> how its keys in the YAML begin

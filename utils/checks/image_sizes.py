@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from utils.annotations.annotation import Annotation, Scan
 from utils.annotations.findings import Finding
+from utils.images.pixel_range import PixelRange, problem_with
 from utils.img_size import model_scale
-from utils.pixel_range import PixelRange, problem_with
 
 LONG = 10  # times its width; a panorama of the whole horizon has about 6
 SMALL = 16  # pixels of the short side; two cells of the finest feature map that a network has, before it is stretched

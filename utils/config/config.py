@@ -13,7 +13,7 @@ from utils.dataset.split import group_names
 from utils.errors import ConfigError
 from utils.formats.formats import READERS, detect_format
 from utils.formats.yolo.data_yaml import is_yolo_yaml, translated
-from utils.pixel_range import PixelRange, read_pixel_range
+from utils.images.pixel_range import PixelRange, read_pixel_range
 from utils.suggestions import suggestion
 
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")

@@ -20,7 +20,7 @@ from utils.errors import ToolkitError
 from utils.files import write_text_atomically
 from utils.formats.coco.ids import image_ids
 from utils.formats.voc.xml_text import xml_text
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 
 YAML_NAME = "dataset.yaml"
 

@@ -17,7 +17,7 @@ import numpy as np
 from utils.dataset.annotation_table import AnnotationTable
 from utils.errors import ConfigError
 from utils.images.io import SHRINKS
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 from utils.system import free_disk, free_memory, in_units
 
 try:

@@ -16,7 +16,7 @@ from utils.errors import DatasetError, ToolkitError
 from utils.files import atomic_path
 from utils.images.exif import TRANSPOSING, orientation_of, stored_size_of, turned_upright
 from utils.images.formats import frames_of, unread_content, unread_tiff
-from utils.pixel_range import PixelRange, UsedValues, to_eight_bits, used_values
+from utils.images.pixel_range import PixelRange, UsedValues, to_eight_bits, used_values
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .gif .jp2".split()

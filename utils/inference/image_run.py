@@ -19,11 +19,11 @@ from utils.errors import DatasetError, ToolkitError, printable
 from utils.images.fitting import shrink_to_fit
 from utils.images.formats import frames_in
 from utils.images.io import probe_image
+from utils.images.pixel_range import DEEP_SUFFIXES, FLAT, PixelRange, problem_with
 from utils.inference.outputs import ImageOutputs
 from utils.inference.read_ahead import Decoded, Numbered, in_batches, in_order, read_ahead
 from utils.inference.sinks.sink import ImageResult
 from utils.inference.sources import SourceImage
-from utils.pixel_range import DEEP_SUFFIXES, FLAT, PixelRange, problem_with
 from utils.system import cpu_count
 
 THREADS = max(2, min(4, cpu_count()))  # for decoding, and as many for drawing and encoding

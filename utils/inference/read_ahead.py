@@ -10,8 +10,8 @@ import numpy as np
 
 from utils.errors import DatasetError
 from utils.images.io import probe_image, read_image
+from utils.images.pixel_range import PixelRange
 from utils.inference.sources import SourceImage
-from utils.pixel_range import PixelRange
 
 WAITING = 4  # batches: enough for the two orientations of a camera, taken at random
 

@@ -10,7 +10,7 @@ from utils.detections import Detections
 from utils.drawing.contact_sheet import CELL, Drawing, write_sheet
 from utils.images.fitting import shrink_to_fit
 from utils.images.io import read_image
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 
 SHEETS = 2
 PER_SHEET = 9

@@ -16,7 +16,7 @@ from utils.drawing.colors import BLACK, WHITE, class_color
 from utils.errors import DatasetError
 from utils.images.fitting import shrink_to_fit
 from utils.images.io import read_image
-from utils.pixel_range import PixelRange
+from utils.images.pixel_range import PixelRange
 
 Boxes = Sequence[Sequence[float]]  # each (x1, y1, x2, y2) in pixels of the upright image
 Region = tuple[int, int, int, int]  # such a box, perhaps reaching out of the image
