@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from utils.boxes import LEAST_AREA, box_area, box_iou, clip_boxes
+from utils.annotations.boxes import LEAST_AREA, box_area, box_iou, clip_boxes
 from utils.detections import Detections
 
 # All shares are of pixels; 0.5 is also where the detector itself calls two boxes one object.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from torch_utils.slicing import SlicedPredictor, merge_windows, window_grid
-from utils.boxes import box_iou
+from utils.annotations.boxes import box_iou
 from utils.detections import Detections
 
 

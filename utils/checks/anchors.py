@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.boxes import box_iou
+from utils.annotations.boxes import box_iou
 from utils.dataset.annotation_table import Objects
 from utils.img_size import long_side_limit, model_scale
 

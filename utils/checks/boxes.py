@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from utils.annotations.boxes import box_area, box_iou
 from utils.annotations.findings import Finding
-from utils.boxes import box_area, box_iou
 from utils.checks.anchors import network_boxes
 from utils.dataset.annotation_table import Objects
 

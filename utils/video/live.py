@@ -12,56 +12,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from utils.video.decoding.container import (
-    VideoError,
-    find_video_stream,
-    is_address,
-    open_container,
-    reason,
-    without_password,
-)
-from utils.video.decoding.reader import VideoReader
-from utils.video.decoding.sequences import SequenceReader, find_sequence, read_animation, read_sequence
+from utils.video.decoding.container import VideoError, find_video_stream, open_container, reason, without_password
 from utils.video.decoding.upright import upright
 from utils.video.frames import DEFAULT_RATE, Frame
 
 TIME_BASE = Fraction(1, 90_000)
-PLAYLISTS = frozenset({"hls", "dash"})  # their size is that of a text, whatever stands behind it
 TIMEOUT = 10.0  # seconds without a word from a server until it counts as gone
 LONGEST_WAIT = 8.0  # seconds between two tries
 STEADY = 10.0  # seconds that a connection must last until the tries are counted anew
-
-
-def open_source(
-    source: str,
-    *,
-    every: int = 1,
-    start: float = 0.0,
-    end: float | None = None,
-    reconnects: int = 5,
-    fps: float | None = None,
-) -> "VideoReader | SequenceReader | LiveReader":
-    """A reader of whatever `source` names: a file, images in a row, a camera's number, or an address.
-
-    An address that tells its length in time or bytes (a file on a web server) is read as a file; anything else is live.
-    `fps` is for images in a row. Raises VideoError where nothing can be read from it.
-    """
-    part = {"every": every, "start": start, "end": end}
-    local = not (source.isdecimal() or is_address(source))
-    if local and (sequence := find_sequence(source)):
-        files, notes = sequence
-        return read_sequence(source, files, fps=fps, notes=notes, **part)
-    if fps is not None:
-        raise VideoError(f"--fps {fps:g} is for images in a row; {without_password(source)} tells its own times")
-    if local:
-        return read_animation(Path(source), **part) or VideoReader(source, **part)
-    if source.isdecimal():
-        return LiveReader(_Camera(int(source)), reconnects=reconnects, **part)
-    container = open_container(source, **_network_options(source))
-    of_known_size = container.size > 0 and container.format.name not in PLAYLISTS
-    if container.duration or of_known_size:
-        return VideoReader(source, container=container, **part)
-    return LiveReader(_Address(source, container), reconnects=reconnects, **part)
 
 
 class LiveReader:
@@ -136,7 +94,7 @@ class LiveReader:
         return True
 
 
-class _Camera:
+class Camera:
     """A camera by its number, through OpenCV, which knows every system's own interface."""
 
     def __init__(self, number: int | str):
@@ -171,7 +129,7 @@ class _Camera:
             raise VideoError(f"{self.name} cannot be opened: is it plugged in, and free of other programs?{seen}")
 
 
-class _Address:
+class Address:
     """A network stream through FFmpeg."""
 
     def __init__(self, address: str, container: av.container.InputContainer):
@@ -182,7 +140,7 @@ class _Address:
 
     def read(self) -> np.ndarray | None:
         if self._container is None:
-            self._use(open_container(self._address, **_network_options(self._address)))
+            self._use(open_container(self._address, **network_options(self._address)))
         try:
             return next(self._images)
         except StopIteration:
@@ -213,7 +171,8 @@ class _Address:
             yield from (upright(frame) for frame in frames)
 
 
-def _network_options(address: str) -> dict:
+def network_options(address: str) -> dict:
+    """Return the options of `open_container` for an address: time limit, and what its protocol needs."""
     scheme = address.partition("://")[0].lower()
     options = {}
     if scheme.startswith("rtsp"):

@@ -11,7 +11,7 @@ import pytest
 
 from support.clips import copy, number_of, read_clip, write_clip
 from utils.video.decoding.container import is_address
-from utils.video.live import open_source
+from utils.video.sources import open_source
 
 QUARTERS = np.array([[(220, 30, 30), (30, 200, 30)], [(30, 30, 220), (230, 230, 230)]], np.uint8)
 MATRICES = [  # a, b, c, d

@@ -22,8 +22,9 @@ from support.clips import (
 from utils.video.decoding.container import VideoError
 from utils.video.decoding.reader import VideoReader
 from utils.video.jsonl import FrameLines
-from utils.video.live import LiveReader, _Camera, open_source
+from utils.video.live import Camera, LiveReader
 from utils.video.pipeline import Pipeline
+from utils.video.sources import open_source
 from utils.video.writer import VideoWriter
 
 
@@ -192,7 +193,7 @@ def test_a_camera_that_is_not_there():
 
 def test_a_camera_that_drops_is_opened_again_and_given_up_in_the_end(tmp_path, capsys):
     clip = write_clip(tmp_path / "clip.avi", CONSTANT[:6], codec="mpeg4")
-    camera = _Camera(str(clip))  # OpenCV opens a file like a device; it "drops" at its end
+    camera = Camera(str(clip))  # OpenCV opens a file like a device; it "drops" at its end
     with LiveReader(camera, every=1, start=0.0, end=None, reconnects=2) as reader:
         frames = []
         for frame in reader:

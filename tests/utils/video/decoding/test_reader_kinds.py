@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference_video import output_stem
 from support.clips import number_of, numbered, read_clip, write_clip
 from utils.images.io import read_image
 from utils.video.decoding.container import VideoError
 from utils.video.decoding.hdr import HLG, PQ
 from utils.video.decoding.reader import VideoReader
-from utils.video.live import open_source
+from utils.video.sources import open_source, output_stem
 from utils.video.writer import VideoWriter
 
 CONSTANT = list(range(0, 400, 40))

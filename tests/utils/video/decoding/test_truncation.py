@@ -14,7 +14,8 @@ from support.clips import copy, number_of, numbered, write_clip
 from utils.video.decoding.container import VideoError, put_index_first
 from utils.video.decoding.reader import VideoReader
 from utils.video.decoding.truncation import is_cut_short
-from utils.video.live import LiveReader, open_source
+from utils.video.live import LiveReader
+from utils.video.sources import open_source
 
 CONSTANT = list(range(0, 2400, 40))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.boxes import box_area, box_iou, clip_boxes
+from utils.annotations.boxes import box_area, box_iou, clip_boxes
 
 
 @pytest.mark.parametrize(
