@@ -76,7 +76,7 @@ CHECKS = {
     ),
     "near-name": Check(
         "images whose annotation has nearly the same name", ERROR,
-        "Give both files the same name: look-alike letters and kinds of space count.", of_a_file=True,
+        "Give both files the same name: look-alike letters, spaces and underscores count.", of_a_file=True,
     ),
     "image-format": Check(
         "images of a format that is not read", ERROR,

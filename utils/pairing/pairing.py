@@ -1,5 +1,6 @@
 """Which annotation file belongs to which image, in a folder and all below it, and which of them a split list means."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from utils.pairing.file_tree import (
     stem_of,
 )
 from utils.pairing.split_lists import listed_names
+
+UPLOAD = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]*$)")  # what Label Studio puts before the name of an uploaded file
 
 
 @dataclass
@@ -253,15 +256,16 @@ def knows_folder(pairing: Pairing, image: Path) -> bool:
 
 
 def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
-    """What has no partner, but for a look-alike character, a space or a mark that nobody sees."""
+    """What has no partner, but for a look-alike character, a mark that nobody sees, or what upload services change."""
     near: dict[str, list[_File]] = defaultdict(list)
     for image in images:
         if image.free:
-            near[outline(placeless(stem_of(image.name)))].append(image)
+            near[_rough(stem_of(image.name))].append(image)
     for label in labels:
         names = [stem_of(label.name)]
         names += [stem_of(names[0])] if is_image(names[0]) else []
-        found = next((near[key] for name in names if (key := outline(placeless(name))) in near), [])
+        names += [UPLOAD.sub(r"\1", name) for name in names]
+        found = next((near[key] for name in names if (key := _rough(name)) in near), [])
         if not label.free or not found or not any(wanted(file) for file in (label, *found)):
             continue
         label.at_fault = True
@@ -270,6 +274,12 @@ def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wante
             differs = how_they_differ(stem_of(label.name).rpartition("/")[2], stem_of(image.name).rpartition("/")[2])
             text = f"{image.path}: has no annotation of its name, but {label.name} {differs}"
             scan.add("near-name", text, image=image.path)
+
+
+def _rough(key: str) -> str:
+    """How a name looks where spaces, brackets and the like are one underscore, as uploading makes them."""
+    parts = outline(placeless(key)).split("/")
+    return "/".join(re.sub(r"[\x00-/:-@\[-`{-\x7f]+", "_", part).strip("_") or part for part in parts)
 
 
 def _tell_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> None:

@@ -268,6 +268,9 @@ def test_what_may_be_meant_twice_is_an_error_and_no_negative(tmp_path, names, su
         ("a1.jpg", "a1\u200b.@", "has U+200B (ZERO WIDTH SPACE) more"),
         ("a-1.jpg", "a–1.@", "has U+2013 (EN DASH) for '-'"),
         ("a 1.jpg", "a 1 .@", "has U+0020 (SPACE) more"),
+        ("a 1.jpg", "a_1.@", "has '_' for U+0020 (SPACE)"),
+        ("a (1).jpg", "a_1.@", "has '_' for U+0020 (SPACE)"),
+        ("a_1.jpg", "0a1b2c3d-a_1.@", "has '0a1b2c3d-' more"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".xml", ".txt"])
@@ -277,6 +280,14 @@ def test_look_alike_names_are_an_error_that_says_where(tmp_path, image, label, t
     assert found == {"other.jpg": 1}
     (error,) = scan.errors
     assert error.check == "near-name" and told in error.text and image in error.text
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("a11.jpg", "a1_1.txt"), ("\u0915\u093f.jpg", "\u0915\u093e.txt"), ("-.jpg", "_.txt")]
+)
+def test_names_that_differ_in_more_than_marks_between_words_are_not_near(tmp_path, image, label):
+    write(tmp_path, "other.jpg", "other.txt", image, label)
+    assert read(tmp_path, suffix=".txt")[1].errors == []
 
 
 def test_a_copy_has_no_empty_label_for_the_image_of_an_orphan(tmp_path):
