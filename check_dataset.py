@@ -2,11 +2,17 @@
 
     python check_dataset.py --config data_configs/ppe.yaml --img-size 640
 
-Reads both splits and tells, in the terminal, as report.json and as report.html with images: files that cannot be read
-or do not belong together, boxes and classes that were probably not meant, images that are in both splits, objects
+Reads both splits and reports, in the terminal, as report.json and as report.html with images: files that cannot be
+read or do not belong together, boxes and classes that were probably not meant, images that are in both splits, objects
 that the model's anchors do not reach; and what to do about each. It never changes the dataset: --fix-to DIR writes a
-repaired copy. Exit status: 0; 1 where it found errors; 2 where it could not look; 130 after Ctrl-C,
-143 after SIGTERM, 129 after SIGHUP.
+repaired copy. The last line is the command to type next.
+
+    python check_dataset.py --new data/my_data --output data_configs/my_data.yaml
+
+writes the YAML of a folder as it is: VOC XML, COCO, YOLO or LabelMe, with or without splits.
+
+Exit status: 0; 1 where it found errors, or class names are missing; 2 where it could not check; 130 after Ctrl-C, 143
+after SIGTERM, 129 after SIGHUP.
 """
 
 import json
@@ -22,6 +28,7 @@ if __name__ == "__main__":  # before anything else is imported: this Python may 
 from utils.cli.dataset_args import check_arguments
 from utils.cli.script import ending
 from utils.errors import ToolkitError
+from utils.errors import printable as escape
 
 if __name__ == "__main__":  # before the imports that take time
     with ending():
@@ -29,10 +36,12 @@ if __name__ == "__main__":  # before the imports that take time
 
 import cv2
 
-from models.registry import model_row
+from models.registry import DEFAULT_MODEL, model_row
 from utils.annotations.findings import ERROR
 from utils.checks.diagnosis import diagnose
+from utils.checks.next_step import next_step
 from utils.checks.report.terminal import BARS, WRITTEN_BY, count_line, terminal_lines, write_json
+from utils.cli.command import command
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.signals import Signals
@@ -43,9 +52,13 @@ REPORTS = ("report.html", "report.json")
 def main(args) -> int:
     Signals()
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    if args.new:
+        return write_new(args.new, args.output, args.split)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
     model = model_row(args.model)
     config = load_config(args.config, split=args.split, split_groups=args.split_groups)
+    given = {"model": args.model if args.model != DEFAULT_MODEL else None, "img_size": args.img_size}
+    division = {"split": args.split, "split_groups": args.split_groups}
     replaced = earlier_reports(args.output)
     scans = scan_splits(config)
     img_size = args.img_size or model.img_size
@@ -60,10 +73,31 @@ def main(args) -> int:
     print(f"reports: {args.output / REPORTS[0]}, {REPORTS[1]}" + (" (the earlier ones replaced)" if replaced else ""))
     if args.fix_to:
         from utils.checks.repair import repair
+        from utils.dataset.writer import YAML_NAME
 
         for line in repair(config, scans, args.fix_to):
             print(line)
+        print(f"next: {command('check_dataset.py', config=args.fix_to / YAML_NAME, **given)}")
+    else:
+        print(f"next: {next_step(diagnosis, scans, given | division)}")
     return 1 if diagnosis.count(ERROR) else 0
+
+
+def write_new(folder: Path, output: Path, share: float | None) -> int:
+    """Write the YAML of a dataset as it lies in `folder`; returns 1 where class names are missing in it."""
+    from utils.discovery.dataset_yaml import check_new, summary_lines, write_dataset_yaml
+    from utils.discovery.discover import discover
+    from utils.discovery.layout import SHARE
+
+    check_new(output)  # before the search, which may take a while
+    found = discover(folder)
+    write_dataset_yaml(found, output, share=share or SHARE)
+    print("\n".join(escape(line) for line in summary_lines(found)))
+    print(f"written: {output}")
+    if not found.classes.names:
+        print(f"to do: no file has the names of the class numbers; fill in CLASSES in {output}, in their order")
+    print(f"next: {command('check_dataset.py', config=output)}")
+    return 0 if found.classes.names else 1
 
 
 def earlier_reports(folder: Path) -> list[Path]:

@@ -50,7 +50,11 @@ def test_a_clean_set(tmp_path):
     assert lines[1].startswith("for fasterrcnn_resnet50_fpn_v2, --img-size 640: short side 640 px")
     assert "train: 6 images, 0 of them without objects; 12 objects" in lines
     assert "  Mask         10        6                  0.0%" in lines
-    assert lines[-2:] == ["nothing to find fault with", "reports: outputs/checks/shapes/report.html, report.json"]
+    assert lines[-3:] == [
+        "nothing to find fault with",
+        "reports: outputs/checks/shapes/report.html, report.json",
+        f"next: python train.py --config {yaml}",
+    ]
     assert "\x1b" not in done.stdout and files(tmp_path / "set") == before
     assert sorted(path.name for path in (tmp_path / "outputs/checks/shapes").iterdir()) == [
         "report.html",
@@ -81,7 +85,10 @@ def test_faults(tmp_path):
     assert "error  images that cannot be read: 1\n    train: " in out
     assert "    val: b9.jpg is the same file as a4.jpg in the training split\n  > Take them out of one" in out
     assert "warning  boxes too small to be seen: 8\n" in out and "    … and 3 more\n" in out
-    assert out.splitlines()[-2] == "2 errors, 10 warnings, 0 notes"
+    assert out.splitlines()[-3] == "2 errors, 10 warnings, 0 notes"
+    # Both errors are such that a copy can be without them.
+    fix = f"next: python check_dataset.py --config {yaml} --img-size 480 --fix-to data/shapes_fixed"
+    assert out.splitlines()[-1] == fix
     # The gravest come first.
     heads = [line.split("  ")[0] for line in out.splitlines() if line.startswith(("error  ", "warning  ", "note  "))]
     assert heads == sorted(heads) and heads.count("error") == 2
@@ -108,7 +115,7 @@ def test_its_own_reports_are_replaced_and_nothing_else(tmp_path):
     assert run("-c", yaml, "-o", out, cwd=tmp_path).returncode == 0
     (out / "mine.txt").write_text("mine")
     done = run("-c", yaml, "-o", out, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.endswith("report.json (the earlier ones replaced)\n")
+    assert done.returncode == 0 and "report.json (the earlier ones replaced)\n" in done.stdout
     assert (out / "mine.txt").read_text() == "mine"
     for name, text in (("report.html", "mine"), ("report.json", '{"mine": 1}'), ("report.json", "[]")):
         shutil.rmtree(out)
@@ -144,10 +151,19 @@ def test_a_repaired_copy(tmp_path):
     before = files(tmp_path / "set")
     done = run("-c", yaml, "--fix-to", tmp_path / "fixed", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    copy = done.stdout.splitlines()[-1].removeprefix("the repaired copy: ")
+    copy = done.stdout.splitlines()[-2].removeprefix("the repaired copy: ")
+    assert done.stdout.splitlines()[-1] == f"next: python check_dataset.py --config {copy}"
     assert files(tmp_path / "set") == before
     done = run("-c", copy, cwd=tmp_path)
     assert done.returncode == 0 and "0 errors" in done.stdout, done.stdout + done.stderr
+
+
+def test_errors_that_no_copy_is_without(tmp_path):
+    yaml = write_clean_set(tmp_path)
+    copy_pair(tmp_path / "train/a4.jpg", tmp_path / "test/b9.jpg")
+    write_labels(tmp_path / "test", "b9", [("Mask", (10, 10, 90, 90))])  # a copy with other boxes: which are right?
+    done = run("-c", yaml, cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout.endswith("\nnext: fix the errors, then run the same check again\n")
 
 
 def test_the_default_model_is_that_of_training():
@@ -167,6 +183,44 @@ def test_one_folder_divided(tmp_path):
     statistics = json.loads((tmp_path / "outputs/checks/one/report.json").read_bytes())["statistics"]
     assert [statistics["val"]["negatives"], statistics["train"]["negatives"]] == [1, 3]
     assert statistics["val"]["images_of_class"] == {"Mask": 3, "Gloves": 2}
+    flags = "--model fasterrcnn_resnet10_fpn_small --split 0.25"
+    assert done.stdout.splitlines()[-1] == f"next: python train.py --config {yaml} {flags}"
+
+
+def test_the_yaml_of_a_new_folder(tmp_path):
+    write_voc_set(tmp_path / "my set", 8, 0)
+    done = run("--new", "my set", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "my set: Pascal VOC XML" and lines[2] == "  images: 8 images in my set"
+    assert lines[-2:] == [
+        "written: data_configs/my set.yaml",
+        "next: python check_dataset.py --config 'data_configs/my set.yaml'",
+    ]
+    before = files(tmp_path)
+    done = run("--new", "my set", cwd=tmp_path)
+    assert done.returncode == 2 and files(tmp_path) == before
+    assert "data_configs/my set.yaml is there already and is never overwritten" in done.stderr
+    done = run("--config", "data_configs/my set.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run("--new", "my set", "--output", "other.yaml", "--split", "0.25", cwd=tmp_path)
+    assert done.returncode == 0 and "\nSPLIT: 0.25\n" in (tmp_path / "other.yaml").read_text()
+    for words, message in (
+        (("--new", "none"), "none: no such folder"),
+        (("--new", "my set", "--config", "other.yaml"), "one of --config YAML"),
+        (("--new", "my set", "--fix-to", "x"), "--new only writes a YAML"),
+        (("--new", "my set", "--output", "folder"), "expected the YAML to write"),
+    ):
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_new_folder_whose_class_numbers_have_no_names(tmp_path):
+    write_pair(tmp_path / "set", "a", 0)
+    (tmp_path / "set/a.xml").unlink()
+    (tmp_path / "set/a.txt").write_text("3 0.5 0.5 0.2 0.2\n")
+    done = run("--new", "set", cwd=tmp_path)
+    assert done.returncode == 1 and "to do: no file has the names of the class numbers" in done.stdout, done.stderr
 
 
 def test_it_starts_without_torch_and_tells_its_flags(tmp_path):

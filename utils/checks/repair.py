@@ -116,7 +116,7 @@ def _without_copies(
                 digest = hashlib.blake2b(annotation.image_path.read_bytes()).digest()
                 there = first.setdefault(digest, (split, annotation))
                 bar.update()
-                if there[1] is annotation or not _alike(there[1], annotation):
+                if there[1] is annotation or not equal_annotations(there[1], annotation):
                     kept[split].append(annotation)
                 else:
                     name, other = annotation.image_path.name, there[1].image_path.name
@@ -124,5 +124,6 @@ def _without_copies(
     return {split: kept[split] for split in annotations}
 
 
-def _alike(one: Annotation, other: Annotation) -> bool:
+def equal_annotations(one: Annotation, other: Annotation) -> bool:
+    """Check whether two images have the same boxes of the same classes."""
     return np.array_equal(one.boxes, other.boxes) and np.array_equal(one.labels, other.labels)
