@@ -51,7 +51,7 @@ def list_models() -> list[str]:
 def model_row(name: str) -> ModelRow:
     """Return a model's row. Raises ConfigError, with the known names, for an unknown one."""
     if name not in MODELS:
-        close = suggestion(name, MODELS)
+        close = suggestion(name, MODELS, numbers_matter=False)
         hint = f" Did you mean {close!r}?" if close else ""
         raise ConfigError(f"unknown model {name!r}.{hint} Known models: {', '.join(MODELS)}")
     return MODELS[name]

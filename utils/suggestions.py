@@ -16,14 +16,19 @@ _BEHIND = ("missing", "absent", "without", "none", "less", "free", "not", "off",
 _OPPOSITES = (("with", "without"), ("on", "off"), ("left", "right"), ("open", "closed"), ("male", "female"))
 
 
-def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6, numbers_matter: bool = True) -> str | None:
     """Return the known name that is most like `name`, None where none is: a slip of spelling, not another meaning.
 
-    Names that differ by a negation, a number or two words of opposite meaning are never suggested for each other.
+    Names that differ by a negation or two words of opposite meaning are never suggested for each other, nor, if
+    `numbers_matter`, those that differ in a number: class 1 is not class 2, but a model's version may be a slip.
     `cutoff` is the least likeness, 0 to 1, by difflib.
     """
     name = name[:LONGEST]
-    spelled = {candidate.casefold(): candidate for candidate in known if not _opposed(name, candidate)}
+
+    def opposed(other: str) -> bool:
+        return _opposed(name, other) or (numbers_matter and _numbers(name) != _numbers(other))
+
+    spelled = {candidate.casefold(): candidate for candidate in known if not opposed(candidate)}
     close = difflib.get_close_matches(name.casefold(), spelled, 1, cutoff)
     return spelled[close[0]] if close else None
 
@@ -37,11 +42,15 @@ def _opposed(one: str, other: str) -> bool:
     if plain(one) == plain(other):
         return False
     words = [_words(one), _words(other)]
-    if words[0] & _NEGATIONS != words[1] & _NEGATIONS or re.findall(r"\d+", one) != re.findall(r"\d+", other):
+    if words[0] & _NEGATIONS != words[1] & _NEGATIONS:
         return True
     if any(a in words[i] and b in words[1 - i] for a, b in _OPPOSITES for i in (0, 1)):
         return True
     return _negates(plain(one), plain(other)) or _negates(plain(other), plain(one))
+
+
+def _numbers(name: str) -> list[str]:
+    return re.findall(r"\d+", plain(name))
 
 
 def _words(name: str) -> set[str]:
