@@ -216,7 +216,7 @@ def epoch(state, batch) -> str:
         persistent_workers=True,
     )
     for number in (1, 2):
-        times = train_one_epoch(state, loader, epoch=number, on_steps=lambda records: None, title="epoch")
+        times = train_one_epoch(state, loader, epoch=number, on_steps=lambda records: None)
     rate = len(loader.dataset) / times["time/train_s"]
     return f"an epoch with a loader: {rate:.1f} images/s, {times['time/data_share']:.1%} of it waiting for data"
 

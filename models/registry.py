@@ -10,6 +10,7 @@ from utils.suggestions import suggestion
 __all__ = ["DEFAULT_MODEL", "MODELS", "ModelRow", "anchors_of", "list_models", "model_row", "model_spec"]
 
 DEFAULT_MODEL = "fasterrcnn_resnet50_fpn_v2"
+LIGHTEST = "fasterrcnn_mobilenet_v3_large_320_fpn"  # to train and to run, of those with trained weights
 
 _FPN = Anchors((4, 8, 16, 32, 64), ((32,), (64,), (128,), (256,), (512,)))
 _FPN_SMALL = Anchors(_FPN.strides, ((16,), (32,), (64,), (128,), (256,)))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from torch_utils.distributed import Group
 from torch_utils.predictor import Predictor, to_float
@@ -20,23 +19,22 @@ def evaluate(
     batches: Iterable,
     evaluator: CocoEvaluator,
     *,
-    title: str,
+    bar=None,
     group: Group | None = None,
     between_batches: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """Detect on every image of `batches`, then compare; returns COCO's metrics and the losses, `loss`, `loss_...`.
 
     Of several processes each takes its part of the batches; `evaluator` has all detections in the first one, and the
-    result is the same in each, whatever their number. `between_batches` is called after each batch, in every
-    process equally often.
+    result is the same in each, whatever their number. `bar`, such as tqdm, counts a batch with `update`;
+    `between_batches` is called after each batch, in every process equally often.
     """
     group = group or Group(predictor.device)
     group.broadcast_buffers(predictor.model)
     found, losses = [], []
     rounds = max(group.gather(len(batches)))
     remaining = prefetch(batches, predictor.device)
-    bar = {"unit": "batch", "leave": False, "dynamic_ncols": True, "disable": None if group.is_main else True}
-    for _ in tqdm(range(rounds), desc=title, **bar):
+    for _ in range(rounds):
         batch = next(remaining, None)
         if batch:
             ids = [int(target["image_id"]) for target in batch.host]
@@ -45,6 +43,8 @@ def evaluate(
             detections, batch_losses = detect_with_losses(predictor, batch.images, batch.targets)
             found += zip(ids, detections, strict=True)
             losses.append((ids[0], len(ids), batch_losses))
+        if bar is not None:
+            bar.update()
         if between_batches:
             between_batches()
     host = [(first, count, {name: float(loss) for name, loss in part.items()}) for first, count, part in losses]

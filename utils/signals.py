@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 ASKING_TO_STOP = tuple(
     getattr(signal, name)
@@ -34,10 +34,10 @@ class Signals:
     that the process was started to ignore, as nohup and `&` do, stays ignored.
     """
 
-    def __init__(self):
+    def __init__(self, answered: Iterable[int] = ASKING_TO_STOP):
         self.noted = 0
         self._holding = False
-        for number in ASKING_TO_STOP:
+        for number in answered:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._answer)
 

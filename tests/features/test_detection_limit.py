@@ -10,13 +10,13 @@ import torch
 from models import create_model, load_model
 from models.predictors import load_predictor
 from models.training_model import resume_model, start_model
-from support.small_models import CLASSES, SMALL, checkpoint_of, resumed_arguments
+from support.small_models import CLASSES, SMALL, checkpoint_of, resumed_settings
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import load_checkpoint
 from torch_utils.runs.saver import BestEpoch, save_weights
 from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import Annotation
-from utils.cli.train_args import training_arguments
+from utils.cli.settings import TrainSettings
 from utils.config.config import DatasetConfig
 from utils.errors import ConfigError
 from utils.metrics import limit_report, most_objects, needed_detections
@@ -66,8 +66,8 @@ def test_a_model_gives_more_than_its_usual_detections_and_proposals(name):
     assert usual.rpn._post_nms_top_n["testing"] in (150, 200)  # as published
 
 
-def arguments(*more):
-    return training_arguments(["--config", "x.yaml", "--model", SMALL, "--pretrained", "none", *more])
+def settings_of(**more):
+    return TrainSettings(config="x.yaml", model=SMALL, pretrained="none", **more)
 
 
 def config(tmp_path):
@@ -75,38 +75,37 @@ def config(tmp_path):
 
 
 def test_a_run_keeps_its_limit_in_the_checkpoint_for_inference_and_the_next_run(tmp_path):
-    args = arguments("--img-size", "96")
-    model = start_model(args, config(tmp_path), LOG, needed=300)
-    assert args.max_detections == model.max_detections == model.roi_heads.detections_per_img == 300
+    model, settings = start_model(settings_of(img_size=96), config(tmp_path), LOG, needed=300)
+    assert settings.max_detections == model.max_detections == model.roi_heads.detections_per_img == 300
     path = tmp_path / "best_model.pth"
-    save_weights(path, args, config(tmp_path), model, BestEpoch({"epoch": 1}))
+    save_weights(path, settings, config(tmp_path), model, BestEpoch({"epoch": 1}))
     assert load_checkpoint(path).max_detections == 300
     predictor, _ = load_predictor(path, CPU)
     assert predictor.max_detections == 300 and predictor.model.rpn._post_nms_top_n["testing"] == 300
     assert load_predictor(path, CPU, max_detections=50)[0].max_detections == 50
-    on = arguments("--weights", str(path), "--pretrained", "none")
-    assert start_model(on, config(tmp_path), LOG, needed=100).max_detections == 300  # not fewer than before
-    by_hand = arguments("--img-size", "96", "--max-detections", "120")
-    assert start_model(by_hand, config(tmp_path), LOG, needed=300).max_detections == 120
+    model, _ = start_model(settings_of(weights=path), config(tmp_path), LOG, needed=100)
+    assert model.max_detections == 300  # not fewer than before
+    by_hand = settings_of(img_size=96, max_detections=120)
+    assert start_model(by_hand, config(tmp_path), LOG, needed=300)[0].max_detections == 120
 
 
 def test_a_resumed_run_has_the_limit_it_began_with(tmp_path):
-    args = resumed_arguments()
-    model = resume_model(args, config(tmp_path), checkpoint_of(tmp_path, max_detections=300))
-    assert args.max_detections == model.max_detections == 300
+    checkpoint = checkpoint_of(tmp_path, max_detections=300)
+    model, settings = resume_model(resumed_settings(), config(tmp_path), checkpoint)
+    assert settings.max_detections == model.max_detections == 300
     with pytest.raises(ConfigError, match="--max-detections: the run has 300, here it is 200"):
         resume_model(
-            resumed_arguments(max_detections=200), config(tmp_path), load_checkpoint(tmp_path / "last_model.pth")
+            resumed_settings(max_detections=200), config(tmp_path), load_checkpoint(tmp_path / "last_model.pth")
         )
 
 
 def test_checkpoints_without_a_limit_go_on_as_they_were(tmp_path):
     checkpoint = checkpoint_of(tmp_path)
     assert checkpoint.max_detections is None and load_model(checkpoint).max_detections == 100
-    args = resumed_arguments()
-    assert resume_model(args, config(tmp_path), checkpoint).max_detections == args.max_detections == 100
+    model, settings = resume_model(resumed_settings(), config(tmp_path), checkpoint)
+    assert model.max_detections == settings.max_detections == 100
     with pytest.raises(ConfigError, match="--max-detections: the run has 100, here it is 300"):
-        resume_model(resumed_arguments(max_detections=300), config(tmp_path), checkpoint)
+        resume_model(resumed_settings(max_detections=300), config(tmp_path), checkpoint)
 
 
 def test_images_that_reach_the_limit_are_counted():

@@ -14,10 +14,10 @@ from models import Detector, create_model
 from models.predictors import load_predictor
 from models.training_model import resume_model
 from support.clean_sets import objects_of, picture, write_clean_set, write_yaml
-from support.small_models import SMALL, checkpoint_of, resumed_arguments
+from support.small_models import SMALL, checkpoint_of, resumed_settings
 from torch_utils.runs.saver import BestEpoch, save_weights
 from utils.checks.report.thumbnails import Wanted, make_pictures
-from utils.cli.train_args import training_arguments
+from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.errors import ConfigError
@@ -164,10 +164,10 @@ def test_the_checkpoint_keeps_the_range_and_a_resumed_run_must_agree(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     config = deep_set(folder, "PIXEL_RANGE: [0, 4095]\n")
-    args = training_arguments(["--config", "x.yaml", "--model", SMALL])
+    settings = TrainSettings(config="x.yaml", model=SMALL)
     model = create_model(SMALL, 3, img_size=96)
     path = tmp_path / "best_model.pth"
-    save_weights(path, args, config, model, BestEpoch({"epoch": 1}))
+    save_weights(path, settings, config, model, BestEpoch({"epoch": 1}))
     predictor, _ = load_predictor(path, CPU)
     assert predictor.pixel_range == (0, 4095)
     image = sorted(folder.glob("train/*.png"))[0]
@@ -175,7 +175,7 @@ def test_the_checkpoint_keeps_the_range_and_a_resumed_run_must_agree(tmp_path):
     assert (found.image == read_image(image, pixel_range=(0, 4095))).all()
     resumed = checkpoint_of(tmp_path)
     with pytest.raises(ConfigError, match=r"PIXEL_RANGE: the run has none, .* has \[0, 4095\]"):
-        resume_model(resumed_arguments(), config, resumed)
+        resume_model(resumed_settings(), config, resumed)
 
 
 def test_a_converted_set_keeps_the_range(tmp_path):

@@ -13,7 +13,7 @@ from models import create_model
 from models.build import freeze_batch_norm
 from models.training_model import start_model
 from torch_utils.runs.checkpoint import save_checkpoint
-from utils.cli.train_args import training_arguments
+from utils.cli.train_args import training_settings
 from utils.errors import CheckpointError, ConfigError
 
 CONFIG = SimpleNamespace(num_classes=3, class_names=("__background__", "Mask", "Gloves"))
@@ -39,8 +39,7 @@ def started(*arguments, caplog=None):
     log = logging.getLogger("start")
     if caplog:
         caplog.set_level(logging.INFO, "start")
-    args = training_arguments(["--config", "x.yaml", *map(str, arguments)])
-    return start_model(args, CONFIG, log), args
+    return start_model(training_settings(["--config", "x.yaml", *map(str, arguments)]), CONFIG, log)
 
 
 def assert_nothing_random_is_fixed(model, state):
@@ -62,9 +61,9 @@ def test_a_checkpoint_of_another_depth_fixes_nothing_that_is_random(checkpoints,
     path = checkpoints / f"{source}.pth"
     state = torch.load(path, weights_only=True)["model_state_dict"]
     for more in ((), ("--freeze-bn",)):
-        model, args = started("-w", path, "-m", DEPTHS[target], *more, caplog=caplog)
+        model, settings = started("-w", path, "-m", DEPTHS[target], *more, caplog=caplog)
         fixed = assert_nothing_random_is_fixed(model, state)
-        assert args.freeze_layers == stages and "backbone.body.conv1.weight" in fixed
+        assert settings.freeze_layers == stages and "backbone.body.conv1.weight" in fixed
         assert any(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == (
             target in (34, 50) and source != 101 or (source, target) == (50, 18)
         )

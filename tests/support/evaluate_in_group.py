@@ -26,7 +26,7 @@ loader = build_loader(data, batch_size=2, workers=0, rank=group.rank, size=group
 model = load_model(checkpoint)
 model.roi_heads.score_thresh = 0.0  # many detections, to have many to count
 evaluator = CocoEvaluator(scan.annotations, config.class_names)
-metrics = evaluate(Predictor(model, group.device), loader, evaluator, title="", group=group)
+metrics = evaluate(Predictor(model, group.device), loader, evaluator, group=group)
 every = group.gather(metrics)
 assert all(other == metrics for other in every)
 if group.is_main:

@@ -1,11 +1,10 @@
 """Checkpoints of a small model, and the arguments of a run resumed from one."""
 
-import argparse
-
 import torch
 
 from models import create_model
 from torch_utils.runs.checkpoint import load_checkpoint, save_checkpoint
+from utils.cli.settings import TrainSettings
 
 SMALL = "fasterrcnn_resnet10_fpn_small"
 
@@ -23,7 +22,5 @@ def checkpoint_of(tmp_path, **training):
     return load_checkpoint(path)
 
 
-def resumed_arguments(**changed):
-    keys = ("recipe", "img_size", "optimizer", "backbone_lr", "ema", "freeze_layers", "freeze_bn", "sync_bn")
-    values = dict.fromkeys((*keys, "max_detections", "global_batch", "model", "lr"))
-    return argparse.Namespace(**values | changed)
+def resumed_settings(**changed):
+    return TrainSettings(config="x.yaml", resume_training=True, **changed)

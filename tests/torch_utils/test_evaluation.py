@@ -32,7 +32,7 @@ def test_validation_losses_are_those_of_training_with_the_batch_norms_at_rest():
     data[1] = (data[1][0][:1], data[1][1][:1])  # four images in batches of three and one
     evaluator = CocoEvaluator(annotations_of(data), ("__background__", "a", "b"))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    found = evaluate(Predictor(model, CPU), data, evaluator, title="")
+    found = evaluate(Predictor(model, CPU), data, evaluator)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(module.training for module in model.modules())
 
@@ -80,7 +80,7 @@ def test_an_image_is_evaluated_as_it_is_alone(tmp_path, size):
     for batch_size in (1, size):
         loader = build_loader(data, batch_size=batch_size, workers=0)
         evaluator = CocoEvaluator(annotations, ("__background__", "a", "b"))
-        metrics = evaluate(Predictor(model, CPU), loader, evaluator, title="")
+        metrics = evaluate(Predictor(model, CPU), loader, evaluator)
         found.append((evaluator.detections, metrics))
     for index in range(12):
         alone, together = (detections[index] for detections, _ in found)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, besides logs and plots."""
+"""Files that a run leaves in its folder, besides logs and plots."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torch_utils.predictor import to_float
 from torch_utils.prefetch import prefetch
-from torch_utils.runs.saver import plain_arguments
+from utils.cli.settings import TrainSettings
 from utils.coco_eval import CocoEvaluator
 from utils.config.config import DatasetConfig
 from utils.drawing.contact_sheet import Drawing, write_sheet
@@ -25,7 +25,7 @@ from utils.runs.previews import write_validation_sheets
 def network_view(
     model: nn.Module, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """A batch after the model's own normalisation, resizing and padding, turned back into images.
+    """Return a batch after the model's own normalisation, resizing and padding, turned back into images.
 
     Returns one (RGB uint8 (H, W, 3), boxes (N, 4) xyxy in its pixels, labels (N,)) per image; padding is black.
     """
@@ -36,18 +36,18 @@ def network_view(
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (transform.image_mean, transform.image_std))
     views = []
     for tensor, (height, width), target in zip(batch.tensors, batch.image_sizes, moved, strict=True):
-        picture = (tensor * std + mean).mul_(255).round_().clamp_(0, 255)
-        picture[:, height:], picture[:, :, width:] = 0, 0  # padding is added after normalisation
+        image = (tensor * std + mean).mul_(255).round_().clamp_(0, 255)
+        image[:, height:], image[:, :, width:] = 0, 0  # padding is added after normalisation
         boxes, labels = target["boxes"].cpu().numpy(), target["labels"].cpu().numpy()
-        views.append((picture.byte().permute(1, 2, 0).contiguous().cpu().numpy(), boxes, labels))
+        views.append((image.byte().permute(1, 2, 0).contiguous().cpu().numpy(), boxes, labels))
     return views
 
 
-def write_settings(run_dir: Path, args, config: DatasetConfig) -> None:
-    """`args.yaml`, the arguments as they were resolved, and `config.yaml`, the dataset."""
+def write_settings(run_dir: Path, settings: TrainSettings, config: DatasetConfig) -> None:
+    """Write `args.yaml`, the settings as they were resolved, and `config.yaml`, the dataset."""
     path = run_dir / "args.yaml"
-    values = plain_arguments(args)
-    if args.resume_training and path.is_file():  # how the run was begun is kept
+    values = settings.as_dict()
+    if settings.resume_training and path.is_file():  # how the run was begun is kept
         begun = yaml.safe_load(path.read_text(encoding="utf-8"))
         values |= {key: begun[key] for key in ("project_name", "weights", "resume_training") if key in begun}
     write_text_atomically(path, yaml.safe_dump(values, allow_unicode=True))
@@ -56,22 +56,22 @@ def write_settings(run_dir: Path, args, config: DatasetConfig) -> None:
 
 
 def write_ground_truth(
-    run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
+    run_dir: Path, evaluator: CocoEvaluator, *, with_images: bool, pixel_range: PixelRange | None = None
 ) -> None:
-    """The validation split as annotated: COCO's JSON, and images."""
+    """Write the validation split as annotated: COCO's JSON, and images."""
     write_text_atomically(run_dir / "val_ground_truth.json", json.dumps(evaluator.ground_truth(), ensure_ascii=False))
-    if pictures:
+    if with_images:
         write_validation_sheets(
             run_dir, "val_labels", evaluator.annotations, evaluator.class_names, pixel_range=pixel_range
         )
 
 
 def write_predictions(
-    run_dir: Path, evaluator: CocoEvaluator, *, pictures: bool, pixel_range: PixelRange | None = None
+    run_dir: Path, evaluator: CocoEvaluator, *, with_images: bool, pixel_range: PixelRange | None = None
 ) -> None:
-    """What was found on the validation split: COCO's JSON, and images."""
+    """Write the detections on the validation split: COCO's JSON, and images."""
     write_text_atomically(run_dir / "val_predictions.json", json.dumps(evaluator.results()))
-    if pictures:
+    if with_images:
         found = evaluator.detections
         write_validation_sheets(
             run_dir, "val_pred", evaluator.annotations, evaluator.class_names, found=found, pixel_range=pixel_range
@@ -79,7 +79,7 @@ def write_predictions(
 
 
 def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *, log, show: bool) -> None:
-    """`train_batch_N.jpg`: the first batches as the network gets them; with `show` also in a window."""
+    """Write `train_batch_N.jpg`, the first batches as the network gets them; with `show` also open a window."""
     sheets = []
     loader.batch_sampler.epoch = 1
     data = loader.dataset
@@ -102,5 +102,5 @@ def write_training_views(run_dir: Path, model: nn.Module, loader, class_names, *
 
 
 def _caption(names: Sequence[str]) -> str:
-    """The first image of a sample, and how many are mixed in."""
+    """Return the first image's name of a sample, and how many are mixed in."""
     return Path(names[0]).name + (f" + {len(names) - 1} more" if len(names) > 1 else "")

@@ -1,4 +1,4 @@
-"""What a training run tells on the way, besides its rows of numbers."""
+"""Messages of a training run, besides its rows of numbers."""
 
 import errno
 import shlex
@@ -8,20 +8,22 @@ from pathlib import Path
 
 import torch
 
+from torch_utils.runs.saver import BestEpoch
 from torch_utils.training.optim import count_parameters
 from utils.annotations.findings import CHECKS, NOTE
-from utils.cli.recipes import RECIPES
-from utils.cli.train_args import NOT_RESUMED, training_parser
+from utils.cli.settings import NOT_RESUMED, TrainSettings
 from utils.errors import ToolkitError
-from utils.runs.console import class_table, log_folder
+from utils.runs.console import log_folder
+from utils.runs.data import TrainingData
+from utils.runs.tables import class_table
 from utils.system import in_units
 
 SHARED_MEMORY = Path("/dev/shm")
-SAID_ELSEWHERE = NOT_RESUMED | {"model", "config", "epochs", "batch_size", "lr", "optimizer", "schedule", "img_size"}
+SAID_ELSEWHERE = NOT_RESUMED | set("model config epochs batch_size global_batch lr optimizer schedule img_size".split())
 
 
 def data_report(scans, config, *, max_listed: int | None) -> list[str]:
-    """What the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
+    """Return what the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
     lines = []
     for split, scan in scans.items():
         lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(config.class_names, max_listed))]
@@ -31,9 +33,9 @@ def data_report(scans, config, *, max_listed: int | None) -> list[str]:
 
 
 def check_report(diagnosis, scans, *, max_listed: int | None) -> list[str]:
-    """The short form of what `diagnosis` found beyond `data_report`; nothing where that is nothing.
+    """Return the short form of what `diagnosis` found beyond `data_report`; nothing where that is nothing.
 
-    Findings of a kind are told where they are at most `max_listed`, else counted; None tells all, and notes, too.
+    Findings of a kind are listed where they are at most `max_listed`, else counted; None lists all, and notes, too.
     """
     lines = []
     further = {split: found[len(scans[split].findings) :] for split, found in diagnosis.findings.items()}
@@ -51,53 +53,55 @@ def check_report(diagnosis, scans, *, max_listed: int | None) -> list[str]:
     command += ["--img-size", str(diagnosis.img_size)]
     command += ["--split", str(config.split)] if config.split else []
     command += ["--split-groups", config.split_groups] if config.split_groups else []
-    return ["worth a look before a long training:", *lines, f"  what to do: {shlex.join(command)}"]
+    return ["check before a long training:", *lines, f"  what to do: {shlex.join(command)}"]
 
 
-def run_report(args, model, loader, schedule, group, run_dir: Path) -> list[str]:
-    """The model, the steps, and the arguments that are not the recipe's; args.yaml has all of them."""
-    usual = vars(training_parser().parse_args([])) | RECIPES[args.recipe]
+def run_report(settings: TrainSettings, model, loader, schedule, group, run_dir: Path) -> list[str]:
+    """Return the model, the steps, and the settings that are not the recipe's; args.yaml has all of them."""
+    usual = TrainSettings.of_recipe(settings.recipe).as_dict()
     samples, images = loader.batch_sampler.length, len(loader.dataset)
     total, trainable = count_parameters(model.parameters())
-    split = f" ({group.size} processes with {args.batch_size} each)" if group.size > 1 else ""
-    given = {k: v for k, v in sorted(vars(args).items()) if k in usual.keys() - SAID_ELSEWHERE and v != usual[k]}
+    split = f" ({group.size} processes with {settings.batch_size} each)" if group.size > 1 else ""
+    given = {k: v for k, v in sorted(settings.as_dict().items()) if k not in SAID_ELSEWHERE and v != usual[k]}
     return [
-        f"model: {args.model}, {total / 1e6:.1f} M parameters ({trainable / 1e6:.1f} M trainable), "
+        f"model: {settings.model}, {total / 1e6:.1f} M parameters ({trainable / 1e6:.1f} M trainable), "
         f"{total * 4 / 2**20:.0f} MiB, images at {model.img_size} px (long side up to {model.transform.max_size})",
-        f"steps: {len(loader)} per epoch of {args.global_batch} images{split}, {schedule.total_steps} in all; "
-        f"{args.optimizer}, lr {args.lr:g}, {schedule.warmup_steps} steps of warm-up, {args.schedule}",
-        f"recipe: {args.recipe}" + "".join(f", {key} {value}" for key, value in given.items()),
+        f"steps: {len(loader)} per epoch of {settings.global_batch} images{split}, {schedule.total_steps} in all; "
+        f"{settings.optimizer}, lr {settings.lr:g}, {schedule.warmup_steps} steps of warm-up, {settings.schedule}",
+        f"recipe: {settings.recipe}" + "".join(f", {key} {value}" for key, value in given.items()),
         *([f"rare classes: {samples} samples an epoch of {images} images"] if samples != images else []),
         f"results go to {run_dir}",
     ]
 
 
-def where(run_state, args, steps: int) -> str:
-    """How far a run is, in words; `steps` of an epoch."""
+def progress_text(run_state, settings: TrainSettings, steps: int) -> str:
+    """Return how far a run is, in words; `steps` of an epoch."""
     epoch, done = run_state.record["epoch"], run_state.progress.steps
-    return (
-        f"in epoch {epoch + 1} of {args.epochs}, after {done} of its {steps} steps" if done else f"after epoch {epoch}"
-    )
+    if done:
+        return f"in epoch {epoch + 1} of {settings.epochs}, after {done} of its {steps} steps"
+    return f"after epoch {epoch}"
 
 
-def stop_report(run_state, args, steps: int, path: Path, group) -> list[str]:
-    """Where a run was stopped, and how to continue."""
-    python, here = Path(sys.executable), Path.cwd()
-    program = str(python.relative_to(here)) if python.is_relative_to(here) else "python"
+def stop_report(run_state, settings: TrainSettings, steps: int, path: Path, group) -> list[str]:
+    """Return where a run was stopped, and how to continue."""
+    program = _program()
     if group.size > 1:
         program = f"torchrun --nproc_per_node={group.size}"  # or what it was started with
     weights = shlex.quote(str(path))
     return [
-        f"stopped {where(run_state, args, steps)}; saved",
+        f"stopped {progress_text(run_state, settings, steps)}; saved",
         f"continue with: {program} train.py --resume-training --weights {weights}",
     ]
 
 
-def end_report(run_dir: Path, config, annotations, best, seconds: float, *, counted: int) -> list[str]:
-    """The best epoch's table per class, by `counted` detections of an image and class, and what was written where."""
-    objects = objects_of_classes(annotations, config.num_classes)
+def end_report(run_dir: Path, data: TrainingData, best: BestEpoch, seconds: float, *, counted: int) -> list[str]:
+    """Return the best epoch's table per class, what was written where, and what to type next.
+
+    `counted` are the detections of an image and class that AP counts.
+    """
     averaged = ", averaged weights (--ema)" if best.weights == "ema" else ""
     kept = (run_dir / "best_model.pth").is_file()
+    weights = run_dir / ("best_model.pth" if kept else "last_model_state.pth")
     files = (
         (
             "best_model.pth",
@@ -111,19 +115,22 @@ def end_report(run_dir: Path, config, annotations, best, seconds: float, *, coun
     )
     return [
         f"best epoch: {best.record['epoch']}{averaged}; {seconds / 60:.1f} minutes",
-        *(f"  {line}" for line in class_table(best.record, config.class_names, objects, counted=counted)),
+        *(f"  {line}" for line in class_table(best.record, data.config.class_names, data.val_objects, counted=counted)),
         f"written to {run_dir}:",
-        *(f"  {names:<38} {what}" for names, what in files),
+        *(f"  {names:<38} {meaning}" for names, meaning in files),
+        f"detect objects with it: {_program()} inference.py --weights {shlex.quote(str(weights))} "
+        f"--input {shlex.quote(str(data.config.val_images_dir))}",
     ]
 
 
-def objects_of_classes(annotations, num_classes: int) -> list[int]:
-    """Return how many objects of each class there are, the background's none first."""
-    return [sum(int((a.labels == label).sum()) for a in annotations) for label in range(num_classes)]
+def _program() -> str:
+    """Return how to start Python, as it was started, from the current folder."""
+    python, here = Path(sys.executable), Path.cwd()
+    return str(python.relative_to(here)) if python.is_relative_to(here) else "python"
 
 
 def as_user_error(error: Exception) -> ToolkitError:
-    """What is the user's to fix, in words; any other error is raised again."""
+    """Return an error that is the user's to fix, in words; raise any other again."""
     if isinstance(error, ToolkitError):
         return error
     if isinstance(error, torch.OutOfMemoryError):
@@ -133,17 +140,17 @@ def as_user_error(error: Exception) -> ToolkitError:
         return ToolkitError(
             f"{SHARED_MEMORY} is too small ({size}): the loader processes hand over their batches there. Start the "
             "container with more, docker run --shm-size=2g (or --ipc=host); else take fewer --workers or a smaller "
-            f"--batch-size. --workers 0 needs none of it. {_how_to_go_on()}"
+            f"--batch-size. --workers 0 needs none of it. {_how_to_resume()}"
         )
     if isinstance(error, OSError):  # a disk that fills up, a folder that goes away
-        return ToolkitError(f"{error}. {_how_to_go_on()}")
+        return ToolkitError(f"{error}. {_how_to_resume()}")
     if "DataLoader worker" in str(error):
-        return ToolkitError(f"{error} If memory ran out: fewer --workers. {_how_to_go_on()}")
+        return ToolkitError(f"{error} If memory ran out: fewer --workers. {_how_to_resume()}")
     raise error
 
 
-def _how_to_go_on() -> str:
-    """What to do once the cause is gone; resuming takes a checkpoint."""
+def _how_to_resume() -> str:
+    """Return what to do once the cause is gone; resuming takes a checkpoint."""
     run_dir = log_folder()
     if run_dir is None or not (run_dir / "last_model.pth").is_file():
         return "No checkpoint was written yet: then start again with the same command"
@@ -151,10 +158,10 @@ def _how_to_go_on() -> str:
 
 
 def _shared_memory_is_full(error: Exception) -> bool:
-    """Whether torch, or Python's multiprocessing, found no room in /dev/shm; they tell of it in several ways."""
+    """Check whether torch, or Python's multiprocessing, found no room in /dev/shm; they say so in several ways."""
     text = str(error)
     if isinstance(error, OSError):  # of a semaphore: nothing but the number says so, and no file is named
         full = error.errno == errno.ENOSPC and error.filename is None and SHARED_MEMORY.is_dir()
         return full and shutil.disk_usage(SHARED_MEMORY).free < 2**16
-    told = "shared memory" in text or "unable to write to file </torch_" in text or "Bus error" in text
-    return isinstance(error, RuntimeError) and told
+    mentioned = "shared memory" in text or "unable to write to file </torch_" in text or "Bus error" in text
+    return isinstance(error, RuntimeError) and mentioned

@@ -9,9 +9,14 @@ from torch import nn
 
 from torch_utils.runs.checkpoint import FORMAT, save_checkpoint
 from torch_utils.training.engine import Progress, TrainState
+from utils.cli.settings import TrainSettings
 from utils.config.config import DatasetConfig
+from utils.errors import ToolkitError
+from utils.runs.run_dir import CHECKPOINTS
 from utils.signals import Signals, Stopped
+from utils.system import free_disk, in_units
 
+STATES_OF = {"sgd": 1, "adamw": 2}  # tensors that an optimizer keeps for each parameter
 DUE = 1  # time to save; a higher number is that of the signal that asks to stop
 
 
@@ -41,23 +46,22 @@ class BestEpoch:
         return False
 
 
-def plain_arguments(args) -> dict:
-    """The arguments as YAML and checkpoints can hold them."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
+def save_weights(
+    path: Path, settings: TrainSettings, config: DatasetConfig, model: nn.Module, scored: BestEpoch
+) -> None:
+    """Write the weights alone, to keep or to publish, with what was measured on them."""
+    save_checkpoint(path, _content(settings, config, model, scored.record) | {"weights": scored.weights})
 
 
-def save_weights(path: Path, args, config: DatasetConfig, model: nn.Module, scored: BestEpoch) -> None:
-    """The weights alone, to keep or to share, with what was measured on them."""
-    save_checkpoint(path, _content(args, config, model, scored.record) | {"weights": scored.weights})
+def save_last(
+    path: Path, settings: TrainSettings, config: DatasetConfig, trainer: TrainState, record: dict, training: dict
+) -> None:
+    """Write all that resuming needs: weights, their average, optimizer and scaler as they are now.
 
-
-def save_last(path: Path, args, config: DatasetConfig, trainer: TrainState, record: dict, training: dict) -> None:
-    """All that resuming needs: weights, their average, optimizer and scaler as they are now.
-
-    Within an epoch, as `training["progress"]` tells, they have moved on since `record` was measured; then no metrics
+    Within an epoch, as `training["progress"]` says, they have moved on since `record` was measured; then no metrics
     stand beside them.
     """
-    content = _content(args, config, trainer.model, record)
+    content = _content(settings, config, trainer.model, record)
     if training["progress"]["steps"]:
         content["metrics"] = {}
     if trainer.ema:
@@ -65,14 +69,14 @@ def save_last(path: Path, args, config: DatasetConfig, trainer: TrainState, reco
     # A scale that stays 1 would, on a GPU that needs float16, be taken for one that was found out.
     scaler = trainer.scaler.state_dict() if trainer.scaled else {}
     state = {"optimizer_state_dict": trainer.optimizer.state_dict(), "scaler_state_dict": scaler}
-    save_checkpoint(path, content | state | {"training": {"arguments": plain_arguments(args)} | training})
+    save_checkpoint(path, content | state | {"training": {"arguments": settings.as_dict()} | training})
 
 
-def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dict:
+def _content(settings: TrainSettings, config: DatasetConfig, model: nn.Module, record: dict) -> dict:
     return {
         "toolkit": FORMAT,
         "epoch": record["epoch"],
-        "model_name": args.model,
+        "model_name": settings.model,
         "config": config.as_dict(),
         "img_size": model.img_size,
         "max_detections": model.max_detections,
@@ -82,13 +86,31 @@ def _content(args, config: DatasetConfig, model: nn.Module, record: dict) -> dic
 
 
 def plain_record(record: dict) -> dict:
-    """A record without NumPy's types."""
+    """Return a record without NumPy's types."""
     return {key: value if isinstance(value, int) else float(value) for key, value in record.items()}
+
+
+def check_room(run_dir: Path, trainer: TrainState, optimizer: str) -> None:
+    """Raise ToolkitError where the disk has no room for the checkpoints of a run.
+
+    Each is written beside the one that it replaces: so a run needs about twice last_model.pth, and best_model.pth.
+    """
+    size = sum(tensor.nbytes for tensor in trainer.model.state_dict().values())
+    moving = sum(p.nbytes for p in trainer.model.parameters() if p.requires_grad)
+    last = size * (2 if trainer.ema else 1) + moving * STATES_OF[optimizer]
+    there = [run_dir / name for name in CHECKPOINTS]
+    needed = max(2 * last + size, last + 3 * size) - sum(path.stat().st_size for path in there if path.is_file())
+    free = free_disk(run_dir)
+    if free < needed:
+        raise ToolkitError(
+            f"{run_dir} has {in_units(free)} of disk left, and the checkpoints of this run take up to "
+            f"{in_units(needed)}: make room there, or train a smaller --model"
+        )
 
 
 @dataclass
 class RunState:
-    """What a run has done: the last finished epoch's record, the best epoch, and how far the running epoch is."""
+    """The state of a run: the last finished epoch's record, the best epoch, and how far the running epoch is."""
 
     record: dict = field(default_factory=lambda: {"epoch": 0})
     best: BestEpoch = field(default_factory=BestEpoch)
@@ -96,14 +118,14 @@ class RunState:
 
     @property
     def without_best(self) -> int:
-        """How many finished epochs in a row brought no new best."""
+        """The number of finished epochs in a row without a new best."""
         return self.record["epoch"] - self.best.record.get("epoch", 0)
 
-    def finished(self, args) -> bool:
-        """No epoch is under way, and `--epochs` or `--patience` allows no further one."""
+    def finished(self, settings: TrainSettings) -> bool:
+        """Check that no epoch is under way, and `--epochs` or `--patience` allows no further one."""
         if self.progress.steps:
             return False
-        return self.record["epoch"] >= args.epochs or 0 < args.patience <= self.without_best
+        return self.record["epoch"] >= settings.epochs or 0 < settings.patience <= self.without_best
 
 
 @dataclass
@@ -115,7 +137,7 @@ class CheckpointSaver:
 
     path: Path
     trainer: TrainState
-    args: object
+    settings: TrainSettings
     config: DatasetConfig
     data: dict[str, dict[str, int]]
     run_state: RunState
@@ -130,7 +152,7 @@ class CheckpointSaver:
         Called between two steps in every process, because the processes have to agree.
         """
         group = self.trainer.group
-        late = time.monotonic() - self._saved_at >= 60 * self.args.save_every
+        late = time.monotonic() - self._saved_at >= 60 * self.settings.save_every
         (due,) = group.all_max(self.signals.noted or (DUE if late and group.is_main else 0))
         if due:
             settle()
@@ -149,5 +171,5 @@ class CheckpointSaver:
                 "last_bad_step": self.trainer.last_bad_step,
                 "data": self.data,
             }
-            save_last(self.path, self.args, self.config, self.trainer, now.record, training)
+            save_last(self.path, self.settings, self.config, self.trainer, now.record, training)
         self._saved_at = time.monotonic()

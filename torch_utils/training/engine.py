@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,16 @@ class TrainState:
         return norm
 
 
+class StepBar(Protocol):
+    """A progress bar with tqdm's methods."""
+
+    def update(self) -> Any:
+        """Count a batch."""
+
+    def set_postfix_str(self, text: str) -> Any:
+        """Show a text beside the count."""
+
+
 @dataclass
 class Progress:
     """How far an epoch is: its steps, the sums of their losses, the steps left out, and seconds spent."""
@@ -96,7 +107,7 @@ def train_one_epoch(
     *,
     epoch: int,
     on_steps: Callable[[list[dict]], None],
-    title: str,
+    bar: StepBar | None = None,
     progress: Progress | None = None,
     between_steps: Callable[[Callable[[], None]], None] | None = None,
 ) -> dict[str, float]:
@@ -107,7 +118,7 @@ def train_one_epoch(
             epoch that `progress` has begun, it gives the remaining ones, while its length stays that of a whole epoch.
         epoch: from 1.
         on_steps: gets one flat dict per step, a few at a time.
-        title: of the progress bar.
+        bar: shows the progress, such as tqdm; it counts a batch with `update` and shows text by `set_postfix_str`.
         progress: of this epoch.
         between_steps: called after each step, in every process, with a function that brings `progress` up to date. What
             it raises ends the epoch.
@@ -118,11 +129,7 @@ def train_one_epoch(
     """
     run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress())
     trainer.model.train()
-    with tqdm(
-        total=len(batches), initial=run.progress.steps, desc=title, unit="batch", leave=False, dynamic_ncols=True,
-        disable=None if trainer.group.is_main else True,
-    ) as bar:  # fmt: skip
-        run.over(batches, bar, between_steps)
+    run.over(batches, tqdm(disable=True) if bar is None else bar, between_steps)
     done = run.progress
     return done.means() | {"time/train_s": done.seconds, "time/data_share": done.waited / max(done.seconds, 1e-9)}
 
@@ -194,7 +201,7 @@ class _Epoch:
         if trainer.scaled and not math.isfinite(rows[-1][-1]):
             self.check_scale(records[-1])
         share = progress.waited / max(progress.seconds, 1e-9)
-        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, waits {share:.0%}")
+        bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, data wait {share:.0%}")
 
     def check_scale(self, record: dict) -> None:
         """Tell of gradients that stay beyond float16's range, whatever the losses are scaled by; raise in the end."""

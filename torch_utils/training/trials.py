@@ -18,6 +18,7 @@ from tqdm import tqdm
 from torch_utils.prefetch import Batch, prefetch
 from torch_utils.training.engine import TrainState, train_one_epoch
 from torch_utils.training.optim import default_lr, set_lr
+from utils.cli.settings import TrainSettings
 from utils.dataset.batch_sampler import Shard
 from utils.errors import ConfigError, TrainingError
 from utils.plots.trials import plot_batch_sizes, plot_lr_trial
@@ -61,10 +62,10 @@ class _Diverged(Exception):
     pass
 
 
-def find_lr(trainer: TrainState, loader, args, log) -> int:
+def find_lr(trainer: TrainState, loader, settings: TrainSettings, log) -> int:
     """Raise the learning rate from step to step until the loss diverges (Smith 2017, arXiv:1506.01186)."""
     _alone(trainer, "--find-lr")
-    low, high = LR_RANGE[args.optimizer]
+    low, high = LR_RANGE[settings.optimizer]
     trainer.lr = 1.0
     trainer.schedule = lambda step: low * (high / low) ** (step / (LR_STEPS - 1))
     rates, losses, smooth = [], [], []
@@ -79,7 +80,8 @@ def find_lr(trainer: TrainState, loader, args, log) -> int:
                     raise _Diverged
 
     try:
-        train_one_epoch(trainer, _Steps(loader, LR_STEPS), epoch=1, on_steps=on_steps, title="learning rates")
+        with tqdm(total=LR_STEPS, desc="learning rates", unit="step", leave=False, disable=None) as bar:
+            train_one_epoch(trainer, _Steps(loader, LR_STEPS), epoch=1, on_steps=on_steps, bar=bar)
     except (_Diverged, TrainingError):
         if not rates:
             raise
@@ -90,7 +92,7 @@ def find_lr(trainer: TrainState, loader, args, log) -> int:
     if suggested is None:
         log.info("the loss did not fall anywhere: no rate to suggest; check the data with --vis-transformed")
         return 1
-    log.info(f"suggested: --lr {suggested:.2g} (without it: {args.lr:.2g})")
+    log.info(f"suggested: --lr {suggested:.2g} (without it: {settings.lr:.2g})")
     return 0
 
 
@@ -146,7 +148,7 @@ class BatchTrial:
     memory: int
 
 
-def find_batch_size(trainer: TrainState, loader, args, log) -> int:
+def find_batch_size(trainer: TrainState, loader, settings: TrainSettings, log) -> int:
     """Steps with 1, 2, 4 … images, until memory ends or more images no longer pay."""
     _alone(trainer, "--find-batch-size")
     limit = memory_limit(trainer.device)
@@ -167,7 +169,7 @@ def find_batch_size(trainer: TrainState, loader, args, log) -> int:
         raise ConfigError("not even one image fits: take a smaller --img-size, or --freeze-layers")
     suggested = suggest_batch(trials, limit)
     path = plot_batch_sizes(create_run_dir(ROOT, None) / "find_batch_size.png", trials, limit, suggested)
-    lr = default_lr(args.optimizer, suggested, per_image=args.lr_per_image, most=args.lr_most)
+    lr = default_lr(settings.optimizer, suggested, per_image=settings.lr_per_image, most=settings.lr_most)
     log.info(f"written to {path}")
     log.info(f"suggested: --batch-size {suggested} (its learning rate, unless --lr is given: {lr:.2g})")
     return 0

@@ -1,20 +1,26 @@
-"""What the scripts' command lines have in common: help, the lone slash, numbers with their ranges."""
+"""The common part of the scripts' command lines: help, errors, the lone slash, numbers with their ranges."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from utils.errors import printable
 from utils.suggestions import suggestion
 
 
 class Parser(argparse.ArgumentParser):
-    """With defaults in its help, and with a suggestion where a flag is mistyped."""
+    """An argument parser with defaults in its help, a suggestion for a mistyped flag, and errors of one line."""
 
     def __init__(self, **options):
         super().__init__(**{"formatter_class": Formatter, **options})
 
+    def error(self, message: str) -> NoReturn:
+        """End the process with status 2 and the message, without the usage, which is longer than a screen."""
+        self.exit(2, f"error: {printable(message)} ({self.prog} --help lists the arguments)\n")
+
     def parse_known_args(self, args=None, namespace=None):
-        """As argparse does it; but an empty value, as of a shell's variable that is not set, is an error."""
+        """Parse as argparse does, but refuse an empty value, as of a shell's variable that is not set."""
         given = list(sys.argv[1:] if args is None else args)
         for before, word in zip(["", *given], given, strict=False):
             flag, sign, value = word.partition("=") if word.startswith("--") else (before, "=", word)
@@ -23,6 +29,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args=None, namespace=None):
+        """Parse as argparse does, with a suggestion for each flag that is not known."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
@@ -35,18 +42,18 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help with each default that says something."""
+    """A formatter of help that shows each default that says something."""
 
     def _get_help_string(self, action):
         if action.default in (None, False) or action.nargs == 0:
             return action.help
-        if isinstance(action.default, list):
+        if isinstance(action.default, (list, tuple)):
             return f"{action.help} (default: {' '.join(action.default)})"
         return super()._get_help_string(action)
 
 
 def words(argv: Sequence[str] | None) -> list[str]:
-    """The command line, or `argv`, without a lone trailing `/`, which some copies of the commands end with."""
+    """Return the command line, or `argv`, without a lone trailing `/`, which some copies of the commands end with."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[-1:] == ["/"]:
         print("note: the lone '/' at the end of the command is ignored", file=sys.stderr)
@@ -54,8 +61,8 @@ def words(argv: Sequence[str] | None) -> list[str]:
     return argv
 
 
-def number(kind: type, least: float, what: str, *, most: float = float("inf")):
-    """An argparse type: a number of `kind` in least..most; `what` says so in the error."""
+def number(kind: type, least: float, expected: str, *, most: float = float("inf")):
+    """Return an argparse type: a number of `kind` in least..most; `expected` says so in the error."""
 
     def convert(text: str):
         try:
@@ -63,7 +70,7 @@ def number(kind: type, least: float, what: str, *, most: float = float("inf")):
         except ValueError:
             value = None
         if value is None or not least <= value <= most or value == float("inf"):
-            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
         return value
 
     return convert
@@ -82,6 +89,6 @@ seed = number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1)
 
 
 def add_split_flags(add) -> None:
-    """The flags that divide one folder of images, for any script that reads a dataset."""
+    """Add the flags that divide one folder of images, for any script that reads a dataset."""
     add("--split", type=inner_share, metavar="SHARE", help="validate on this share of the training folder's images")
     add("--split-groups", metavar="REGEX", help="keeps images whose names agree in its first group on one side")

@@ -34,7 +34,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_an_epoch_takes_the_very_steps_of_a_plain_loop():
     model, reference = new_model(), new_model()
     records = []
-    means = train_one_epoch(trainer(model), batches(), epoch=2, on_steps=records.extend, title="")
+    means = train_one_epoch(trainer(model), batches(), epoch=2, on_steps=records.extend)
 
     groups = [[], []]
     for module in reference.modules():
@@ -72,7 +72,7 @@ def test_bfloat16_losses_are_near_those_in_float32():
     losses = {}
     for amp in (None, torch.bfloat16):
         means = train_one_epoch(
-            trainer(new_model(), lr=1e-9, amp=amp), batches(), epoch=1, on_steps=lambda records: None, title=""
+            trainer(new_model(), lr=1e-9, amp=amp), batches(), epoch=1, on_steps=lambda records: None
         )
         losses[amp] = means["train/loss"]
     assert losses[torch.bfloat16] == pytest.approx(losses[None], rel=0.05)
@@ -90,7 +90,7 @@ def test_evaluate_scores_what_the_predictor_finds():
         difficult = np.zeros(len(found), bool)
         annotations.append(Annotation(Path(f"{index}.jpg"), 80, 64, found.boxes, found.labels, difficult))
     evaluator = CocoEvaluator(annotations, ("__background__", "a", "b"))
-    metrics = evaluate(predictor, data, evaluator, title="")
+    metrics = evaluate(predictor, data, evaluator)
     assert set(evaluator.detections) == {0, 1, 2, 3}
     assert metrics["map_50_95"] == pytest.approx(1)  # its own boxes are the ground truth
 
@@ -136,9 +136,7 @@ def test_devices_that_are_not_there_are_named():
 def test_a_numbered_gpu_is_the_current_one_and_the_first_stays_free():
     device = pick_device("cuda:1")
     assert torch.cuda.current_device() == 1
-    train_one_epoch(
-        trainer(new_model().to(device), device=device), batches(2), epoch=1, on_steps=lambda records: None, title=""
-    )
+    train_one_epoch(trainer(new_model().to(device), device=device), batches(2), epoch=1, on_steps=lambda records: None)
     assert torch.cuda.memory_reserved(1) > 0 and torch.cuda.memory_reserved(0) == 0
     torch.cuda.set_device(0)
 
@@ -149,7 +147,7 @@ def test_on_cuda_an_overflowing_norm_moves_nothing():
     model = new_model().to(device)
     job, before = trainer(model, device=device), [p.detach().clone() for p in model.parameters()]
     model.backbone.body.layer4[0].conv1.weight.register_hook(lambda gradient: torch.full_like(gradient, 1e38))
-    train_one_epoch(job, batches(1), epoch=1, on_steps=lambda records: None, title="")
+    train_one_epoch(job, batches(1), epoch=1, on_steps=lambda records: None)
     assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
 
@@ -191,7 +189,7 @@ def test_compiled_parts_give_the_same_losses_and_names():
     model = tiny_detector()
     compiled = copy.deepcopy(model)
     compile_parts(compiled, logging.getLogger("train"))
-    means = [train_one_epoch(trainer(m), batches(2), epoch=1, on_steps=len, title="") for m in (model, compiled)]
+    means = [train_one_epoch(trainer(m), batches(2), epoch=1, on_steps=len) for m in (model, compiled)]
     for key in ("train/loss", "train/loss_box_reg"):
         assert means[1][key] == pytest.approx(means[0][key], rel=1e-3)
     assert model.state_dict().keys() == compiled.state_dict().keys()
@@ -210,9 +208,9 @@ def test_on_cuda_an_epoch_trains_and_detects(amp):
     model = new_model().to(device, memory_format=torch.channels_last)
     job = trainer(model, device=device, amp=pick_amp(device, amp))
     records = []
-    means = train_one_epoch(job, batches(25), epoch=1, on_steps=records.extend, title="")
+    means = train_one_epoch(job, batches(25), epoch=1, on_steps=records.extend)
     assert len(records) == 25 and np.isfinite(means["train/loss"])
-    reference = train_one_epoch(trainer(new_model()), batches(1), epoch=1, on_steps=lambda r: None, title="")
+    reference = train_one_epoch(trainer(new_model()), batches(1), epoch=1, on_steps=lambda r: None)
     assert records[0]["train/loss"] == pytest.approx(reference["train/loss"], rel=0.05)
     found = Predictor(model, device, pick_amp(device, amp)).predict(batches(1)[0][0])
     assert len(found) == 2 and found[0].boxes.dtype == np.float32

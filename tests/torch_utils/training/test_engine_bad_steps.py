@@ -36,7 +36,7 @@ def test_an_infinite_loss_with_finite_gradients_changes_nothing(caplog):
 
     model.roi_heads.box_predictor.bbox_pred.register_forward_hook(overflow, prepend=True)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    train_one_epoch(trainer(model), batches(count=1), epoch=1, on_steps=steps.extend, title="")
+    train_one_epoch(trainer(model), batches(count=1), epoch=1, on_steps=steps.extend)
     assert "loss_box_reg inf" in caplog.text
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
@@ -46,7 +46,7 @@ def test_a_gradient_that_is_not_finite_is_no_secret(caplog):
     model, steps, progress = new_model(), [], Progress()
     model.roi_heads.box_predictor.cls_score.weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(TrainingError, match="gradient is not finite at step 2"):
-        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
+        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, progress=progress)
     assert "the gradient is not finite at step 1" in caplog.text and progress.skipped == 2
 
 
@@ -68,7 +68,7 @@ def test_a_step_left_out_moves_nothing_whatever_the_optimizer(optimizer, clip_no
         moments = [v for state in job.optimizer.state.values() for k, v in sorted(state.items())]
         states.append([t.detach().clone() for t in (*model.parameters(), *moments)])
 
-    train_one_epoch(job, batches(), epoch=1, on_steps=remember, title="")
+    train_one_epoch(job, batches(), epoch=1, on_steps=remember)
     assert "the gradient is not finite at step 2" in caplog.text and len(states) == 3
     assert all(torch.equal(before, after) for before, after in zip(states[0], states[1], strict=True))
     assert all(tensor.isfinite().all() for tensor in states[2])
@@ -89,7 +89,7 @@ def test_float16_gradients_that_are_never_finite_are_told_then_end_the_training(
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     job = float16_trainer(model, scale=4.0)
     with pytest.raises(TrainingError, match="Nothing is being learned") as caught:
-        train_one_epoch(job, batches(20), epoch=1, on_steps=steps.extend, title="")
+        train_one_epoch(job, batches(20), epoch=1, on_steps=steps.extend)
     assert len(steps) == 13 and "scaled down to 0.00049" in str(caught.value) and "--amp bf16" in str(caught.value)
     told = [record.getMessage() for record in caplog.records if "float16" in record.getMessage()]
     assert len(told) == 1 and "step 3," in told[0] and "If it continues" in told[0] and "loss_classifier" in told[0]
@@ -104,7 +104,7 @@ def test_float16_gradients_beyond_the_range_at_first_are_ordinary(caplog):
         lambda gradient: torch.where(gradient.abs() * 2**8 > too_large, torch.inf, gradient)
     )
     job = float16_trainer(model)
-    train_one_epoch(job, batches(14), epoch=1, on_steps=steps.extend, title="")
+    train_one_epoch(job, batches(14), epoch=1, on_steps=steps.extend)
     assert not [r for r in caplog.records if r.name == "train"] and 1 <= job.scaler.get_scale() < 2**16
 
 
@@ -115,7 +115,7 @@ def test_the_scale_of_the_losses_changes_no_step():
         model = new_model()
         job = float16_trainer(model, scale=scale)
         job.clip_norm = 0.5
-        train_one_epoch(job, batches(), epoch=1, on_steps=len, title="")
+        train_one_epoch(job, batches(), epoch=1, on_steps=len)
         ends.append([p.detach() for p in model.parameters()])
     assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in zip(*ends, strict=True))
 
@@ -153,9 +153,9 @@ def test_two_in_a_row_count_across_epochs():
     model, steps = new_model(), []
     poison(model, steps, {1, 2})
     job = trainer(model)
-    train_one_epoch(job, batches(count=1), epoch=1, on_steps=steps.extend, title="")
+    train_one_epoch(job, batches(count=1), epoch=1, on_steps=steps.extend)
     with pytest.raises(TrainingError, match="not finite at step 2"):
-        train_one_epoch(job, batches(count=1), epoch=2, on_steps=steps.extend, title="")
+        train_one_epoch(job, batches(count=1), epoch=2, on_steps=steps.extend)
 
 
 @pytest.mark.parametrize("bad", (1, 2))
@@ -164,7 +164,7 @@ def test_a_step_that_is_not_finite_is_named_and_left_out(bad, caplog):
     model, steps, progress = new_model(), [], Progress()
     poison(model, steps, {bad})
     with caplog.at_level(logging.WARNING, "train"):
-        means = train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="", progress=progress)
+        means = train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, progress=progress)
     assert f"not finite at step {bad}" in caplog.text and "loss_classifier nan" in caplog.text
     assert f"image_{2 * bad - 2}.jpg, image_{2 * bad - 1}.jpg" in caplog.text and "image_4.jpg" not in caplog.text
     assert len(steps) == 3 and progress.skipped == 1
@@ -186,7 +186,7 @@ def test_two_in_a_row_end_the_training_with_the_weights_as_they_were():
         counted.extend(records)
 
     with pytest.raises(TrainingError) as caught:
-        train_one_epoch(job, batches(4), epoch=1, on_steps=remember, title="")
+        train_one_epoch(job, batches(4), epoch=1, on_steps=remember)
     message = str(caught.value)
     assert "step 3" in message and "loss_classifier nan" in message and "loss_objectness" in message
     assert "image_4.jpg, image_5.jpg" in message and "image_0.jpg" not in message
@@ -204,4 +204,4 @@ def test_a_spoilt_running_statistic_ends_the_training_at_once():
     norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     norm.register_forward_pre_hook(spoil)
     with pytest.raises(TrainingError, match=r"running statistics of batch norms no longer are"):
-        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend, title="")
+        train_one_epoch(trainer(model), batches(), epoch=1, on_steps=steps.extend)

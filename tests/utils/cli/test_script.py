@@ -15,7 +15,7 @@ from support.paths import ROOT
 from torch_utils.device import pick_device
 from utils.cli.dataset_args import check_arguments
 from utils.cli.inference_args import image_arguments, video_arguments
-from utils.cli.train_args import training_arguments
+from utils.cli.train_args import training_settings
 from utils.errors import ConfigError
 
 
@@ -29,8 +29,8 @@ from utils.errors import ConfigError
         (video_arguments, ["-i", "", "--track"]),
         (check_arguments, ["--config", ""]),
         (convert_arguments, ["--config", "a.yaml", "--to", "voc", "-o", ""]),
-        (training_arguments, ["--config", "a.yaml", "--project-name", ""]),
-        (training_arguments, ["--config=", "--epochs", "1"]),
+        (training_settings, ["--config", "a.yaml", "--project-name", ""]),
+        (training_settings, ["--config=", "--epochs", "1"]),
     ],
 )
 def test_an_empty_value_is_an_error(parse, words, capsys):

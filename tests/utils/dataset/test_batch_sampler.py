@@ -13,9 +13,11 @@ from models import create_model
 from models.build import freeze_batch_norm
 from support.voc_sets import write_config, write_voc_set
 from torch_utils.distributed import Group
+from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
 from utils.dataset.batch_sampler import WINDOW, EvalBatchSampler, TrainBatchSampler, by_shape
 from utils.dataset.scan import scan_splits
+from utils.runs.data import TrainingData
 
 SHAPES = [(48, 64), (64, 48), (64, 64), (36, 64)]
 
@@ -140,12 +142,11 @@ def test_evaluation_is_dealt_in_order():
 
 def batches_of(scans, model, *, rank=0, size=1):
     """The keys of training batches, process `rank`'s part of them, as train.py deals them."""
-    args = SimpleNamespace(
-        seed=5, augment=[], epochs=1, close_mosaic=0, cache="off", repeat_rare=0, workers=0, global_batch=4
-    )
+    settings = TrainSettings(seed=5, augment=(), epochs=1, workers=0, global_batch=4)
     group = Group(torch.device("cpu"), rank, size)
     config = SimpleNamespace(pixel_range=None)
-    loader, _ = train.build_loaders(args, config, model, scans, group, logging.getLogger("train"))
+    data = TrainingData(config, scans)
+    loader, _ = train.build_loaders(settings, data, model, group, logging.getLogger("train"))
     return list(loader.batch_sampler)
 
 
