@@ -17,15 +17,15 @@ from utils.cli.parser import Parser, add_split_flags, words
 from utils.cli.script import ending
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
-from utils.dataset.writer import WRITERS, write_dataset
-from utils.formats.voc.xml_text import escape_note
+from utils.dataset.writer import write_dataset
+from utils.formats.formats import FORMATS
 from utils.signals import Signals
 
 
 def arguments(argv=None) -> argparse.Namespace:
     parser = Parser(description="Copy a dataset into another format.")
     parser.add_argument("-c", "--config", "--data", type=Path, required=True, help="dataset YAML")
-    parser.add_argument("--to", choices=tuple(WRITERS), required=True, help="the new format")
+    parser.add_argument("--to", choices=tuple(FORMATS), required=True, help="the new format")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="new folder: images, annotations, dataset.yaml"
     )
@@ -44,15 +44,10 @@ def main(args: argparse.Namespace) -> int:
     for line in changed[:10]:
         print(f"note: {line}", file=sys.stderr)
     if len(changed) > 10:
-        print(f"note: … and {len(changed) - 10} more; check_dataset.py tells them all", file=sys.stderr)
+        print(f"note: … and {len(changed) - 10} more; check_dataset.py lists them all", file=sys.stderr)
     annotations = {name: scan.annotations for name, scan in scans.items()}
-    difficult = sum(int(a.difficult.sum()) for part in annotations.values() for a in part)
-    if args.to == "yolo" and difficult:
-        print(f"note: {difficult} objects are difficult, which YOLO's format cannot say", file=sys.stderr)
-    if args.to == "voc":
-        names = [a.image_path.name for part in annotations.values() for a in part]
-        for line in escape_note(names, "<filename> in the XML"):
-            print(f"note: {line}", file=sys.stderr)
+    for line in FORMATS[args.to].notes([annotation for part in annotations.values() for annotation in part]):
+        print(f"note: {line}", file=sys.stderr)
     path = write_dataset(
         args.output, annotations, config.class_names, args.to, source=config.source, pixel_range=config.pixel_range
     )

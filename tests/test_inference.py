@@ -19,10 +19,10 @@ from PIL import Image
 from models import create_model
 from support import warm
 from support.paths import ROOT
+from support.reading import read_voc
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import save_checkpoint
 from utils.formats.coco.ids import image_ids
-from utils.formats.voc.reader import read_voc
 from utils.images.io import read_image
 
 SCRIPT = ROOT / "inference.py"
@@ -309,7 +309,7 @@ def test_a_file_name_that_is_no_utf8(folder, weights, tmp_path):
     assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith(r"gr\udcfcn.jpg,")
     (path,) = (tmp_path / "out" / "voc").iterdir()
     assert ElementTree.parse(path).findtext("filename") == r"gr\udcfcn.jpg" and path.stem == "gr\udcfcn"
-    assert r"note: gr\udcfcn.jpg: no UTF-8" in done.stdout and "<filename> in the XML and the CSV" in done.stdout
+    assert r"note: gr\udcfcn.jpg: not UTF-8" in done.stdout and "<filename> in the XML and the CSV" in done.stdout
 
 
 def test_a_folder_of_the_user_s_stays_and_one_made_here_does_not(folder, weights, tmp_path):

@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from utils.annotations.annotation import Annotation
 from utils.detections import Detections
 from utils.formats.coco.ids import image_ids, image_names
+from utils.formats.coco.writer import CocoObjects, coco_dataset, xywh
 
 # COCOeval.stats, in its order.
 COCO_KEYS = (
@@ -57,27 +58,18 @@ class CocoEvaluator:
 
     def ground_truth(self) -> dict:
         """The annotations as a COCO dataset of plain types; boxes xywh in pixels, ids by `formats.coco.ids`."""
-        objects = []
-        for image_id, annotation in zip(self.ids, self.annotations, strict=True):
-            for box, label in zip(_xywh(annotation.boxes), annotation.labels.tolist(), strict=True):
-                objects.append({"id": len(objects) + 1, "image_id": image_id, "category_id": label, "bbox": box})
-                objects[-1] |= {"area": box[2] * box[3], "iscrowd": 0}
-        return {
-            "info": {},
-            "images": [
-                {"id": image_id, "file_name": name, "width": a.width, "height": a.height}
-                for image_id, name, a in zip(self.ids, self.names, self.annotations, strict=True)
-            ],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(self.class_names) if label],
-            "annotations": objects,
-        }
+        images = [
+            CocoObjects(name, a.width, a.height, a.boxes, a.labels)
+            for name, a in zip(self.names, self.annotations, strict=True)
+        ]
+        return coco_dataset(images, self.class_names)
 
     def results(self) -> list[dict]:
         """The detections as COCO results of plain types; boxes xywh in pixels, image ids those of `ground_truth`."""
         return [
             {"image_id": self.ids[index], "category_id": label, "bbox": box, "score": score}
             for index, found in sorted(self.detections.items())
-            for box, label, score in zip(_xywh(found.boxes), found.labels.tolist(), found.scores.tolist(), strict=True)
+            for box, label, score in zip(xywh(found.boxes), found.labels.tolist(), found.scores.tolist(), strict=True)
         ]
 
     def compute(self) -> dict[str, float]:
@@ -131,11 +123,6 @@ def _mean(values: np.ndarray) -> float:
     """The mean of what is defined, -1 where nothing is; as COCOeval's summary has it, to the bit."""
     defined = values[values > -1]
     return float(np.mean(defined)) if defined.size else -1.0
-
-
-def _xywh(boxes: np.ndarray) -> list[list[float]]:
-    boxes = boxes.astype(np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
 
 
 def _as_annotations(results: list[dict]) -> list[dict]:

@@ -12,9 +12,10 @@ from pycocotools.cocoeval import COCOeval
 
 from utils.annotations.annotation import Annotation
 from utils.coco_eval import CocoEvaluator
-from utils.dataset.writer import Split, _write_coco
 from utils.detections import Detections
+from utils.formats.coco.format import COCO as COCO_FORMAT
 from utils.formats.coco.ids import image_ids, image_names
+from utils.formats.format import Split
 from utils.inference.sinks import create_sink
 from utils.inference.sinks.sink import ImageResult
 
@@ -74,7 +75,7 @@ def test_what_belongs_to_no_image_of_the_ground_truth_is_refused(tmp_path):
 
 def test_a_converted_data_set_has_the_same_ids(tmp_path):
     split = Split("val", annotations(tmp_path / "images"), FILES)
-    path = tmp_path / _write_coco(tmp_path, split, NAMES)
+    path = tmp_path / COCO_FORMAT.write(tmp_path, split, NAMES)
     content = json.loads(path.read_text())
     assert [image["id"] for image in content["images"]] == image_ids(FILES)
     assert [a["image_id"] for a in content["annotations"]] == image_ids(FILES)

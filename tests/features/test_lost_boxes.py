@@ -6,12 +6,11 @@ import pytest
 
 import convert_dataset as convert
 from support.clean_sets import boxes_of, write_clean_set, write_labels, write_pair
+from support.reading import read_coco, read_yolo
 from support.voc_files import CLASSES, write_image
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
-from utils.formats.coco.reader import read_coco
-from utils.formats.yolo.reader import read_yolo
 
 UNUSABLE = {
     "inverted": [(200, 40, 150, 90)],

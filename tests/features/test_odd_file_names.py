@@ -15,9 +15,10 @@ from support.paths import ROOT
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
-from utils.dataset.writer import WRITERS, write_dataset
+from utils.dataset.writer import write_dataset
 from utils.files import write_text_atomically
-from utils.formats.voc.xml_text import escape_note, escaped
+from utils.formats.formats import FORMATS
+from utils.formats.voc.writer import escape_note, escaped
 from utils.runs.console import attach_log_file, setup_logging
 
 ODD = "gr\udcfcn \udcff"  # as Python has the bytes FC and FF
@@ -39,13 +40,13 @@ def names_of(yaml):
     return sorted(a.image_path.name for scan in scans.values() for a in scan.annotations)
 
 
-@pytest.mark.parametrize("kind", list(WRITERS))
+@pytest.mark.parametrize("kind", list(FORMATS))
 def test_a_converted_copy_reads_back_with_the_same_names(odd_set, tmp_path, kind, capsys, monkeypatch):
     monkeypatch.setattr("convert_dataset.Signals", lambda: None)  # the handlers of this process stay
     out = tmp_path / kind
     assert main(arguments(["--config", str(odd_set), "--to", kind, "--output", str(out)])) == 0
     assert names_of(out / "dataset.yaml") == names_of(odd_set) and f"{ODD}.jpg" in names_of(odd_set)
-    told = r"gr\udcfcn \udcff.jpg: no UTF-8" in capsys.readouterr().err
+    told = r"gr\udcfcn \udcff.jpg: not UTF-8" in capsys.readouterr().err
     assert told == (kind == "voc")
     assert not [path for path in out.rglob("*.*") if b"?" in path.read_bytes() and path.suffix in (".xml", ".json")]
     # and from that copy once more
@@ -59,7 +60,7 @@ def test_a_repaired_copy_has_the_same_names(odd_set, tmp_path):
     config = load_config(odd_set)
     lines = repair(config, scan_splits(config, progress=False), tmp_path / "fixed", progress=False)
     assert names_of(tmp_path / "fixed" / "dataset.yaml") == names_of(odd_set)
-    assert [line for line in lines if "no UTF-8" in line]
+    assert [line for line in lines if "not UTF-8" in line]
     assert r"gr\udcfcn \udcff.jpg" in (tmp_path / "fixed" / "repairs.txt").read_text(encoding="utf-8")
     path = tmp_path / "fixed" / "train" / f"{ODD}.xml"
     assert ElementTree.parse(path).findtext("filename") == r"gr\udcfcn \udcff.jpg"

@@ -6,13 +6,13 @@ import unicodedata
 import pytest
 import yaml
 
+from support.reading import read_voc
 from support.trees import write
 from support.voc_files import element, write_image, xml
 from utils.checks.repair import repair
 from utils.config.config import load_class_names, load_config
 from utils.dataset.scan import scan_splits
 from utils.errors import ConfigError
-from utils.formats.voc.reader import read_voc
 from utils.names import how_they_differ, outline
 
 NFC, NFD = (lambda text: unicodedata.normalize("NFC", text)), (lambda text: unicodedata.normalize("NFD", text))

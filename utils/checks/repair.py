@@ -16,7 +16,7 @@ from utils.dataset.scan import scan_splits
 from utils.dataset.writer import write_dataset
 from utils.errors import DatasetError
 from utils.files import write_text_atomically
-from utils.formats.voc.xml_text import escape_note
+from utils.formats.formats import FORMATS
 
 REPORT = "repairs.txt"
 EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
@@ -70,9 +70,8 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     annotations = _without_copies(annotations, lines, progress)
     if empty := [split for split, kept in annotations.items() if not kept]:
         raise DatasetError(f"{config.path}: nothing is left of the {' and the '.join(empty)} split: no copy is written")
-    if config.annotation_format == "voc":
-        kept = [a.image_path.name for part in annotations.values() for a in part]
-        lines += [f"names: {line}" for line in escape_note(kept, "<filename> in the XML")]
+    every = [annotation for part in annotations.values() for annotation in part]
+    lines += [f"note: {line}" for line in FORMATS[config.annotation_format].notes(every)]
     path = write_dataset(
         out_dir,
         annotations,

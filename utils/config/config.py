@@ -11,7 +11,7 @@ from utils.config.paths import find_path
 from utils.config.yaml_files import read_yaml
 from utils.dataset.split import group_names
 from utils.errors import ConfigError
-from utils.formats.formats import READERS, detect_format
+from utils.formats.formats import FORMATS, detect_format
 from utils.formats.yolo.data_yaml import is_yolo_yaml, translated
 from utils.images.pixel_range import PixelRange, read_pixel_range
 from utils.suggestions import suggestion
@@ -128,8 +128,8 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
     annotation_format = values.get("FORMAT")
     if annotation_format is None and not faults:
         annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
-    elif annotation_format is not None and annotation_format not in list(READERS):
-        faults.append(f"FORMAT: expected one of {', '.join(READERS)}, found {annotation_format!r}")
+    elif annotation_format is not None and annotation_format not in list(FORMATS):
+        faults.append(f"FORMAT: expected one of {', '.join(FORMATS)}, found {annotation_format!r}")
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
     pixel_range = read_pixel_range(values.get("PIXEL_RANGE"), faults)
     save_val_predictions = _flag(values, "SAVE_VALID_PREDICTION_IMAGES", True, faults)

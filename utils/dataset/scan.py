@@ -1,25 +1,23 @@
-"""Reading the splits of a dataset in whatever format its configuration names.
-
-A further format is one `read_x` and its `READERS` row: it takes
-`(images_dir, labels_path, class_names, *, stems, skip, renamed, ignored, numbered, kpt_shape, one_based, skip_bad,
-progress)` and returns a `Scan`; what other formats need of these it does not look at.
-"""
+"""The splits of a dataset, read in the format that its configuration names."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from utils.annotations.annotation import Annotation, Scan, format_findings
 from utils.annotations.findings import CHECKS
+from utils.annotations.reading import read_pairs
 from utils.annotations.turning import settle_turned
+from utils.dataset.label_search import search_labels
 from utils.dataset.split import group_names, joined_groups, split
 from utils.errors import DatasetError
 from utils.files import first_entries
-from utils.formats.formats import READERS
+from utils.formats.format import Format, ReadOptions
+from utils.formats.formats import FORMATS
 from utils.images.similarity import near_duplicate_groups
-from utils.pairing.look_around import look_around
 from utils.pairing.other_splits import folders_of_other_splits
 from utils.pairing.text_lists import deal_lines, read_split_list
 
@@ -67,11 +65,10 @@ def scan_split(
         return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
     list_path = getattr(config, f"{name}_list")
     stems = lines if lines is not None else read_split_list(list_path) if list_path else None
-    about = Scan()
-    skip = folders_of_other_splits(config, name, about)
-    scan = READERS[config.annotation_format](
-        getattr(config, f"{name}_images_dir"),
-        getattr(config, f"{name}_labels_dir"),
+    about, annotation_format = Scan(), FORMATS[config.annotation_format]
+    listed = bool(list_path) or not annotation_format.one_file_per_image
+    skip = folders_of_other_splits(config, name, about, listed=listed)
+    options = ReadOptions(
         config.class_names,
         stems=stems,
         skip=skip,
@@ -80,11 +77,38 @@ def scan_split(
         numbered=config.numbered,
         kpt_shape=config.kpt_shape,
         one_based=config.one_based,
-        skip_bad=skip_bad,
         progress=progress,
+        others=FORMATS.values(),
     )
+    images_dir, labels_dir = getattr(config, f"{name}_images_dir"), getattr(config, f"{name}_labels_dir")
+    scan = read_folder(annotation_format, images_dir, labels_dir, options, skip_bad=skip_bad)
     scan.extend(about)
-    look_around(scan, config, name)
+    search_labels(scan, config, name)
+    return scan
+
+
+def read_folder(
+    annotation_format: Format, images_dir: Path, labels_path: Path, options: ReadOptions, *, skip_bad: bool = False
+) -> Scan:
+    """Pair the images of a folder and of those below it with their annotations, and read them all.
+
+    Boxes are clipped to the image, and dropped where nothing is left. Faults of single files are findings of the Scan.
+    Raises DatasetError where a folder cannot be listed, or the file of a whole split not be read.
+    """
+    scan = Scan()
+    found = annotation_format.find_pairs(scan, images_dir, labels_path, options)
+    read = read_pairs(
+        found.pairs,
+        options.class_names,
+        renamed=options.renamed,
+        ignored=options.ignored,
+        title=f"Reading {images_dir.name}",
+        progress=options.progress,
+        hint=found.hint,
+    )
+    scan.extend(read)
+    found.finish(scan)
+    scan.skip_bad = skip_bad
     return scan
 
 

@@ -1,42 +1,52 @@
-"""Lists the annotation formats, and detects which one a folder holds."""
+"""The annotation formats, a row each, and which one a folder holds."""
 
 from pathlib import Path
 
 from utils.errors import DatasetError
-from utils.formats.coco.reader import read_coco
-from utils.formats.labelme import read_labelme
-from utils.formats.voc.reader import read_voc
-from utils.formats.yolo.reader import read_yolo
+from utils.formats.coco.format import COCO
+from utils.formats.format import Format
+from utils.formats.labelme import LABELME
+from utils.formats.voc.format import VOC
+from utils.formats.yolo.format import YOLO
 from utils.images.io import is_image
 from utils.pairing.file_tree import list_tree
-from utils.pairing.label_files import LABEL_FORMATS, looks_like
 from utils.pairing.pairing import pair_names
 
-LOOKED_INTO = 20  # files, to tell a format
-
-READERS = {"voc": read_voc, "coco": read_coco, "yolo": read_yolo, "labelme": read_labelme}
+# The order matters: of several formats that as many images have, the first is taken, since tools leave other files
+# beside their XML.
+FORMATS: dict[str, Format] = {
+    VOC.name: VOC,
+    COCO.name: COCO,
+    YOLO.name: YOLO,
+    LABELME.name: LABELME,
+}
+DEFAULT = VOC.name  # where nothing shows another
+MAX_HEADS = 20  # files of a folder that are opened to recognise a format
 
 
 def detect_format(images_dir: Path, labels_path: Path) -> str:
-    """The format of the annotations at a place: the one that most images have a file of; "voc" where there is none.
-
-    Of several formats that as many images have, XML comes first: tools leave other files beside their exports.
-    """
-    if labels_path.suffix.lower() == ".json" and not labels_path.is_dir():
-        return "coco"
+    """Return the name of the format that most images have a file of; `DEFAULT` where there is none."""
+    whole = [known for known in FORMATS.values() if not known.one_file_per_image]
+    if not labels_path.is_dir():
+        for known in whole:
+            if known.is_label(labels_path):
+                return known.name
     try:
         images = [(name, path) for name, path in list_tree(images_dir).files if is_image(path)]
         files = list_tree(labels_path).files
-    except DatasetError:  # told by whoever reads the folder
-        return "voc"
+    except DatasetError:  # reported where the folder is read
+        return DEFAULT
     paired = {}
-    for name, known in LABEL_FORMATS.items():
+    for known in FORMATS.values():
+        if not known.one_file_per_image:
+            continue
         labels = [(label, path) for label, path in files if known.is_label(path)]
         pairs = pair_names(images, labels, known.is_other) if labels else []
-        sure = any(looks_like(path, known) for _, path in pairs[:LOOKED_INTO])  # captions are text files, too
-        if pairs and (sure or name != "labelme"):
-            paired[name] = (sure, len(pairs))
+        sure = any(known.holds(path) for _, path in pairs[:MAX_HEADS])  # captions are text files, too
+        if pairs and (sure or known.sure_by_name):
+            paired[known.name] = (sure, len(pairs))
     if paired:
-        return max(paired, key=paired.get)  # of equals, the first
+        return max(paired, key=lambda name: paired[name])
     suffixes = {path.suffix.lower() for _, path in files}
-    return "coco" if ".json" in suffixes and ".xml" not in suffixes else "voc"
+    found = [known.name for known in whole if known.suffix in suffixes]
+    return found[0] if found and FORMATS[DEFAULT].suffix not in suffixes else DEFAULT

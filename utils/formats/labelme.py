@@ -1,15 +1,19 @@
-"""A split in LabelMe's JSON files: one for each image, with the corners of rectangles, polygons, circles or masks."""
+"""LabelMe's JSON as a format: a file for each image, with the corners of rectangles, polygons, circles or masks.
+
+A shape becomes the box around it; points and lines have none and are faults.
+"""
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from utils.annotations.annotation import BACKGROUND, Scan
-from utils.annotations.labels import Box, LabelledObject, Labels, Pair
-from utils.annotations.reading import read_pairs
+from utils.annotations.annotation import Scan
+from utils.annotations.labels import Box, LabelledObject, Labels
 from utils.errors import DatasetError
-from utils.pairing.label_files import pair_labels
+from utils.files import write_text_atomically
+from utils.formats.format import Format, Found, ReadOptions, Split
+from utils.formats.label_files import find_label_pairs
 
 MAX_JSON_BYTES = 2**28  # LabelMe keeps a copy of the image in it
 MAX_FAULTS = 5  # of a file in its message
@@ -17,43 +21,8 @@ MAX_FAULTS = 5  # of a file in its message
 SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation", "quadrilateral")
 
 
-def read_labelme(
-    images_dir: Path,
-    labels_dir: Path,
-    class_names: tuple[str, ...],
-    *,
-    stems: Iterable[str] | None = None,
-    skip: Collection[str] = (),
-    renamed: Mapping[str, str] | None = None,
-    ignored: Collection[str] = (),
-    numbered: Sequence[str] = (),
-    kpt_shape: tuple[int, int] | None = None,
-    one_based: bool = False,
-    skip_bad: bool = False,
-    progress: bool = True,
-) -> Scan:
-    """Pair the images of one folder with the JSON files of another (or the same), and read them all.
-
-    A shape becomes the box around it; points and lines have none and are faults. Arguments and faults are those of
-    `read_voc`.
-    """
-    if class_names[:1] != (BACKGROUND,):
-        raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
-    scan = Scan()
-    paired = pair_labels(scan, images_dir, labels_dir, "labelme", stems=stems, skip=skip)
-    for path in paired.unlabelled:
-        scan.add("unlabelled", paired.name(path), image=path)
-    for path in paired.orphaned:
-        scan.add("orphaned", paired.name(path))
-    pairs = [_pair(image, path, paired.name(path)) for image, path in paired.pairs]
-    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
-    scan.skip_bad = skip_bad
-    return scan
-
-
-def _pair(image_path: Path, path: Path, name: str) -> Pair:
-    return Pair(image_path, path, name, lambda: read_labelme_file(path))
+def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
+    return Found(find_label_pairs(LABELME, scan, images_dir, labels_dir, options, read_labelme_file))
 
 
 def read_labelme_file(path: Path) -> Labels:
@@ -77,8 +46,8 @@ def read_labelme_file(path: Path) -> Labels:
                 raise ValueError(f"expected a label, found {_shown(name)}")
             flags = shape.get("flags")
             difficult = isinstance(flags, dict) and flags.get("difficult") is True
-            where = f"shape {index} ({name.strip()[:40]})"
-            objects.append(LabelledObject(where, name.strip(), _box(shape), difficult))
+            called = f"shape {index} ({name.strip()[:40]})"
+            objects.append(LabelledObject(called, name.strip(), _box(shape), difficult))
         except ValueError as fault:
             faults.append(f"shape {index}: {fault}")
     if faults:
@@ -119,3 +88,29 @@ def _finite(value) -> bool:
 def _shown(value) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _write(folder: Path, split: Split, class_names: Sequence[str]) -> str:
+    for annotation, name in zip(split.annotations, split.names, strict=True):
+        shapes = []
+        rows = zip(annotation.boxes.tolist(), annotation.labels.tolist(), annotation.difficult.tolist(), strict=True)
+        for (x1, y1, x2, y2), label, difficult in rows:
+            shape = {"label": class_names[label], "points": [[x1, y1], [x2, y2]], "group_id": None}
+            shapes.append(shape | {"shape_type": "rectangle", "flags": {"difficult": True} if difficult else {}})
+        content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": PurePosixPath(name).name}
+        content |= {"imageData": None, "imageHeight": annotation.height, "imageWidth": annotation.width}
+        path = (folder / split.name / name).with_suffix(".json")
+        write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    return split.name
+
+
+LABELME = Format(
+    name="labelme",
+    title="LabelMe JSON",
+    kind="JSON",
+    suffix=".json",
+    detect=lambda head: b'"shapes"' in head,
+    find_pairs=_find_pairs,
+    write=_write,
+    sure_by_name=False,  # any tool may have left JSON files beside the images
+)

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.errors import ToolkitError
 from utils.files import check_free
-from utils.formats.voc.xml_text import escape_note
+from utils.formats.voc.writer import escape_note
 from utils.images.io import write_image
 from utils.inference.sinks import create_sink
 from utils.inference.sinks.sink import ImageResult, Sink

@@ -16,12 +16,17 @@ _NAMES = {
 }
 
 
-def folders_of_other_splits(config, split: str, scan: Scan) -> set[str]:
+def split_of_folder(folder: str) -> str | None:
+    """Return the split that a folder is by its name: "train", "val", "test" or None."""
+    return next((name for name, pattern in _NAMES.items() if pattern.fullmatch(folder)), None)
+
+
+def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> set[str]:
     """Folders below a split's images or labels, relative to them, that are no part of the split.
 
-    Those that the configuration names for the other split go without a word. Those that are called like another
-    split, where no list or COCO file says what counts, are findings of `scan`, with their number of images. A folder
-    that is to be divided (SPLIT) leaves out what is called a test split alone.
+    Those that the configuration names for the other split are left out in silence. Those that are called like another
+    split are findings of `scan`, with their number of images, unless a list or a file of the whole split says what
+    counts (`listed`). A folder that is to be divided (SPLIT) leaves out what is called a test split alone.
     """
     images_dir = getattr(config, f"{split}_images_dir")
     roots = [images_dir, getattr(config, f"{split}_labels_dir")]
@@ -32,7 +37,7 @@ def folders_of_other_splits(config, split: str, scan: Scan) -> set[str]:
         for root in {root.resolve() for root in roots}:
             if inner != root and inner.is_relative_to(root):
                 found.add(inner.relative_to(root).as_posix())
-    if getattr(config, f"{split}_list") or config.annotation_format == "coco":
+    if listed:
         return found
     names = [name for name in _NAMES if name == "test" or (name != split and not config.split)]
     for folder in _upper_folders(images_dir):

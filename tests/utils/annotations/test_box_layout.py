@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.reading import read_coco, read_voc, read_yolo
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.annotations.annotation import format_findings
 from utils.annotations.box_layout import Written, one_cause
@@ -14,9 +15,6 @@ from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import DatasetError
-from utils.formats.coco.reader import read_coco
-from utils.formats.voc.reader import read_voc
-from utils.formats.yolo.reader import read_yolo
 
 SIZE = (400, 300)
 

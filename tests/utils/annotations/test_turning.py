@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.reading import read_coco, read_voc, read_yolo
 from support.voc_files import CLASSES, element, xml
 from utils.annotations.turning import enclosing_box, upright_box
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
-from utils.formats.coco.reader import read_coco
-from utils.formats.voc.reader import read_voc
-from utils.formats.yolo.reader import read_yolo
 from utils.images.io import ImageInfo, read_image
 
 BOX = (3, 5, 21, 12)  # on the stored image

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from support.paths import SHARED
+from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.annotations.annotation import Annotation, Scan
 from utils.annotations.findings import Finding
 from utils.config.config import DatasetConfig
 from utils.dataset.scan import raise_for_errors, scan_split, scan_splits
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.formats.voc.xml_file import read_voc_file
 from utils.pairing.text_lists import read_split_list
 

@@ -7,12 +7,11 @@ import pytest
 
 from convert_dataset import arguments
 from convert_dataset import main as convert
+from support.reading import read_labelme
 from support.voc_files import CLASSES, write_image
-from utils.checks.report.terminal import FORMATS
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
-from utils.formats.formats import detect_format
-from utils.formats.labelme import read_labelme
+from utils.formats.formats import FORMATS, detect_format
 
 
 def shape(points, kind="rectangle", label="Mask", **more):
@@ -108,7 +107,7 @@ def test_the_format_is_told_from_coco_and_converted_there_and_back(tmp_path, cap
             for name, scan in scans.items()
         }
 
-    assert load_config(path).annotation_format == "labelme" and FORMATS["labelme"] == "LabelMe JSON"
+    assert load_config(path).annotation_format == "labelme" and FORMATS["labelme"].title == "LabelMe JSON"
     before = contents(path)
     assert sorted(map(len, before.values())) == [2, 3]
     for number, kind in enumerate(("coco", "labelme", "voc", "labelme")):
@@ -121,7 +120,7 @@ def test_the_format_is_told_from_coco_and_converted_there_and_back(tmp_path, cap
 
 def test_labelme_among_another_format_is_told(tmp_path):
     write_pair(tmp_path, "a", [shape([[1, 2], [9, 9]])])
-    from utils.formats.voc.reader import read_voc
+    from support.reading import read_voc
 
     write_image(tmp_path / "b.jpg")
     (tmp_path / "b.xml").write_text("<annotation/>")

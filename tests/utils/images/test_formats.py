@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.images.formats import frames_in, unread_format
 from utils.images.io import is_image, probe_image, read_image
 from utils.inference.sources import find_images

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 import yaml
 
+from support.reading import read_voc, read_yolo
 from support.trees import write
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.annotations.annotation import Scan
@@ -14,8 +15,6 @@ from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import DatasetError
 from utils.formats.formats import detect_format
-from utils.formats.voc.reader import read_voc
-from utils.formats.yolo.reader import read_yolo
 from utils.pairing.file_tree import list_tree, names_below
 from utils.pairing.split_lists import listed_names
 

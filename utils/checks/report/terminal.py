@@ -15,9 +15,8 @@ from utils.checks.anchors import shown_size
 from utils.checks.diagnosis import Diagnosis
 from utils.checks.statistics import Histogram, SplitStatistics
 from utils.files import write_text_atomically
-from utils.pairing.label_files import LABEL_FORMATS
+from utils.formats.formats import FORMATS
 
-FORMATS = {"coco": "COCO JSON", **{name: known.title for name, known in LABEL_FORMATS.items()}}
 WRITTEN_BY = "check_dataset.py"
 COLOURS = {ERROR: "31", WARNING: "33", NOTE: "36"}  # red, yellow, cyan
 BARS = "▁▂▃▄▅▆▇█"
@@ -63,7 +62,7 @@ def format_title(diagnosis: Diagnosis) -> str:
     """The name of the annotations' format, where any were read."""
     if not any(statistics.images for statistics in diagnosis.statistics.values()):
         return "no image with annotations was read"
-    return FORMATS[diagnosis.config.annotation_format]
+    return FORMATS[diagnosis.config.annotation_format].title
 
 
 def count_line(diagnosis: Diagnosis, *, colour: bool = False) -> str:

@@ -4,13 +4,15 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from utils.annotations.labels import Box, LabelledObject
 from utils.errors import DatasetError
 from utils.formats.coco.file_names import plain_name
+from utils.names import nfc
 
 MAX_JSON_BYTES = 4 * 2**30
+MAX_SEARCHED_BYTES = 2**28  # of a file that nobody named
 MAX_TOLD = 5  # faults of a kind in a message
 
 
@@ -31,6 +33,17 @@ class CocoFile:
 
     images: tuple[CocoImage, ...]
     faults: tuple[str, ...]
+
+
+def listed_names_of(path: Path) -> set[str]:
+    """Return the names, without folders, of the images that a COCO file lists; none for any other file."""
+    try:
+        if path.stat().st_size > MAX_SEARCHED_BYTES:
+            return set()
+        images = json.loads(path.read_bytes())["images"]
+        return {nfc(PurePosixPath(str(item["file_name"]).replace("\\", "/")).name) for item in images}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return set()
 
 
 def read_coco_file(path: Path) -> CocoFile:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.files import write_text_atomically
-from utils.formats.coco.ids import image_ids
+from utils.formats.coco.writer import CocoObjects, coco_dataset
 from utils.inference.sinks.sink import ImageResult, Sink
 
 
@@ -23,24 +23,16 @@ class ImageSink(Sink):
     place = "predictions.json"
 
     def write_table(self, folder: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> None:
-        ids = image_ids([result.name.as_posix() for result in results])
-        annotations: list[dict] = []
-        for image_id, result in zip(ids, results, strict=True):
-            found = result.detections
-            for box, score, label in zip(
-                found.boxes.astype(float), found.scores.tolist(), found.labels.tolist(), strict=True
-            ):
-                x, y, w, h = (round(value, 3) for value in (*box[:2].tolist(), *(box[2:] - box[:2]).tolist()))
-                annotations.append({"id": len(annotations) + 1, "image_id": image_id, "category_id": label})
-                annotations[-1] |= {"bbox": [x, y, w, h], "area": round(w * h, 3), "iscrowd": 0}
-                annotations[-1] |= {"score": round(score, 6)}
-        content = {
-            "info": {"description": "detections"},
-            "images": [
-                {"id": image_id, "file_name": result.name.as_posix(), "width": result.width, "height": result.height}
-                for image_id, result in zip(ids, results, strict=True)
-            ],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(class_names) if label],
-            "annotations": annotations,
-        }
+        images = [
+            CocoObjects(
+                result.name.as_posix(),
+                result.width,
+                result.height,
+                result.detections.boxes,
+                result.detections.labels,
+                [{"score": round(score, 6)} for score in result.detections.scores.tolist()],
+            )
+            for result in results
+        ]
+        content = coco_dataset(images, class_names, info={"description": "detections"}, digits=3)
         write_text_atomically(folder / self.place, json.dumps(content, ensure_ascii=False))

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from utils.files import write_text_atomically
-from utils.formats.voc.xml_text import xml_text
+from utils.formats.voc.writer import voc_xml
 from utils.images.io import is_image
 from utils.inference.sinks.sink import ImageResult, Sink
 from utils.inference.sources import annotation_names
@@ -30,7 +29,7 @@ class ImageSink(Sink):
     def write_image(self, folder: Path, image: np.ndarray, result: ImageResult, class_names: Sequence[str]) -> None:
         path = folder / self.files[result.name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path, xml_text(voc_tree(result, class_names)))
+        write_text_atomically(path, voc_text(result, class_names))
 
     def notes(self) -> Iterator[str]:
         doubled = [xml.name for xml in self.files.values() if is_image(xml.stem)]
@@ -41,34 +40,12 @@ class ImageSink(Sink):
             )
 
 
-def voc_tree(result: ImageResult, class_names: Sequence[str]) -> ElementTree.Element:
-    """Return one image's detections as an `annotation` element."""
-    root = ElementTree.Element("annotation")
-    head = {
-        "folder": result.path.absolute().parent.name,
-        "filename": result.path.name,
-        "path": str(result.path.absolute()),
-        "source": {"database": "Unknown"},
-        "size": {"width": result.width, "height": result.height, "depth": 3},
-        "segmented": 0,
-    }
-    _add(root, head)
+def voc_text(result: ImageResult, class_names: Sequence[str]) -> str:
+    """Return one image's detections as an annotation file, in whole pixels."""
     limit = np.array([result.width, result.height] * 2)
-    for box, label in zip(result.detections.boxes, result.detections.labels.tolist(), strict=True):
-        x1, y1, x2, y2 = np.clip(np.rint(box), 0, limit).astype(int).tolist()
-        # Less than half a pixel wide or high: the least that annotation tools take.
-        x1, y1 = min(x1, result.width - 1), min(y1, result.height - 1)
-        x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
-        corners = {"xmin": x1, "ymin": y1, "xmax": x2, "ymax": y2}
-        entry = {"name": class_names[label], "pose": "Unspecified", "truncated": 0, "difficult": 0, "bndbox": corners}
-        _add(root, {"object": entry})
-    return root
-
-
-def _add(parent: ElementTree.Element, content: dict) -> None:
-    for tag, value in content.items():
-        child = ElementTree.SubElement(parent, tag)
-        if isinstance(value, dict):
-            _add(child, value)
-        else:
-            child.text = str(value)
+    boxes = np.clip(np.rint(result.detections.boxes), 0, limit)
+    # Less than half a pixel wide or high: the least that annotation tools take.
+    boxes[:, :2] = np.minimum(boxes[:, :2], limit[:2] - 1)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+    names = [class_names[label] for label in result.detections.labels]
+    return voc_xml(result.path.name, (result.width, result.height), names, boxes, path=result.path.absolute())

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from support.reading import read_coco
 from support.voc_files import CLASSES, write_image
 from utils.errors import DatasetError
-from utils.formats.coco.reader import json_file, read_coco
+from utils.formats.coco.format import json_file
 
 CATEGORIES = [{"id": 0, "name": "things"}, {"id": 7, "name": "Gloves"}, {"id": 3, "name": "Mask"}]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.formats.voc.xml_file import read_voc_file
 from utils.images.io import read_image
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from support.paths import ROOT
+from support.reading import read_voc
 from support.voc_attacks import MAX_MESSAGE, annotation_of, error_of, in_python, put
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_split
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.formats.voc.xml_file import MAX_OBJECTS, read_voc_file
 from utils.formats.voc.xml_source import MAX_XML_BYTES
 
@@ -30,7 +30,6 @@ MEASURED = """
 import resource, sys
 from pathlib import Path
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.formats.voc.xml_file import read_voc_file
 
 def peak():  # of this program alone: ru_maxrss begins with its parent's
@@ -122,7 +121,6 @@ GROWING = """
 import sys
 from pathlib import Path
 from utils.errors import DatasetError
-from utils.formats.voc.reader import read_voc
 from utils.formats.voc.xml_file import read_voc_file
 
 path = Path(sys.argv[1])

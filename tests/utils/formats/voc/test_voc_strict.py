@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
-from utils.formats.voc.reader import read_voc
 
 
 def corners(box, tag="bndbox"):

@@ -5,11 +5,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from support.reading import read_yolo
 from support.voc_files import CLASSES, write_image
 from utils.config.config import load_config
 from utils.errors import ConfigError
 from utils.formats.formats import detect_format
-from utils.formats.yolo.reader import read_yolo
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import json
 import pytest
 import yaml
 
+from support.reading import read_yolo
 from support.voc_files import write_image
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import DatasetError
-from utils.formats.yolo.reader import read_yolo
 
 NAMES = ["Mask", "Hat", "Gloves"]
 FOUR = "0 0.2 0.2 0.1 0.1\n1 0.4 0.4 0.1 0.1\n2 0.6 0.6 0.1 0.1\n"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
+from support.reading import read_yolo
 from support.voc_files import CLASSES, write_image
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.errors import ConfigError
-from utils.formats.yolo.reader import read_yolo
 
 BOX = [256, 192, 384, 288]  # of 640x480: 0.5 0.5 0.2 0.2
 BIRD = "0 0.1 0.2 0.5 0.1 0.3 0.9"

@@ -12,8 +12,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from support.reading import read_voc
 from utils.detections import Detections
-from utils.formats.voc.reader import read_voc
 from utils.images.io import read_image
 from utils.inference.sinks import SINKS, create_sink
 from utils.inference.sinks.crops import folder_name

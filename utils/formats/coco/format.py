@@ -1,54 +1,39 @@
-"""A split in COCO's JSON for object detection."""
+"""COCO's JSON for object detection as a format: one file for a split."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from utils.annotations.annotation import BACKGROUND, Scan
+from utils.annotations.annotation import Scan
 from utils.annotations.labels import Box, Labels, Pair
-from utils.annotations.reading import read_pairs
 from utils.errors import DatasetError
-from utils.files import natural_key
+from utils.files import natural_key, write_text_atomically
 from utils.formats.coco.file_names import ImageFinder, inside
 from utils.formats.coco.json_file import CocoImage, read_coco_file
+from utils.formats.coco.writer import CocoObjects, coco_dataset
+from utils.formats.format import Format, Found, ReadOptions, Split
 from utils.images.io import is_image
 from utils.names import nfc
 from utils.pairing.file_tree import FileTree, folder_of, stem_of
 from utils.pairing.split_lists import listed_names
 
 
-def read_coco(
-    images_dir: Path,
-    json_path: Path,
-    class_names: tuple[str, ...],
-    *,
-    stems: Iterable[str] | None = None,
-    skip: Collection[str] = (),
-    renamed: Mapping[str, str] | None = None,
-    ignored: Collection[str] = (),
-    numbered: Sequence[str] = (),
-    kpt_shape: tuple[int, int] | None = None,
-    one_based: bool = False,
-    skip_bad: bool = False,
-    progress: bool = True,
-) -> Scan:
-    """The images that a COCO file lists, from `images_dir` or folders below it.
+def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOptions) -> Found:
+    """Return the images that a COCO file lists, from `images_dir` or folders below it.
 
     A category is a class by its name. An image without annotations is a negative; one that the file does not list is
-    unlabelled. Crowd regions are left out, and counted. `json_path` may be a folder that holds one JSON file.
-    Arguments and faults are those of `read_voc`; raises DatasetError where the file cannot be read at all.
+    unlabelled. Crowd regions are left out, and counted. The labels path may be a folder that holds one JSON file.
     """
-    if class_names[:1] != (BACKGROUND,):
-        raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
-    json_path = json_file(json_path)
-    scan, pairs, content = Scan(), [], read_coco_file(json_path)
+    json_path = json_file(labels_path)
+    pairs, content = [], read_coco_file(json_path)
     for text in content.faults:
         scan.add("annotation-unreadable", text)
     entries = sorted(content.images, key=lambda entry: natural_key(entry.file_name))
-    if stems is not None:
+    if options.stems is not None:
         names = {name for entry in entries for name in (entry.file_name, stem_of(entry.file_name))}
-        wanted = listed_names(scan, stems, names, f"{json_path} has no such image")
+        wanted = listed_names(scan, options.stems, names, f"{json_path} has no such image")
         entries = [e for e in entries if e.file_name in wanted or stem_of(e.file_name) in wanted]
-    finder = ImageFinder(images_dir, skip)
+    finder = ImageFinder(images_dir, options.skip)
     of_path: dict[Path, list[tuple[bool, CocoImage]]] = {}
     for entry in entries:
         path, is_own_name = finder.find(entry.file_name)
@@ -59,17 +44,15 @@ def read_coco(
             scan.add("annotation-unreadable", f"{where}: expected a path inside {images_dir}")
         else:
             scan.add("orphaned", f"{json_path.name}: image {entry.file_name}")
-    gone = {nfc(name) for name in (*ignored, *(old for old, new in (renamed or {}).items() if new in ignored))}
+    ignored = options.ignored
+    gone = {nfc(name) for name in (*ignored, *(old for old, new in options.renamed.items() if new in ignored))}
     for path, found in of_path.items():
         if entry := _entry_of(scan, path, found, json_path):
             where = f"{json_path}: image {entry.file_name!r:.200}"
             pairs.append(Pair(path, where, f"{json_path.name}: image {entry.file_name}", _reader(entry, where, gone)))
-    if stems is None:
-        _tell_unlisted(scan, finder.tree, set(of_path), json_path)
-    how = {"renamed": renamed or {}, "ignored": ignored, "progress": progress}
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", **how))
-    scan.skip_bad = skip_bad
-    return scan
+    if options.stems is None:
+        _report_unlisted(scan, finder.tree, set(of_path), json_path)
+    return Found(pairs)
 
 
 def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_path: Path) -> CocoImage | None:
@@ -92,7 +75,7 @@ def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_
     return entries[0]
 
 
-def _tell_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: Path) -> None:
+def _report_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: Path) -> None:
     """Images that the file does not list; a folder of which it lists none is told as one."""
     folders: dict[str, list[tuple[str, Path]]] = {}
     for name, path in tree.files:
@@ -119,8 +102,8 @@ def json_file(path: Path) -> Path:
     return found[0]
 
 
-def _reader(entry: CocoImage, where: str, gone: Collection[str]):
-    """What reads the entry; crowd regions of the classes in `gone` are left out like their objects."""
+def _reader(entry: CocoImage, where: str, gone: Collection[str]) -> Callable[[], Labels]:
+    """Return what reads the entry; crowd regions of the classes in `gone` are left out like their objects."""
     crowds = sum(nfc(name) not in gone for name in entry.crowds)
 
     def read() -> Labels:
@@ -136,3 +119,32 @@ def _reader(entry: CocoImage, where: str, gone: Collection[str]):
 def _from_xywh(box: Box, size: tuple[int, int]) -> Box:
     x, y, width, height = box
     return x, y, x + width, y + height
+
+
+def _detect(head: bytes) -> bool:
+    return b'"images"' in head or b'"annotations"' in head
+
+
+def _write(folder: Path, split: Split, class_names: Sequence[str]) -> str:
+    path = folder / "annotations" / f"instances_{split.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [
+        CocoObjects(
+            name, a.width, a.height, a.boxes, a.labels, [{"difficult": 1} if hard else {} for hard in a.difficult]
+        )
+        for a, name in zip(split.annotations, split.names, strict=True)
+    ]
+    write_text_atomically(path, json.dumps(coco_dataset(images, class_names), ensure_ascii=False))
+    return path.relative_to(folder).as_posix()
+
+
+COCO = Format(
+    name="coco",
+    title="COCO JSON",
+    kind="COCO JSON",
+    suffix=".json",
+    detect=_detect,
+    find_pairs=_find_pairs,
+    write=_write,
+    one_file_per_image=False,
+)

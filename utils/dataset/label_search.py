@@ -1,26 +1,26 @@
 """Where the annotations of images are that have none, when the configuration names another folder or none."""
 
-import json
 import os
 import re
 from collections.abc import Collection, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from utils.annotations.annotation import YAML_PREFIX, Scan
 from utils.errors import DatasetError
+from utils.formats.coco.json_file import listed_names_of
+from utils.formats.formats import FORMATS, MAX_HEADS
 from utils.images.io import is_image
 from utils.names import nfc
 from utils.pairing.file_tree import is_kind, list_tree
-from utils.pairing.label_files import LABEL_FORMATS, looks_like
 from utils.pairing.pairing import pair_names
 
 LEAST_SHARE = 0.2  # of the images; a folder that has annotations for fewer is not theirs
 MAX_FOLDERS, MAX_DEPTH = 500, 4  # that are looked into
-MAX_JSON_BYTES = 2**28
+BESIDE_IMAGES = tuple(known for known in FORMATS.values() if known.one_file_per_image)
 SPLIT_FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\w{0,4}", re.IGNORECASE)
 
 
-def look_around(scan: Scan, config, split: str) -> None:
+def search_labels(scan: Scan, config, split: str) -> None:
     """Say where the annotations are, if most images of a split have none: replaces the findings that it explains.
 
     A split whose images are all negatives, for not one has a label file, is an error, too.
@@ -29,10 +29,10 @@ def look_around(scan: Scan, config, split: str) -> None:
     key = f"{YAML_PREFIX[split]}_DIR_LABELS"
     bare = [f.image for check in ("unlabelled", "unlisted-negative") for f in scan.of(check) if f.image]
     if not scan.annotations and not bare:
-        _tell_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split])
+        _report_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split])
         return
     used = {annotation.image_path for annotation in scan.annotations} - set(bare)
-    if len(bare) < len(used) or config.annotation_format == "coco":
+    if len(bare) < len(used) or not FORMATS[config.annotation_format].one_file_per_image:
         return
     explained = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
     places = _places(bare, images_dir, labels_dir, getattr(config, "path", None))
@@ -60,12 +60,12 @@ def _drop(scan: Scan, images: set[Path]) -> None:
     scan.turned = [turned for turned in scan.turned if turned.image_path not in images]
 
 
-def _tell_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) -> None:
+def _report_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) -> None:
     if labels_dir == images_dir or not labels_dir.is_dir():
         return
     images = [(name, path) for name, path in list_tree(labels_dir).files if is_image(path)]
     files = list_tree(images_dir).files
-    for known in LABEL_FORMATS.values():
+    for known in BESIDE_IMAGES:
         labels = [(name, path) for name, path in files if known.is_label(path)]
         if labels and images and (pairs := pair_names(images, labels, known.is_other)):
             keys = (f"{split}_DIR_IMAGES", f"{split}_DIR_LABELS")
@@ -115,26 +115,16 @@ def _fits(images: list[tuple[str, Path]], folder: Path) -> list[tuple[Path, int,
     found = []
     if not is_kind(folder.name) and any(is_image(path) for _, path in files):
         return []  # another dataset, whose annotations are of its own images
-    for known in LABEL_FORMATS.values():
+    for known in BESIDE_IMAGES:
         labels = [(name, path) for name, path in files if known.is_label(path)]
         pairs = pair_names(images, labels, known.is_other) if labels else []
-        if any(looks_like(path, known) for _, path in pairs[:20]):
+        if any(known.holds(path) for _, path in pairs[:MAX_HEADS]):
             found.append((folder, len(pairs), f"{known.kind}s" if known.kind != "XML" else "XML files"))
     wanted = {nfc(path.name) for _, path in images}
     for name, path in files:
-        if "/" not in name and path.suffix.lower() == ".json" and (count := len(wanted & _coco_names(path))):
+        if "/" not in name and path.suffix.lower() == ".json" and (count := len(wanted & listed_names_of(path))):
             found.append((path, count, "images in COCO's JSON"))
     return found
-
-
-def _coco_names(path: Path) -> set[str]:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            return set()
-        images = json.loads(path.read_bytes())["images"]
-        return {nfc(PurePosixPath(str(item["file_name"]).replace("\\", "/")).name) for item in images}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return set()
 
 
 def _roots(images_dir: Path, labels_dir: Path) -> list[Path]:

@@ -1,20 +1,24 @@
-"""A split in YOLO's text files: a line per object, `class x_centre y_centre width height` in shares of the image."""
+"""YOLO's text files as a format: a line per object, `class x_centre y_centre width height` in shares of the image."""
 
 import re
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
-from utils.annotations.annotation import BACKGROUND, Scan
+import numpy as np
+import yaml
+
+from utils.annotations.annotation import Annotation, Scan
 from utils.annotations.labels import Box, LabelledObject, Labels, Pair, UnitError
-from utils.annotations.reading import read_pairs
 from utils.errors import DatasetError
-from utils.files import natural_key
+from utils.files import natural_key, write_text_atomically
+from utils.formats.format import Format, Found, ReadOptions, Split
+from utils.formats.label_files import label_pair, pair_labels
 from utils.formats.yolo.class_names import class_lists, numbered_names
 from utils.formats.yolo.rows import OtherUnit, RowReader, numbers_of
 from utils.pairing.file_tree import stem_of
-from utils.pairing.label_files import pair_labels
 from utils.pairing.pairing import knows_folder
 from utils.suggestions import plain
 
@@ -22,72 +26,55 @@ MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
 
 
-def read_yolo(
-    images_dir: Path,
-    labels_dir: Path,
-    class_names: tuple[str, ...],
-    *,
-    stems: Iterable[str] | None = None,
-    skip: Collection[str] = (),
-    renamed: Mapping[str, str] | None = None,
-    ignored: Collection[str] = (),
-    numbered: Sequence[str] = (),
-    kpt_shape: tuple[int, int] | None = None,
-    one_based: bool = False,
-    skip_bad: bool = False,
-    progress: bool = True,
-) -> Scan:
+def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
     """Pair images with text files by stem. Class numbers count from 0 in the order of CLASSES, without background.
 
-    `numbered` are the names of the class numbers where they are not those of CLASSES. The lists of names that tools
-    leave beside the labels are looked at, too: what they contradict is an error. `kpt_shape` says what rows of more
-    than four numbers are; without it, and without a data.yaml that does, they are told apart by their geometry.
-    An image without a text file is a negative, as YOLO's own tools have it; it is counted. But a sub-folder of images
-    that the labels know nothing of is left out: it may hold previews, or what is to be labelled. A polygon becomes the
-    box around it. Arguments and faults are those of `read_voc`.
+    The lists of names that tools leave beside the labels are read, too: what they contradict is an error. Without
+    `options.kpt_shape`, and without a data.yaml that has one, rows of more than four numbers are recognised by their
+    geometry. An image without a text file is a negative, as YOLO's own tools have it; it is counted. But a sub-folder
+    of images that the labels know nothing of is left out: it may hold previews, or what is to be labelled. A polygon
+    becomes the box around it.
     """
-    if class_names[:1] != (BACKGROUND,):
-        raise ValueError(f"expected class_names to begin with {BACKGROUND!r}, got {class_names!r}")
-    scan = Scan()
-    paired = pair_labels(scan, images_dir, labels_dir, "yolo", stems=stems, skip=skip)
+    class_names, renamed, ignored = options.class_names, options.renamed, options.ignored
+    paired = pair_labels(YOLO, scan, images_dir, labels_dir, options)
     for path in paired.orphaned:
         scan.add("orphaned", paired.name(path))
     labelled = dict(paired.pairs)
-    renamed, lists = renamed or {}, class_lists(images_dir, labels_dir)
+    lists = class_lists(images_dir, labels_dir)
     names, contradictions = numbered_names(
-        lists, numbered or class_names[1:], renamed=renamed, ignored=ignored, labels_dir=labels_dir
+        lists, options.numbered or class_names[1:], renamed=renamed, ignored=ignored, labels_dir=labels_dir
     )
     for text in contradictions:
         scan.add("class-numbers", text)
-    shapes = [kpt_shape, *(found.kpt_shape for found in lists)]
+    shapes = [options.kpt_shape, *(found.kpt_shape for found in lists)]
     rows = RowReader(labelled.values(), next((shape for shape in shapes if shape), None))
     numbers = ClassNumbers(names, {*class_names, *renamed, *ignored})
     pairs, extras = [], Extras()
+    read = partial(_read_labels, numbers=numbers, rows=rows, extras=extras)
     for image in sorted([*labelled, *paired.unlabelled], key=lambda path: natural_key(paired.name(path))):
         name = paired.name(image)
         if path := labelled.get(image):
-            pairs.append(_pair(image, path, paired.name(path), numbers, rows, extras))
-        elif stems is None and not knows_folder(paired, image):
+            pairs.append(label_pair(image, path, paired.name(path), read))
+        elif options.stems is None and not knows_folder(paired, image):
             scan.add("unlabelled", f"{name}: no label in a whole folder", image=image)
         else:
             called = f"{stem_of(name)}.txt"
             pairs.append(Pair(image, labels_dir / called, called, _negative(name)))
     hint = f"CLASSES has 0 to {len(names) - 1}"
-    how = {"renamed": renamed, "ignored": ignored, "progress": progress}
-    scan.extend(read_pairs(pairs, class_names, title=f"Reading {images_dir.name}", hint=hint, **how))
-    if numbers.count_from_one:
-        count = len(names)
-        # Each is one class further than it should be: the last of them are unknown, the others wrong without a word.
-        scan.findings = [f for f in scan.findings if f.check != "unknown-class"]
-        scan.add(
-            "class-numbers",
-            f"{labels_dir}: expected class numbers from 0 to {count - 1}, as CLASSES has {count} names, found {count} "
-            "and no 0: these labels count from 1, or CLASSES lacks a name",
-        )
-    for text in extras.told(labels_dir):
-        scan.add("row-extras", text)
-    scan.skip_bad = skip_bad
-    return scan
+
+    def finish(scan: Scan) -> None:
+        if numbers.count_from_one:
+            # Each is one class further than it should be: the last of them are unknown, the others wrong in silence.
+            scan.findings = [f for f in scan.findings if f.check != "unknown-class"]
+            scan.add(
+                "class-numbers",
+                f"{labels_dir}: expected class numbers from 0 to {len(names) - 1}, as CLASSES has {len(names)} names, "
+                f"found {len(names)} and no 0: these labels count from 1, or CLASSES lacks a name",
+            )
+        for text in extras.lines(labels_dir):
+            scan.add("row-extras", text)
+
+    return Found(pairs, hint, finish)
 
 
 class ClassNumbers:
@@ -126,7 +113,8 @@ class Extras:
             self.rows[kind] += 1
             self.first.setdefault(kind, where)
 
-    def told(self, labels_dir: Path) -> list[str]:
+    def lines(self, labels_dir: Path) -> list[str]:
+        """Return a line for each kind of row."""
         return [
             f"{labels_dir}: {count} row{'s' * (count > 1)} taken for a box and {kind}, such as {self.first[kind]}"
             for kind, count in sorted(self.rows.items())
@@ -181,18 +169,15 @@ def _label(word: str) -> int:
     return int(word.partition(".")[0])
 
 
-def _pair(image_path: Path, path: Path, name: str, numbers: ClassNumbers, rows: RowReader, extras: Extras) -> Pair:
-    def read() -> Labels:
-        return _labels(read_yolo_file(path, numbers, rows, extras))
-
-    return Pair(image_path, path, name, read)
+def _read_labels(path: Path, *, numbers: ClassNumbers, rows: RowReader, extras: Extras) -> Labels:
+    return _labels(read_yolo_file(path, numbers, rows, extras))
 
 
 def _labels(objects: tuple[LabelledObject, ...]) -> Labels:
     return Labels(objects, to_pixels=_from_shares, layout=("centre", "shares"))
 
 
-def _negative(image_name: str):
+def _negative(image_name: str) -> Callable[[], Labels]:
     return lambda: Labels((), notes=(("unlisted-negative", image_name),))
 
 
@@ -204,3 +189,68 @@ def _from_shares(box: Box, size: tuple[int, int]) -> Box:
         (x + width / 2) * size[0],
         (y + height / 2) * size[1],
     )
+
+
+# --- how its files are known -----------------------------------------------------------------------------------------
+
+# Beside the labels, but no labels: what Label Studio, labelImg and others export with them.
+OTHER_TEXTS = frozenset("classes predefined_classes labels notes readme obj train val valid test".split())
+
+_ROW = re.compile(rb"\s*\d+(\.0*)?(\s+[-+]?[0-9.]+(e[-+]?\d+)?){4,}\s*", re.IGNORECASE)
+
+
+def _is_other_text(stem: str) -> bool:
+    return stem.lower() in OTHER_TEXTS or stem.lower().startswith("readme.")
+
+
+def _detect(head: bytes) -> bool:
+    lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines()[:20] if line.strip()]
+    return bool(lines) and all(_ROW.fullmatch(line) for line in lines[:-1] or lines)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write(folder: Path, split: Split, class_names: Sequence[str]) -> str:
+    labels_dir = folder / "labels" / split.name
+    labels_dir.mkdir(parents=True, exist_ok=True)
+    for annotation, name in zip(split.annotations, split.names, strict=True):
+        x1, y1, x2, y2 = annotation.boxes.astype(np.float64).T
+        width, height = annotation.width, annotation.height
+        rows = np.stack([(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height], axis=1)
+        lines = [
+            f"{label - 1} {' '.join(map(repr, row))}\n"
+            for label, row in zip(annotation.labels.tolist(), rows.tolist(), strict=True)
+        ]
+        path = (labels_dir / name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines), encoding="utf-8")
+    return f"labels/{split.name}"
+
+
+def _write_data_yaml(folder: Path, splits: Sequence[Split], class_names: Sequence[str]) -> None:
+    """Write the data.yaml that YOLO's own tools read."""
+    values = {split.name: f"images/{split.name}" for split in splits}
+    names = dict(enumerate(class_names[1:]))
+    text = yaml.safe_dump({"path": ".", **values, "names": names}, allow_unicode=True, sort_keys=False)
+    write_text_atomically(folder / "data.yaml", text)
+
+
+def _notes(annotations: Sequence[Annotation]) -> list[str]:
+    difficult = sum(int(annotation.difficult.sum()) for annotation in annotations)
+    return [f"{difficult} objects are difficult, which YOLO's format cannot say"] if difficult else []
+
+
+YOLO = Format(
+    name="yolo",
+    title="YOLO text",
+    kind="text file",
+    suffix=".txt",
+    detect=_detect,
+    find_pairs=_find_pairs,
+    write=_write,
+    image_folder="images/{split}",
+    is_other=_is_other_text,
+    notes=_notes,
+    write_index=_write_data_yaml,
+)
