@@ -267,7 +267,6 @@ def test_what_may_be_meant_twice_is_an_error_and_no_negative(tmp_path, names, su
         ("a1.jpg", "a1\u200b.@", "has U+200B (ZERO WIDTH SPACE) more"),
         ("a-1.jpg", "a–1.@", "has U+2013 (EN DASH) for '-'"),
         ("a 1.jpg", "a 1 .@", "has U+0020 (SPACE) more"),
-        ("a 1.jpg", "a_1.@", "has '_' for U+0020 (SPACE)"),
         ("a (1).jpg", "a_1.@", "has '_' for U+0020 (SPACE)"),
         ("a_1.jpg", "0a1b2c3d-a_1.@", "has '0a1b2c3d-' more"),
     ],
