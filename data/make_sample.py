@@ -4,7 +4,7 @@
     python data/make_sample.py --out DIR --seed 1  # another set, elsewhere
 
 The images are drawn, not photographed: what a network learns from them shows that the toolkit works, no more. The
-same seed gives the same images, whatever the counts. What is there already is never overwritten. Without --out a
+same seed gives the same images, whatever the counts. What is there already is never overwritten. Without --out an
 image and a clip to run inference on are drawn too, where data/inference_data lacks them.
 """
 
@@ -31,11 +31,11 @@ from tqdm import tqdm
 
 DATA_DIR = Path(__file__).resolve().parent
 SIZES = ((448, 336), (416, 416), (336, 448), (480, 320), (512, 384), (384, 480), (480, 360))  # width, height
-NOTE = "made_by_make_sample.json"  # tells this script's complete output from any other folder
+NOTE = "made_by_make_sample.json"  # marks this script's complete output
 
 
 def voc_xml(image_path, width, height, objects):
-    """XML text as labelImg writes it.
+    """Return XML text as labelImg writes it.
 
     Args:
         objects: `[(class name, (x1, y1, x2, y2), truncated)]` in pixels, x2 and y2 exclusive.
@@ -74,7 +74,7 @@ def write_jpeg(path, image, quality):
 
 
 def fault_of(out_dir, asked):
-    """What keeps `out_dir` from being the complete set that is asked for, in words; None where nothing does."""
+    """Describe why `out_dir` is not the complete set that is asked for; None where it is."""
     if not out_dir.is_dir():
         return "it is a file"
     try:
@@ -93,7 +93,7 @@ def fault_of(out_dir, asked):
 
 
 def draw_set(out_dir, asked):
-    """Draw the whole set beside `out_dir`, then rename it, so that an interrupted run leaves no half set behind."""
+    """Draw the whole set beside `out_dir`, then rename it, so that an interrupted run leaves no half set."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as beside:
         made = Path(beside) / out_dir.name
@@ -162,6 +162,6 @@ if __name__ == "__main__":
     try:
         STATUS = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads the last lines; what they tell of is done
+    except BrokenPipeError:  # nobody reads the last lines, and all is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(STATUS)

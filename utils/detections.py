@@ -1,4 +1,4 @@
-"""What a detector says of one image, and which classes of it are wanted."""
+"""The detections of one image, and the choice of classes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -33,16 +33,16 @@ class Detections:
         return len(self.scores)
 
     def _kept(self, keep: np.ndarray) -> "Detections":
-        """Those where `keep` is true, with whatever else a subclass has."""
+        """Return the detections where `keep` is true, with the further fields of a subclass."""
         return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
 
     def above(self, threshold: float) -> "Detections":
-        """Those with a score of at least `threshold`."""
+        """Return the detections with a score of at least `threshold`."""
         keep = self.scores >= threshold
         return self._kept(keep)
 
     def of(self, labels: Collection[int] | None) -> "Detections":
-        """Those of these classes; all of them for None."""
+        """Return the detections of these classes; all for None."""
         if labels is None:
             return self
         keep = np.isin(self.labels, list(labels))
@@ -50,7 +50,7 @@ class Detections:
 
 
 def class_filter(values: Sequence[str] | None, class_names: Sequence[str]) -> set[int] | None:
-    """The labels that `--classes` asks for, by name (in any case) or number from 1; None, all, where it is not given.
+    """Return the labels that `--classes` asks for, by name (in any case) or number from 1; None, all, without it.
 
     Args:
         class_names: background first, so that a class's number is its index.

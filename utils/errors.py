@@ -34,11 +34,11 @@ class TrainingError(ToolkitError):
 def stop(error: Exception) -> NoReturn:
     """End the process with status 2 and the message, without a traceback: how every script answers a ToolkitError."""
     if not getattr(error, "reported", False):
-        with contextlib.suppress(OSError):  # nobody may be listening any more
+        with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
     sys.exit(2)
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal might obey instead of show, such as the escape codes of a file's name, as \\x1b."""
+    """Escape what a terminal might obey instead of show, such as the control codes of a file's name, as \\x1b."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -13,7 +13,7 @@ LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 
 
 def first_entries(folder: Path, limit: int = 5) -> str:
-    """The first few names in a folder, for a message."""
+    """Return the first few names in a folder, for a message."""
     try:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     except OSError as error:
@@ -59,7 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        if error.filename is None:  # a full disk tells of no file
+        if error.filename is None:  # the error of a full disk names no file
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
@@ -76,6 +76,6 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def natural_key(name: str) -> tuple:
-    """Sorts "a2" before "a10"; equal numbers ("a1", "a01") fall back on the name itself."""
+    """Return a key that sorts "a2" before "a10"; equal numbers ("a1", "a01") fall back on the name itself."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name

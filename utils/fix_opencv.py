@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def installed_gui() -> tuple[str | None, str | None]:
-    """(window system of the installed cv2, None where headless; why cv2 cannot be imported, None where it can)."""
+    """Return the window system of cv2, None where headless, and why cv2 cannot be imported, None where it can."""
     answer = subprocess.run([sys.executable, "-c", _QUESTION], capture_output=True, text=True, check=False)
     if answer.returncode:
         return None, (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
@@ -58,6 +58,7 @@ def _install(package: str) -> bool:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         pin = re.search(rf"^{package}==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+        assert pin is not None, f"{REQUIREMENTS} pins no {package}"
         version = pin[1]
     command = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-deps", f"{package}=={version}"]
     # Not to our output: behind `| head` pip would fail for want of a reader.

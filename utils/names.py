@@ -1,11 +1,11 @@
-"""Names compared as people read them: composed or decomposed accents are one, and look-alike characters are told."""
+"""Compares names as people read them: composed and decomposed accents are one, look-alike characters are reported."""
 
 import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
 
-MOST_TOLD = 3  # characters that a message names
+MOST_NAMED = 3  # characters that a message names
 
 # Letters of Cyrillic and Greek that look like Latin ones, in either case, by their lower case; dashes and apostrophes.
 # NFKC knows of full-width letters and the like.
@@ -21,12 +21,12 @@ _LOOK_ALIKE = {ord(other): latin for latin, others in _LIKE.items() for other in
 
 
 def nfc(text: str) -> str:
-    """The text with composed accents: macOS decomposes those of file names, and other tools keep either."""
+    """Return the text with composed accents: macOS decomposes those of file names, and other tools keep either."""
     return unicodedata.normalize("NFC", text)
 
 
 def outline(text: str) -> str:
-    """What a name looks like: equal for names that differ in case, kinds of space or look-alike characters alone."""
+    """Return a key that is equal for names that differ in case, kinds of space or look-alike characters alone."""
     text = unicodedata.normalize("NFKC", text).casefold()
     text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\t\n")
     text = unicodedata.normalize("NFC", text).translate(_LOOK_ALIKE)
@@ -34,12 +34,12 @@ def outline(text: str) -> str:
 
 
 def look_alike(name: str, known: Iterable[str]) -> str | None:
-    """The known name that cannot be told from `name` by looking; case alone is seen."""
+    """Return the known name that looks the same as `name` but is another; None for one that differs in case alone."""
     return next((k for k in known if outline(k) == outline(name) and nfc(k).casefold() != nfc(name).casefold()), None)
 
 
 def how_they_differ(name: str, other: str) -> str:
-    """In what `name` is not `other` though it looks like it: "has U+041E (CYRILLIC CAPITAL LETTER O) for 'O'"."""
+    """Describe the characters in which look-alikes differ: "has U+041E (CYRILLIC CAPITAL LETTER O) for 'O'"."""
     name, other = nfc(name), nfc(other)
     if name.casefold() == other.casefold():
         return "differs in upper and lower case"
@@ -47,21 +47,21 @@ def how_they_differ(name: str, other: str) -> str:
         steps = [(i, i + 1, i, i + 1) for i in range(len(name))]
     else:
         steps = [code[1:] for code in difflib.SequenceMatcher(None, name, other, autojunk=False).get_opcodes()]
-    told = []
+    differences = []
     for i1, i2, j1, j2 in steps:
         here, there = name[i1:i2], other[j1:j2]
         if here.casefold() == there.casefold():
             continue
         if here and there:
-            told.append(f"has {_spelled(here)} for {_spelled(there)}")
+            differences.append(f"has {_spelled(here)} for {_spelled(there)}")
         else:
-            told.append(f"has {_spelled(here)} more" if here else f"lacks {_spelled(there)}")
-    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-    return " and ".join(told[:MOST_TOLD]) + more or "differs in upper and lower case"
+            differences.append(f"has {_spelled(here)} more" if here else f"lacks {_spelled(there)}")
+    more = f" and {len(differences) - MOST_NAMED} more" if len(differences) > MOST_NAMED else ""
+    return " and ".join(differences[:MOST_NAMED]) + more or "differs in upper and lower case"
 
 
 def _spelled(characters: str) -> str:
-    """Each by its number and name; a run of plain ones in quotes."""
+    """Spell characters by number and name; a run of plain ones in quotes."""
     if re.fullmatch(r"[!-~]+", characters):
         return repr(characters)
     shown = [f"U+{ord(c):04X} ({unicodedata.name(c, 'unnamed')})" for c in characters[:3]]

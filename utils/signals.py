@@ -11,7 +11,7 @@ ASKING_TO_STOP = tuple(
     if hasattr(signal, name)  # Windows has no SIGHUP
 )
 HANG_UP = getattr(signal, "SIGHUP", None)
-# torchrun passes a signal on to processes that a terminal has sent it to already: twice is no second wish there.
+# torchrun passes a signal on to processes that a terminal has sent it to already: twice is no second request there.
 PATIENT = "TORCHELASTIC_RUN_ID" in os.environ
 NOTICE = "stopping after the current step, then saving"
 IMPATIENCE = "" if PATIENT else "; once more stops at once, without saving"
@@ -43,7 +43,7 @@ class Signals:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While this lasts, signals are noted; one that nobody has raised by the end is raised then."""
+        """Note signals while this lasts; one that `check` has not raised by the end is raised then."""
         self._holding = True
         try:
             yield
@@ -65,12 +65,12 @@ class Signals:
         if not self._holding:
             raise Stopped(number)
         if SPEAKS:
-            with contextlib.suppress(OSError):  # nobody may be listening any more
+            with contextlib.suppress(OSError):  # the terminal may be gone
                 # print() may be what was interrupted, and cannot be entered twice.
                 os.write(2, f"\n{NOTICE}{IMPATIENCE}\n".encode())
 
 
 def ignore_signals() -> None:
-    """For a helper process: a terminal and a scheduler signal the whole group, and only the main one is to answer."""
+    """Ignore signals in a helper process: they are sent to the whole group, and only the main one answers."""
     for number in ASKING_TO_STOP:
         signal.signal(number, signal.SIG_IGN)

@@ -11,25 +11,25 @@ SHIFT = 4  # fractional bits of cv2's fixed-point coordinates
 
 
 def ink(color, light=0.0):
-    """BGR of "#rrggbb", mixed towards white (`light` > 0, at most 1) or black (`light` < 0, at least -1)."""
+    """Return BGR of "#rrggbb", mixed towards white (`light` > 0, at most 1) or black (`light` < 0, at least -1)."""
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return tuple(float(c + (255 - c) * light if light > 0 else c * (1 + light)) for c in reversed(rgb))
 
 
 def ellipse(cx, cy, rx, ry=None, start=0.0, stop=360.0):
-    """Points on an ellipse from angle `start` to `stop`, degrees clockwise from the right."""
+    """Return points on an ellipse from angle `start` to `stop`, degrees clockwise from the right."""
     angles = np.radians(np.linspace(start, stop, 33))
     return np.stack([cx + rx * np.cos(angles), cy + (rx if ry is None else ry) * np.sin(angles)], 1)
 
 
 def capsule(a, b, radius_a, radius_b):
-    """Outline of a limb: the hull of a circle at each end."""
+    """Return outline of a limb: the hull of a circle at each end."""
     ends = np.concatenate([ellipse(*a, radius_a), ellipse(*b, radius_b)])
     return cv2.convexHull(ends.astype(np.float32))[:, 0].astype(float)
 
 
 def smooth(points, rounds=3):
-    """Closed outline with its corners cut `rounds` times (Chaikin)."""
+    """Return closed outline with its corners cut `rounds` times (Chaikin)."""
     points = np.asarray(points, float)
     for _ in range(rounds):
         ahead = np.roll(points, -1, 0)
@@ -38,7 +38,7 @@ def smooth(points, rounds=3):
 
 
 def box(x1, y1, x2, y2, radius=0.0):
-    """Outline of a rectangle, its corners rounded by `radius`."""
+    """Return outline of a rectangle, its corners rounded by `radius`."""
     if not radius:
         return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], float)
     r = radius
@@ -47,7 +47,7 @@ def box(x1, y1, x2, y2, radius=0.0):
 
 
 def mirrored(half):
-    """Closed outline from its right half, listed from top to bottom."""
+    """Return closed outline from its right half, listed from top to bottom."""
     half = np.asarray(half, float)
     return np.concatenate([half, half[::-1] * [-1, 1]])
 
@@ -73,7 +73,7 @@ class Canvas:
         self._drawn = [0]
 
     def new_item(self, name):
-        """Id for an item about to be drawn."""
+        """Return id for an item about to be drawn."""
         self.names.append(name)
         self._extents.append(np.array([np.inf, np.inf, -np.inf, -np.inf]))
         self._drawn.append(0)
@@ -84,7 +84,7 @@ class Canvas:
         self._drawn[item] = self._mask(item).sum()
 
     def visible_boxes(self, min_visible=0.25, min_side=5):
-        """`[(class name, (x1, y1, x2, y2), truncated)]` of the items still seen: ints, tight, x2 and y2 exclusive.
+        """Return `[(class name, (x1, y1, x2, y2), truncated)]` of the visible items: ints, tight, x2 and y2 exclusive.
 
         An item is left out when less than `min_visible` of it is seen, the border's part in that estimated from the
         extent, or when a side is under `min_side` pixels.
@@ -107,7 +107,7 @@ class Canvas:
         return found
 
     def finished(self):
-        """BGR uint8 `(height, width, 3)`."""
+        """Return the image as BGR uint8 `(height, width, 3)`."""
         return cv2.resize(self.image, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
     def fill(self, parts, color, item=0, *, light=0.0, outline=0.0, shade=0.0):
@@ -137,7 +137,7 @@ class Canvas:
             self._extend(item, parts, thick)
 
     def line(self, points, color, width, *, light=0.0, item=None, closed=False):
-        """Stroke `width` pixels wide; `item` as in `fill`."""
+        """Draw a line `width` pixels wide; `item` as in `fill`."""
         fixed, thick = self._fixed(points), max(1, round(width * SCALE))
         cv2.polylines(self.image, [fixed], closed, ink(color, light), thick, cv2.LINE_AA, SHIFT)
         if item is not None:
@@ -165,7 +165,7 @@ class Canvas:
             self._extend(item, [fixed], 0)
 
     def gradient(self, x1, y1, x2, y2, top, bottom):
-        """Vertical blend of two colours in a rectangle."""
+        """Draw a vertical blend of two colours in a rectangle."""
         x1, y1, x2, y2 = (max(0, round(v * SCALE)) for v in (x1, y1, x2, y2))
         view = self.image[y1:y2, x1:x2]
         mix = np.linspace(0, 1, len(view))[:, None]
@@ -221,20 +221,20 @@ class Pen:
         self._axes = unit * np.array([[cosine, sine], [-sine, cosine]])
 
     def moved(self, origin, angle):
-        """Pen whose origin is at `origin` of this one, turned by `angle` more."""
+        """Return a pen whose origin is at `origin` of this one, turned by `angle` more."""
         return Pen(self.canvas, self._at(origin), self.unit, self.angle + angle)
 
     def fill(self, parts, color, item=0, *, light=0.0, shade=0.0, edge=1.0):
-        """`Canvas.fill` with a contour `edge` times the usual."""
+        """Do as `Canvas.fill`, with a contour `edge` times the usual."""
         parts = [self._at(p) for p in (parts if np.ndim(parts[0]) == 2 else [parts])]
         self.canvas.fill(parts, color, item, light=light, outline=edge * self.edge, shade=shade * self.unit)
 
     def patch(self, points, color, light=0.0):
-        """A detail without a contour, on what is there already."""
+        """Fill a detail without a contour, on what is there already."""
         self.canvas.fill(self._at(points), color, None, light=light)
 
     def detail(self, points, color, width, light=0.0, *, closed=False):
-        """A line on what is there already."""
+        """Draw a line on what is there already."""
         self.canvas.line(self._at(points), color, max(0.5, width * self.unit), light=light, closed=closed)
 
     def glaze(self, points, color, alpha, item=None, *, blur=0.0):

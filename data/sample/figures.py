@@ -15,7 +15,7 @@ THIGH, SHIN = 0.95, 0.9
 
 @dataclass(frozen=True)
 class Look:
-    """What a person wears; an item that is None is not worn, otherwise the text is its colour."""
+    """The clothes of a person; an item that is None is not worn, otherwise the text is its colour."""
 
     skin: str = "#e8b896"
     hair: str = "#3b2a20"
@@ -52,7 +52,7 @@ class Pose:
 
     @property
     def height(self):
-        """From the base of the neck down to the lower sole."""
+        """Return the height from the base of the neck down to the lower sole."""
         return 1.62 + 0.23 + max(THIGH * np.cos(np.radians(a)) + SHIN * np.cos(np.radians(b)) for a, b in self.legs)
 
 

@@ -1,4 +1,4 @@
-"""The rooms behind the people and the things before them, drawn at random from a NumPy `Generator`."""
+"""Rooms as backgrounds and things in front of the people, drawn at random from a NumPy `Generator`."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def window_view(c, x, y, w, h, rng):
 
 
 def cross(x, y, reach):
-    """The two bars of an upright cross."""
+    """Return the two bars of an upright cross."""
     arm = reach / 3
     return [box(x - reach, y - arm, x + reach, y + arm), box(x - arm, y - reach, x + arm, y + reach)]
 
@@ -208,7 +208,7 @@ def plant(c, x, base, height, rng):
 
 
 def clutter(c, rng):
-    """Something in front of the people, low or at a side, so that it hides a part of them now and then."""
+    """Draw something in front of the people, low or at a side, so that it hides a part of them now and then."""
     kind, w, h = pick(rng, ("desk", "plant", "drip", "rail", "trolley")), c.width, c.height
     x = w * rng.uniform(0.08, 0.92)
     if kind == "desk":

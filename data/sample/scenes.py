@@ -1,4 +1,4 @@
-"""Who is in an image, how they stand and under what light, drawn at random from a NumPy `Generator`."""
+"""People, poses and light of an image, drawn at random from a NumPy `Generator`."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ ARMS = (
 
 
 def random_look(rng, gear=True):
-    """A person; with `gear` false one that wears nothing of the five classes."""
+    """Draw lots for a person; with `gear` false one that wears nothing of the five classes."""
 
     def worn(chance, colors):
         return pick(rng, colors) if rng.random() < chance and gear else None
@@ -68,7 +68,7 @@ def random_pose(rng, look):
 
 
 def room_image(width, height, rng, floor, room=None):
-    """Supersampled BGR background, out of focus now and then as behind people who are in focus."""
+    """Draw a supersampled BGR background, out of focus now and then as behind people who are in focus."""
     canvas = Canvas(width, height)
     (room or pick(rng, ROOMS))(canvas, rng, floor)
     size = 1 + SCALE * int(rng.integers(0, 3))
@@ -84,7 +84,7 @@ def put_person(canvas, x, ground, unit, look, pose, neck=None):
 
 
 def scene(width, height, rng, empty=False):
-    """Canvas of a random image; with `empty` nobody wears anything of the five classes."""
+    """Draw a random image on a canvas; with `empty` nobody wears anything of the five classes."""
     count = int(rng.choice([0, 1, 2])) if empty else int(rng.choice([1, 2, 3], p=[0.3, 0.42, 0.28]))
     heads = rng.choice([5.4, 4.0, 3.1, 2.5], p=[0.3, 0.3, 0.3, 0.1])
     unit = min(height / heads, width / (1.55 * max(count, 1)), 130)
@@ -105,16 +105,16 @@ def scene(width, height, rng, empty=False):
     return canvas
 
 
-def photographed(picture, rng):
-    """The image under uneven light, with a little blur and sensor noise: BGR uint8 of the same shape."""
-    height, width = picture.shape[:2]
+def photographed(image, rng):
+    """Return the image under uneven light, with a little blur and sensor noise: BGR uint8 of the same shape."""
+    height, width = image.shape[:2]
     x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.22)
     light = rng.uniform(0.8, 1.12) * (1 + slope * (np.cos(angle) * x + np.sin(angle) * y))
     light *= 1 - rng.uniform(0, 0.14) * (x * x + y * y)
     if rng.random() < 0.25:
-        picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.4, 1.1))
+        image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.4, 1.1))
     grain = rng.standard_normal((height, width), np.float32) * rng.uniform(0.5, 5)
     warmth = rng.uniform(-0.06, 0.06)
     tint = np.array([1 - warmth, 1, 1 + warmth], np.float32)
-    return np.clip(picture * (light[..., None] * tint) + grain[..., None], 0, 255).astype(np.uint8)
+    return np.clip(image * (light[..., None] * tint) + grain[..., None], 0, 255).astype(np.uint8)

@@ -20,13 +20,13 @@ NURSE = replace(NURSE, gloves="#5a8fd8", stethoscope=True)
 
 
 def backdrop(width, height, seed, floor, room):
-    """A room for images of more than the usual 480 pixels: drawn at that size, so that its things grow along."""
+    """Draw a room for images of more than the usual 480 pixels: at that size, so that its things grow along."""
     small = room_image(480, height * 480 // width, np.random.default_rng(seed), floor * 480 / width, room)
     return cv2.resize(small, (width * SCALE, height * SCALE), interpolation=cv2.INTER_LINEAR)
 
 
 def staged_image():
-    """Three members of staff on a ward: BGR uint8 `(720, 960, 3)`."""
+    """Draw three members of staff on a ward: BGR uint8 `(720, 960, 3)`."""
     canvas = Canvas(960, 720, backdrop(960, 720, 3, 590, ward))
     raised = Pose(arms=((12, 5), (14, 158)), hands=("relaxed", "spread"), turn=0.35, tilt=3)
     holding = Pose(arms=((14, 8), (12, -72)), hands=("relaxed", "grip"), turn=-0.1)
@@ -44,7 +44,7 @@ def staged_image():
 
 
 def walking(phase, direction):
-    """Pose of a walker at `phase` radians of the stride; `direction` is 1 to the right and -1 to the left."""
+    """Return pose of a walker at `phase` radians of the stride; `direction` is 1 to the right and -1 to the left."""
     legs, arms = [], []
     for side, sign in ((0, -1), (1, 1)):
         swing = np.sin(phase + np.pi * side)

@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.annotations.annotation import Scan
 from utils.annotations.findings import Finding
-from utils.images.similarity import CHUNK, average_of, least_likeness, look_vectors, mirrored
+from utils.images.similarity import CHUNK, average_of, least_likeness, mirrored, thumbnail_vectors
 
 NAMED = 3  # images of a group
 
@@ -26,7 +26,7 @@ def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str,
     digests = _digests([*scans["train"].thumbnails, *scans["val"].thumbnails], [*paths["train"], *paths["val"]])
     digests = {"train": digests[: len(paths["train"])], "val": digests[len(paths["train"]) :]}
 
-    vectors = {split: look_vectors(scan.thumbnails) for split, scan in scans.items()}
+    vectors = {split: thumbnail_vectors(scan.thumbnails) for split, scan in scans.items()}
     average = average_of(*vectors.values())
     least = {split: least_likeness(of_split, average) for split, of_split in vectors.items()}
     found = {}

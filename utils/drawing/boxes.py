@@ -16,7 +16,7 @@ MOST_IN_LEGEND = 60  # classes
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
-    """Width in pixels of the lines on an image of (height, width): 2 at 640x480, 7 at 4000x3000."""
+    """Return width in pixels of the lines on an image of (height, width): 2 at 640x480, 7 at 4000x3000."""
     return round(1 + math.sqrt(size_hw[0] * size_hw[1]) / 600)
 
 
@@ -39,7 +39,7 @@ def draw_boxes(
         image: RGB uint8 (H, W, 3).
         boxes: float (N, 4), xyxy in pixels; parts outside the image are drawn at its border.
         labels: int (N,), indices into `class_names`, where 0 is the background.
-        scores: float (N,), written behind the name: `Mask 0.97`.
+        scores: float (N,), written after the name: `Mask 0.97`.
         track_ids: int (N,), written before the name: `#7 Mask`; below 0 is none.
         show_labels: False leaves the tags out.
 
@@ -81,7 +81,7 @@ def draw_boxes(
 def is_crowded(
     labels: np.ndarray, class_names: Sequence[str], size_hw: tuple[int, int], *, scores: np.ndarray | None = None
 ) -> bool:
-    """Whether the tags of `draw_boxes`, however small, would be too many in a small image of (height, width)."""
+    """Check whether the tags of `draw_boxes`, however small, would be too many in a small image of (height, width)."""
     characters = sum(map(len, _tag_texts(labels, class_names, scores, None)))
     return characters * LEAST_TEXT**2 > CROWDED * size_hw[0] * size_hw[1]
 
@@ -93,7 +93,7 @@ def _tag_texts(labels, class_names, scores, track_ids) -> list[str]:
 
 
 def _text_size(texts: Sequence[str], size_hw: tuple[int, int]) -> tuple[int, float]:
-    """Text height in pixels, and by what it is smaller than usual: so many tags would hide the image."""
+    """Return the text height in pixels, and its share of the usual one: so many tags would hide the image."""
     usual = 7 + math.sqrt(size_hw[0] * size_hw[1]) / 80
     hidden = sum(map(len, texts)) * usual**2 / (size_hw[0] * size_hw[1])  # a character's cell is near enough a square
     size = min(usual, max(LEAST_TEXT, usual * math.sqrt(MOST_HIDDEN / max(hidden, MOST_HIDDEN))))
@@ -102,7 +102,7 @@ def _text_size(texts: Sequence[str], size_hw: tuple[int, int]) -> tuple[int, flo
 
 @lru_cache(maxsize=512)
 def _tag(text: str, size: int, color: Color, rim: int, max_width: int) -> np.ndarray:
-    """The tag as RGB uint8 (h, w, 3); text too wide for the image is set smaller, down to 7 pixels."""
+    """Draw a tag, RGB uint8 (h, w, 3); text too wide for the image is set smaller, down to 7 pixels."""
     mask = text_mask(text, size)
     if mask.shape[1] > max_width and size > 7:
         mask = text_mask(text, max(7, size * max_width // mask.shape[1]))
@@ -113,7 +113,7 @@ def _tag(text: str, size: int, color: Color, rim: int, max_width: int) -> np.nda
 
 
 def _paint_frame(canvas: np.ndarray, corners: list[int], thickness: int, color: Color) -> None:
-    """A rectangle whose line is centred on the pixels of `corners` (x1, y1, x2, y2); clipped to the canvas."""
+    """Paint a rectangle whose line is centred on the pixels of `corners` (x1, y1, x2, y2); clipped to the canvas."""
     x1, y1, x2, y2 = corners
     outward, inward = thickness // 2, (thickness + 1) // 2
     left, top, right, bottom = (max(0, side) for side in (x1 - outward, y1 - outward, x2 + outward, y2 + outward))
@@ -124,7 +124,7 @@ def _paint_frame(canvas: np.ndarray, corners: list[int], thickness: int, color: 
 
 
 def _place_tag(box: np.ndarray, tag_hw: tuple[int, int], image_hw: tuple[int, int], placed: np.ndarray) -> np.ndarray:
-    """Where a tag goes, xyxy inside the image: the first place of the least overlap with `placed` (K, 4)."""
+    """Place a tag, xyxy inside the image: the first place of the least overlap with `placed` (K, 4)."""
     x1, y1, x2, y2 = box
     height, width = tag_hw
     ys, xs = (y1 - height, y2, y1, y2 - height), (x1, x2 - width)  # above, below, inside; left, right

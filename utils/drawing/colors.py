@@ -1,4 +1,4 @@
-"""The colours of classes and of curves, which people who see no red or no green can tell apart, too."""
+"""The colours of classes and curves, distinct to people who see no red or no green, too."""
 
 import colorsys
 from functools import cache
@@ -24,20 +24,21 @@ BLUE, ORANGE, GREEN, PURPLE, RED = "#2f6db3", "#e0702c", "#00a08c", "#3c008c", "
 
 @cache
 def class_color(label: int) -> Color:
-    """The RGB colour of a class, the same in every run; label 0, the background, is grey."""
+    """Return the RGB colour of a class, the same in every run; label 0, the background, is grey."""
     if label < 0:
         raise ValueError(f"expected a label from 0, got {label}")
     if label == 0:
         return BACKGROUND_COLOR
     if label <= len(PALETTE):
-        return tuple(bytes.fromhex(PALETTE[label - 1]))
+        red, green, blue = bytes.fromhex(PALETTE[label - 1])
+        return red, green, blue
     # The golden ratio spreads hues evenly however many are drawn; the other two steps part neighbours in hue.
-    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, (1.0, 0.75, 0.5)[label % 3], (1.0, 0.7)[label % 2])
-    return round(red * 255), round(green * 255), round(blue * 255)
+    shares = colorsys.hsv_to_rgb(label * 0.618034 % 1, (1.0, 0.75, 0.5)[label % 3], (1.0, 0.7)[label % 2])
+    return round(shares[0] * 255), round(shares[1] * 255), round(shares[2] * 255)
 
 
 def contrast_color(color: Color) -> Color:
-    """Black or white, whichever has the higher contrast ratio with `color` (WCAG 2, relative luminance)."""
+    """Return black or white, whichever has the higher contrast ratio with `color` (WCAG 2, relative luminance)."""
     linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in color]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return BLACK if luminance > 0.179 else WHITE

@@ -27,12 +27,12 @@ def image_grid(
     cell_hw: tuple[int, int] = (480, 480),
     background: Color = (32, 32, 32),
 ) -> np.ndarray:
-    """One image of many: each image scaled to its cell with its aspect kept, its title above it.
+    """Lay images out in a grid: each scaled to its cell with its aspect kept, its title above it.
 
     Args:
         images: RGB uint8 (H, W, 3), of any sizes, at least one.
         titles: as many as images; one that is too long ends in an ellipsis.
-        legend: what each colour stands for, in rows above the images.
+        legend: the meaning of each colour, in rows above the images.
         columns: at most so many cells in a row.
         cell_hw: height and width of a cell in pixels, without title.
 
@@ -70,7 +70,7 @@ def image_grid(
 def _legend(
     entries: Sequence[tuple[str, Color]], width: int, text_size: int, gap: int, background: Color
 ) -> np.ndarray:
-    """Rows of a colour and its name each, RGB uint8 (H, width, 3)."""
+    """Draw rows of colours with their names, RGB uint8 (H, width, 3)."""
     if len(entries) > MOST_IN_LEGEND:
         entries = [*entries[:MOST_IN_LEGEND], (f"and {len(entries) - MOST_IN_LEGEND} more", background)]
     ink, height = contrast_color(background), text_mask("", text_size).shape[0]
@@ -119,5 +119,5 @@ def write_sheet(path: Path, drawings: Sequence[Drawing], class_names: Sequence[s
     sheet = image_grid(drawn, titles=titles, legend=legend, columns=3, cell_hw=(CELL, CELL))
     with atomic_path(path) as partial:
         _, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
-        partial.write_bytes(data)
+        partial.write_bytes(data.tobytes())
     return sheet

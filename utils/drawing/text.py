@@ -16,7 +16,7 @@ MOST_CHARACTERS = 300  # of one line: no image shows more
 
 @lru_cache(maxsize=256)
 def font_path(text: str) -> Path:
-    """A font file that has every character of `text`: matplotlib's DejaVu Sans, or else one of the system's.
+    """Return a font file that has every character of `text`: matplotlib's DejaVu Sans, or else one of the system's.
 
     Where none has them all, it warns once, and DejaVu Sans shows boxes for those it lacks.
     """
@@ -56,7 +56,7 @@ def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=512)
 def text_mask(text: str, size: int) -> np.ndarray:
-    """Coverage of `text` in one line with a margin, uint8 (h, w); h depends on the size alone."""
+    """Return the coverage of `text` in one line with a margin, uint8 (h, w); h depends on the size alone."""
     text = one_line(text)
     font = _font(font_path(text), size)
     margin_x, margin_y = max(2, round(size * 0.3)), max(1, round(size * 0.12))
@@ -68,7 +68,7 @@ def text_mask(text: str, size: int) -> np.ndarray:
 
 
 def one_line(text: str) -> str:
-    """Text that any font can be asked for: one line, without control characters or bytes of a name that is no UTF-8."""
+    """Return text that any font can draw: one line, without control characters or bytes of a name that is no UTF-8."""
     return printable(" ".join(text.split()))[:MOST_CHARACTERS]
 
 
@@ -80,13 +80,13 @@ def paint_text(canvas: np.ndarray, text: str, size: int, at: tuple[int, int], in
 
 
 def blend(mask: np.ndarray, ink: Color, paper: Color) -> np.ndarray:
-    """A mask (h, w) as RGB uint8 (h, w, 3): `ink` where it is 255, `paper` where it is 0."""
+    """Convert a mask (h, w) to RGB uint8 (h, w, 3): `ink` where it is 255, `paper` where it is 0."""
     alpha = mask[..., None].astype(np.float32) / 255
     return np.rint(alpha * ink + (1 - alpha) * paper).astype(np.uint8)
 
 
 def elide(text: str, size: int, width: int) -> str:
-    """`text` with an ellipsis for what is beyond `width` pixels."""
+    """Shorten `text` to `width` pixels, with an ellipsis."""
     text = one_line(text)
     while len(text) > 1 and text_mask(text, size).shape[1] > width:
         text = text[:-2].rstrip() + "…"

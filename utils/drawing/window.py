@@ -26,7 +26,7 @@ WINDOW_KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 
 
 def display_problem() -> str | None:
-    """Why no window can be opened here, or None. Takes up to a third of a second."""
+    """Return the reason why no window can be opened here, or None. Takes up to a third of a second."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)"
     try:
@@ -46,7 +46,7 @@ def display_problem() -> str | None:
 
 @cache
 def screen_wh() -> tuple[int, int] | None:
-    """Width and height of the screen in pixels, None where it does not say."""
+    """Return width and height of the screen in pixels, None where it does not say."""
     try:
         if sys.platform == "win32":
             return tuple(ctypes.windll.user32.GetSystemMetrics(side) for side in (0, 1))
@@ -64,7 +64,7 @@ def screen_wh() -> tuple[int, int] | None:
 
 
 def window_wh(size_wh: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the window for an image of `size_wh`: as large, but readable, and within the screen."""
+    """Return width and height of the window for an image of `size_wh`: its own, but readable and within the screen."""
     screen = screen_wh() or LARGEST_WINDOW
     largest = min(LARGEST_WINDOW[0], ON_SCREEN * screen[0]), min(LARGEST_WINDOW[1], ON_SCREEN * screen[1])
     scale = min(max(1.0, fit_scale(size_wh, SMALLEST_WINDOW)), fit_scale(size_wh, largest))
@@ -101,7 +101,7 @@ class VideoWindow:
         self._times: deque[float] = deque(maxlen=31)
 
     def count(self, frames: int) -> None:
-        """Note that `frames` more are done: their rate over the last moments stands in the image."""
+        """Note that `frames` more are done: their rate over the last moments is shown in the image."""
         self._times.extend([time.perf_counter()] * frames)
 
     def show(self, image: np.ndarray) -> None:
@@ -113,7 +113,7 @@ class VideoWindow:
             self._opened = True
         canvas = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         width, height = window_wh(image.shape[1::-1])
-        if width > image.shape[1]:  # so that the rate stands beside something
+        if width > image.shape[1]:  # so that the rate does not hide the image
             canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_LINEAR)
         _write_rate(canvas, self._rate())
         cv2.imshow(self._title, canvas)
@@ -151,7 +151,8 @@ def show_figure(title: str, image: np.ndarray) -> str | None:
     if backend.lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
         plt.close(figure)
         return f"matplotlib has no window here (its backend is {backend}): it needs a display, and tkinter or PyQt"
-    figure.canvas.manager.set_window_title(title)
+    if figure.canvas.manager is not None:
+        figure.canvas.manager.set_window_title(title)
     axes.imshow(image)
     axes.set_axis_off()
     figure.tight_layout()
@@ -183,7 +184,7 @@ def _destroy(title: str) -> None:
 
 
 def _wait_key(title: str, seconds: float) -> int:
-    """The key pressed within `seconds` (0: any time), or 255; at once where the window is closed."""
+    """Return the key pressed within `seconds` (0: any time), or 255; at once where the window is closed."""
     until = time.monotonic() + (seconds or float("inf"))
     while True:  # asked again and again: a closed window ends no wait by itself
         key = cv2.waitKey(50) & 0xFF

@@ -12,7 +12,7 @@ TRANSPOSING = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and h
 
 
 def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """A square image, (S, S), turned as its EXIF orientation says."""
+    """Turn a square image, (S, S), as its EXIF orientation says."""
     turned = stored.T if orientation in TRANSPOSING else stored
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]
@@ -22,14 +22,14 @@ def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def stored_size_of(image: Image.Image) -> tuple[int, int]:
-    """(width, height) as stored; Pillow turns a TIFF's size at once, every other format's never."""
+    """Return (width, height) as stored; Pillow turns a TIFF's size at once, every other format's never."""
     if image.format == "TIFF":
         return int(image.tag_v2[256]), int(image.tag_v2[257])
     return image.size
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation 1..8 as OpenCV applies it. Pillow's `getexif` would also believe XMP and old text chunks."""
+    """Read the EXIF orientation 1..8 as OpenCV applies it. Pillow's `getexif` also reads XMP and text chunks."""
     if image.format == "TIFF":
         value = image.tag_v2.get(ORIENTATION_TAG, 1)
     elif image.format == "PNG":
@@ -44,7 +44,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _png_exif(file) -> bytes:
-    """The eXIf chunk, wherever it stands: exiftool puts it behind the pixels, where Pillow sees it only after them."""
+    """Read the eXIf chunk, wherever it is: exiftool puts it after the pixels, where Pillow sees it only after them."""
     start = file.tell()
     file.seek(8)
     exif = b""
@@ -59,7 +59,7 @@ def _png_exif(file) -> bytes:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation in EXIF's first directory (TIFF 6.0, section 2), 1 where there is none to be read."""
+    """Read the orientation in EXIF's first directory (TIFF 6.0, section 2), 1 where there is none."""
     order = "<" if exif[:2] == b"II" else ">"  # as lenient as OpenCV
     try:
         magic, directory = struct.unpack_from(order + "HI", exif, 2)

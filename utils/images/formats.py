@@ -1,4 +1,4 @@
-"""What an image file is that is not read, and what to do about it; how many frames one has that is."""
+"""Describes image files of formats that are not read, with a remedy; counts the frames of the others."""
 
 import struct
 from pathlib import Path
@@ -24,7 +24,7 @@ _UNREAD = {
 
 
 def unread_format(path: Path | str) -> str | None:
-    """What a file is and what to do about it, for images of a format that is not read; None for any other file."""
+    """Describe an image of a format that is not read, with a remedy; None for any other file."""
     return _UNREAD.get(Path(path).suffix.lower())
 
 
@@ -48,7 +48,7 @@ _SAMPLE_KINDS = {3: " floating-point", 5: " complex", 6: " complex"}
 
 
 def unread_content(head: bytes) -> str | None:
-    """As `unread_format`, from a file's first bytes, whatever its name."""
+    """Do as `unread_format`, from a file's first bytes, whatever its name."""
     for start, magic, suffix in _CONTENT:
         if head[start : start + len(magic)] == magic:
             return _UNREAD[suffix]
@@ -59,7 +59,7 @@ def unread_content(head: bytes) -> str | None:
 
 
 def unread_tiff(data: bytes | memoryview) -> str | None:
-    """What is in a TIFF whose samples are no plain numbers of 8 or 16 bits; None for any other file."""
+    """Describe a TIFF whose samples are no plain numbers of 8 or 16 bits; None for any other file."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
     if order is None or len(data) < 8:
         return None
@@ -85,18 +85,18 @@ def unread_tiff(data: bytes | memoryview) -> str | None:
 
 
 def frames_in(path: Path | str) -> int:
-    """Frames or pages of an image file; 1 where it does not tell, and for the second image that a JPEG may have."""
+    """Count the frames or pages of an image file; 1 where it states none, and for any JPEG."""
     if Path(path).suffix.lower() not in (".gif", ".avif", ".webp", ".png", ".tif", ".tiff"):
         return 1
     try:
         with Image.open(path) as image:
             return frames_of(image)
-    except Exception:  # whatever a damaged file makes Pillow raise: who decodes it tells
+    except Exception:  # whatever a damaged file makes Pillow raise: decoding it reports the fault
         return 1
 
 
 def frames_of(image: Image.Image) -> int:
-    """As `frames_in`, of what Pillow has opened."""
+    """Do as `frames_in`, for an image that Pillow has opened."""
     try:
         return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
     except Exception:  # as above

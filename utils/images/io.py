@@ -29,7 +29,7 @@ MAX_PIXELS = 2**30  # OpenCV's own limit for a decoded image
 # safe with threads.
 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
 
-LOOK_SIDE = 16
+THUMBNAIL_SIDE = 16
 
 JPEG_START = b"\xff\xd8\xff"
 GIF_START = b"GIF8"
@@ -56,9 +56,9 @@ SHRINKS = (8, 4, 2)  # parts that training may decode; () to have all of every i
 class ImageInfo:
     """Size in pixels of an image as `read_image` returns it, and as it is stored before EXIF `orientation` (1..8).
 
-    `look` is the upright image in LOOK_SIDE x LOOK_SIDE grey pixels, row by row, to know like images by; empty
-    where the image was not decoded. Of `frames` or pages the first is the image. `used` are the values of one of
-    more than eight bits.
+    `thumbnail` is the upright image in THUMBNAIL_SIDE x THUMBNAIL_SIDE grey pixels, row by row, to find similar
+    images by; empty where the image was not decoded. Of `frames` or pages the first is the image. `used` are the
+    values of one of more than eight bits.
     """
 
     width: int
@@ -72,29 +72,29 @@ class ImageInfo:
 
 
 def is_image(path: Path | str) -> bool:
-    """Whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
+    """Check whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
     path = Path(path)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: Path | str, *, shrink: int = 1, pixel_range: PixelRange | None = None) -> np.ndarray:
-    """The image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
+    """Read an image as RGB uint8 (H, W, 3), upright by its EXIF orientation.
 
     Of several frames or pages it is the first. Grey, palette, CMYK and alpha become plain RGB. Raises DatasetError
     naming the file and what was found in it.
 
     Args:
-        shrink: 1, 2, 4 or 8: a JPEG is decoded at that part of its sides, rounded up, in less time. Nothing else is,
-            for of other formats all is decoded first.
+        shrink: 1, 2, 4 or 8: a JPEG is decoded at that part of its sides, rounded up, in less time. Other
+            formats are always decoded whole.
         pixel_range: values of 16-bit samples that become 0 and 255; None keeps their upper eight bits. Samples of
             eight bits stay as they are.
     """
     image = _decoded(path, shrink, deep=pixel_range is not None)
-    return to_eight_bits(image, pixel_range) if image.dtype == np.uint16 else image
+    return to_eight_bits(image, pixel_range) if pixel_range and image.dtype == np.uint16 else image
 
 
 def _decoded(path: Path | str, shrink: int, *, deep: bool) -> np.ndarray:
-    """The image as RGB uint8, or with `deep`, where its samples have more than eight bits, as uint16."""
+    """Decode an image as RGB uint8, or with `deep`, where its samples have more than eight bits, as uint16."""
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
@@ -121,7 +121,7 @@ def _decoded(path: Path | str, shrink: int, *, deep: bool) -> np.ndarray:
 
 
 def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
-    """A GIF's or AVIF's first frame: OpenCV takes no heed of an AVIF's turns, and swaps the colours beside alpha."""
+    """Read a GIF's or AVIF's first frame: OpenCV ignores an AVIF's orientation, and swaps the colours beside alpha."""
     try:
         with Image.open(io.BytesIO(data.data)) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
@@ -138,7 +138,7 @@ def _read_with_pillow(path: Path | str, data: np.ndarray) -> np.ndarray:
 def read_shrunk(
     path: Path | str, size_hw: tuple[int, int], wanted_hw: tuple[int, int], *, pixel_range: PixelRange | None = None
 ) -> np.ndarray:
-    """The image at `wanted_hw`, (height, width) in pixels, no larger than `size_hw`, which it has on disk.
+    """Read an image at `wanted_hw`, (height, width) in pixels, no larger than `size_hw`, which it has on disk.
 
     Sampled as the model does it, bilinear without antialiasing; from half the size on, a JPEG is first decoded at the
     smallest part of its sides that suffices, which averages pixels: smoother than the model, and in less time.
@@ -157,7 +157,7 @@ def read_shrunk(
 
 
 def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
-    """Size and EXIF orientation from the header; with `decode`, proof that `read_image` will get all of the image.
+    """Read size and EXIF orientation from the header; with `decode`, prove that `read_image` will get all of the image.
 
     A JPEG is decoded at an eighth of its size or little more, which still reads every byte of it; anything else by
     `read_image`.
@@ -171,14 +171,14 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
                 raise DatasetError(f"{path}: {width}x{height} is above the limit of 2**30 pixels")
             cheap, frames = isinstance(image, JpegImageFile), frames_of(image)
             if decode and cheap:
-                image.draft(None, (2 * LOOK_SIDE, 2 * LOOK_SIDE))
+                image.draft(None, (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
                 image.load()
                 thumbnail = turned_upright(_small(np.asarray(image.convert("L"))), orientation).tobytes()
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DatasetError(f"{path}: {_why_unopened(path, error)}") from error
     except UnidentifiedImageError:  # nothing, or a format that only OpenCV knows
-        picture, used = _probed(path)
-        (height, width), thumbnail = picture.shape[:2], _look(picture) if decode else b""
+        pixels, used = _probed(path)
+        (height, width), thumbnail = pixels.shape[:2], _thumbnail(pixels) if decode else b""
         return ImageInfo(width, height, width, height, 1, thumbnail, used=used)
     except _PILLOW_ERRORS as error:
         raise DatasetError(f"{path}: damaged image ({error})") from error
@@ -186,8 +186,8 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
     upright = (height, width) if orientation in TRANSPOSING else (width, height)
     if decode and not cheap:
         with _ONE_HUGE_IMAGE if width * height > HUGE_PIXELS else nullcontext():
-            picture, used = _probed(path)
-        seen, thumbnail = picture.shape[1::-1], _look(picture)
+            pixels, used = _probed(path)
+        seen, thumbnail = pixels.shape[1::-1], _thumbnail(pixels)
         if seen != upright:  # a format whose orientation OpenCV does not apply: training sees what it shows
             upright, orientation = seen, 1
             width, height = seen
@@ -195,20 +195,20 @@ def probe_image(path: Path | str, *, decode: bool = True) -> ImageInfo:
 
 
 def _probed(path: Path) -> tuple[np.ndarray, UsedValues | None]:
-    """The image as uint8, and its values where they have more bits: then it is stretched to show what is in it."""
-    picture = _decoded(path, 1, deep=True)
-    if picture.dtype != np.uint16:
-        return picture, None
-    used = used_values(picture)
-    return to_eight_bits(picture, (used.low, max(used.high, used.low + 1))), used
+    """Decode an image as uint8, and its values where they have more bits: then it is stretched to show its content."""
+    image = _decoded(path, 1, deep=True)
+    if image.dtype != np.uint16:
+        return image, None
+    used = used_values(image)
+    return to_eight_bits(image, (used.low, max(used.high, used.low + 1))), used
 
 
-def _look(picture: np.ndarray) -> bytes:
-    return _small(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)).tobytes()
+def _thumbnail(image: np.ndarray) -> bytes:
+    return _small(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).tobytes()
 
 
 def _small(grey: np.ndarray) -> np.ndarray:
-    return cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _why_unopened(path: Path, error: OSError) -> str:
@@ -245,7 +245,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as beside:
-            beside.write_bytes(data)  # cv2.imwrite cannot open non-ASCII paths on Windows
+        with atomic_path(path) as partial:
+            partial.write_bytes(data.tobytes())  # cv2.imwrite cannot open non-ASCII paths on Windows
     except OSError as error:
         raise ToolkitError(f"{path}: cannot be written: {error.strerror or error}") from error

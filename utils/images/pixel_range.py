@@ -13,7 +13,7 @@ DARK = 4  # a range this many times smaller than that of 16 bits: what is left o
 FLAT = 256 // DARK  # shades
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".jp2"})
 OUTLIERS = 0.1  # percent at either end: dead pixels, burnt-in text
-SAMPLED = 1 << 18  # pixels looked at
+SAMPLED = 1 << 18  # pixels at most that are read of an image
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def problem_with(used: Sequence[UsedValues], pixel_range: PixelRange | None) -> 
     """
     first, last = pixel_range or (0, LARGEST)
     dark = [values for values in used if (values.high - values.low) * DARK <= last - first]
-    told = used if pixel_range else dark
-    low, high = min(values.low for values in told or used), max(values.high for values in told or used)
-    remedy = f"`PIXEL_RANGE: {list(suggested_range(told or used))}`"
+    meant = used if pixel_range else dark
+    low, high = min(values.low for values in meant or used), max(values.high for values in meant or used)
+    remedy = f"`PIXEL_RANGE: {list(suggested_range(meant or used))}`"
     if (high - low) * DARK <= last - first if pixel_range else 2 * len(dark) > len(used):
         shades = max(1, round(256 * (high - low) / (last - first)))
-        count = "" if len(told) == len(used) else f"{len(told)} of them: "
+        count = "" if len(meant) == len(used) else f"{len(meant)} of them: "
         return f"{count}used are the values {low} to {high}, of which eight bits keep about {shades} shades; {remedy}"
     lost = sum(values.high > last or values.low < first for values in used)
     if pixel_range and lost:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Protocol
@@ -33,6 +33,7 @@ BATCH_MEGAPIXELS = 50  # images of one run of the network, which are 12 bytes pe
 IMAGE_ERRORS = (RuntimeError, ValueError, AssertionError, ArithmeticError, MemoryError, cv2.error)
 
 Detected = tuple[int, ImageResult | None, np.ndarray | None]
+Finished = Generator[tuple[int, np.ndarray | None], None, None]
 
 
 class ImagePredictor(Protocol):
@@ -97,14 +98,14 @@ class ImageRun:
 
     @property
     def results(self) -> list[ImageResult]:
-        """The results so far, in the order of the sources."""
+        """Return the results so far, in the order of the sources."""
         return [result for _, result in sorted(self._finished.items(), key=lambda item: item[0])]
 
     def write_tables(self) -> None:
         """Write the files about all images that are finished."""
         self.unwritten += self.outputs.write_tables(self.results, self.class_names)
 
-    def drawn_images(self, *, keep: bool = True) -> Iterator[np.ndarray]:
+    def drawn_images(self, *, keep: bool = True) -> Generator[np.ndarray, None, None]:
         """Work through all images; yield each with its boxes in the order of the sources, no larger than a window.
 
         Without `keep` none is yielded. Images of like shape share a run of the network, so that the detections do not
@@ -121,7 +122,7 @@ class ImageRun:
         with closing(decoded), self._bar, closing(self._worked_through(decoded, keep)) as finished:
             yield from (drawn for drawn in in_order(finished) if drawn is not None)
 
-    def _worked_through(self, decoded: Iterable[Decoded], keep: bool) -> Iterator[tuple[int, np.ndarray | None]]:
+    def _worked_through(self, decoded: Iterable[Decoded], keep: bool) -> Finished:
         """Yield each image's number once it is finished or has failed, and the image as `_write` returns it."""
         batches = in_batches(
             decoded, size=self._batch_size, megapixels=BATCH_MEGAPIXELS, shape_of=self.predictor.padded_hw
@@ -133,7 +134,7 @@ class ImageRun:
                     behind = len(writing)
                     detected = self._detect(batch)
                     for number, result, image in detected:
-                        if result:
+                        if result is not None and image is not None:
                             writing.append((number, result, pool.submit(self._write, result, image, keep)))
                     for number, result, _ in detected:
                         if not result:

@@ -1,7 +1,7 @@
 """Images decoded by threads while the network is busy with those before them."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -27,23 +27,23 @@ def read_ahead(
     ahead: int,
     megapixels: float,
     pixel_range: PixelRange | None = None,
-) -> Iterator[Decoded]:
+) -> Generator[Decoded, None, None]:
     """Yield each source with its RGB uint8 (H, W, 3) image, or with the error that says why it has none, in order.
 
     At most `ahead` images wait, and no further one is begun while those waiting hold `megapixels`, by the sizes in
     their headers; so a folder of huge images takes no more memory than one of many.
     """
     waiting: deque[tuple[SourceImage, Future, float]] = deque()
-    sources = iter(sources)
+    remaining = iter(sources)
     pool = ThreadPoolExecutor(threads)
     try:
         more = True
         while waiting or more:
             while more and (not waiting or (len(waiting) < ahead and sum(size for *_, size in waiting) < megapixels)):
-                source = next(sources, None)
-                more = source is not None
-                if more:
-                    waiting.append((source, pool.submit(_decode, source, pixel_range), _megapixels(source)))
+                following = next(remaining, None)
+                more = following is not None
+                if following is not None:
+                    waiting.append((following, pool.submit(_decode, following, pixel_range), _megapixels(following)))
             if waiting:
                 source, future, _ = waiting.popleft()
                 yield source, future.result()

@@ -1,4 +1,4 @@
-"""What `--input` of inference.py means, and under which name each image's result is kept."""
+"""Finds the images that `--input` of inference.py means, and names their results."""
 
 import glob
 import os
@@ -31,7 +31,7 @@ class SourceImage:
 
 
 def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[SourceImage], list[str]]:
-    """The images that `source` means, in natural order (a list's in its own), and lines about what was left out.
+    """Find the images that `source` means, in natural order (a list's in its own); return them and notes on the rest.
 
     - an image: itself;
     - a folder: every image in it and below, hidden ones left out; not those below a folder of `exclude`, where
@@ -71,12 +71,12 @@ def find_images(source: str, *, exclude: Iterable[Path] = ()) -> tuple[list[Sour
     elif glob.has_magic(source):
         files, base = _match(source), _fixed_folder(source)
     else:
-        raise DatasetError(f"{path}: no such file or folder; {_what_is_there(path)}")
+        raise DatasetError(f"{path}: no such file or folder; {_nearest_entries(path)}")
     return [SourceImage(file, _absolute(file).relative_to(_absolute(base))) for file in files], notes
 
 
 def result_names(names: Sequence[Path]) -> list[Path]:
-    """A file name for each image's result, no two alike: its own, with `.png` added where it cannot be written."""
+    """Return a file name for each image's result, no two alike: its own, with `.png` added where needed."""
     taken = {name for name in names if name.suffix.lower() in WRITABLE_SUFFIXES}
     results = []
     for name in names:
@@ -92,7 +92,7 @@ def result_names(names: Sequence[Path]) -> list[Path]:
 
 
 def annotation_names(names: Sequence[Path]) -> list[Path]:
-    """An XML file name for each image: `a.xml` for `a.jpg`; `a.jpg.xml` and `a.png.xml` where two share a stem."""
+    """Return an XML file name for each image: `a.xml`, or `a.jpg.xml` and `a.png.xml` where two share a stem."""
     stems = [name.with_suffix("") for name in names]
     unsuffixed = set(stems)
     counts = Counter(stems) + Counter(name for name in names if name in unsuffixed)  # "a.jpg" and "a.jpg.png"
@@ -103,7 +103,7 @@ def annotation_names(names: Sequence[Path]) -> list[Path]:
 
 
 def _walk(folder: Path, exclude: set[Path]) -> tuple[list[Path], list[Path]]:
-    """Images below a folder, and the other files there."""
+    """List the images below a folder, and the other files there."""
     images, others = [], []
 
     def refuse(error: OSError):
@@ -120,20 +120,20 @@ def _walk(folder: Path, exclude: set[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _match(pattern: str) -> list[Path]:
-    # Not pathlib's, which refuses "x/**.jpg" and looks into hidden folders.
+    # Not pathlib's, which refuses "x/**.jpg" and enters hidden folders.
     found = {Path(match) for match in glob.iglob(pattern, recursive=True)}  # noqa: PTH207
     matches = sorted(found, key=lambda path: natural_key(path.as_posix()))
     files = [match for match in matches if is_image(match) and match.is_file()]
     if not files:
-        found = "matches nothing"
+        problem = "matches nothing"
         if matches:
-            found = f"matches no image, but {len(matches)} others such as {matches[0]}"
-        raise DatasetError(f"{pattern}: {found}; {_what_is_there(Path(pattern))}. A pattern stands in quotes.")
+            problem = f"matches no image, but {len(matches)} others such as {matches[0]}"
+        raise DatasetError(f"{pattern}: {problem}; {_nearest_entries(Path(pattern))}. Put a pattern in quotes.")
     return files
 
 
 def _fixed_folder(pattern: str) -> Path:
-    """The leading folders of a pattern that hold no wildcard."""
+    """Return the leading folders of a pattern that hold no wildcard."""
     parts = Path(pattern).parts
     first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:first])
@@ -166,12 +166,12 @@ def _common_folder(files: Sequence[Path]) -> Path:
 
 
 def _absolute(path: Path) -> Path:
-    """Without `..`, and without following links, which would change names."""
+    """Return a path without `..`; links are not followed, because that would change names."""
     return Path(os.path.normpath(path.absolute()))
 
 
-def _what_is_there(path: Path) -> str:
-    """The nearest folder above that exists, and some of what it holds."""
+def _nearest_entries(path: Path) -> str:
+    """Name the nearest folder above that exists, and some of its entries."""
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

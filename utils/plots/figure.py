@@ -21,7 +21,7 @@ plain_text = matplotlib.rc_context({"text.parse_math": False, "text.usetex": Fal
 
 
 def new_figure(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    """One pair of axes below a heading, with room for `legend_above`."""
+    """Make one pair of axes below a heading, with room for `legend_above`."""
     figure = Figure(figsize=(9, 5.4), dpi=DPI)
     ax = figure.add_axes((0.1, 0.1, 0.87, 0.71))
     figure.text(0.03, 0.945, title, fontsize=14, weight="bold", color=INK)
@@ -30,7 +30,7 @@ def new_figure(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def style(ax: Axes, x_label: str, y_label: str, title: str = "") -> None:
-    """Labels, grid and colours of the axes."""
+    """Set labels, grid and colours of the axes."""
     ax.set_title(title, loc="left", fontsize=11, weight="bold", color=INK)
     ax.set_xlabel(x_label, color=INK)
     ax.set_ylabel(y_label, color=INK)
@@ -42,7 +42,7 @@ def style(ax: Axes, x_label: str, y_label: str, title: str = "") -> None:
 
 
 def legend_above(figure: Figure) -> None:
-    """What the curves are, in rows of three between heading and axes, where it can cover none of them."""
+    """Add a legend of the curves, in rows of three between heading and axes, where it can cover none of them."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(
@@ -51,12 +51,12 @@ def legend_above(figure: Figure) -> None:
 
 
 def legend_below(ax: Axes, *, columns: int = 1) -> None:
-    """The same for one of several pairs of axes: below its label."""
+    """Add a legend to one of several pairs of axes, below its label."""
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=columns, fontsize=8, frameon=False)
 
 
 def write_beside_heading(figure: Figure, text: str) -> None:
-    """The run's name, or how it begins, in the upper right corner."""
+    """Write the run's name, or its beginning, in the upper right corner."""
     text = one_line(text)
     text = text if len(text) <= MOST_TITLE else f"{text[: MOST_TITLE - 1]}…"
     figure.text(0.97, 0.945, text, ha="right", color=GREY, fontproperties=FontProperties(fname=font_path(text)))

@@ -130,7 +130,7 @@ def _coco_sizes(ax: Axes, splits: Splits) -> None:
 
 
 def _side_by_side(counts: dict[str, np.ndarray]) -> Iterator[tuple[tuple[str, np.ndarray], float, float, str]]:
-    """Each split and its counts, with offset, thickness and colour of its bar within a slot of width 1."""
+    """Yield each split and its counts, with offset, thickness and colour of its bar within a slot of width 1."""
     thickness = 0.8 / len(counts)
     for i, item in enumerate(counts.items()):
         yield item, (i - (len(counts) - 1) / 2) * thickness, thickness, (BLUE, ORANGE, GREEN, PURPLE)[i % 4]

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +18,6 @@ from utils.plots.figure import (
     write_beside_heading,
 )
 from utils.runs.loggers import METRICS_FILE, read_metrics
-
-if TYPE_CHECKING:
-    pass
 
 Record = dict[str, float]
 
@@ -83,7 +79,7 @@ def _by_step(steps: list[Record], epochs: list[Record], key: str, title: str, un
 
 
 def _mark_epochs(ax: Axes, epochs: list[Record]) -> None:
-    """The ends of epochs as light lines, with their numbers along the top edge."""
+    """Draw the ends of epochs as light lines, with their numbers along the top edge."""
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     every = math.ceil(len(epochs) / 12)
     ends = [(record["step"], record["epoch"]) for record in epochs if "step" in record and record["epoch"] % every == 0]
@@ -102,7 +98,7 @@ def _loss_by_epoch(epochs: list[Record], unit: str) -> Figure | None:
         _curve(ax, *_series(epochs, "epoch", key), color, name)
     if not ax.lines:
         return None
-    ax.set_ylim(0, 1.08 * max(line.get_ydata().max() for line in ax.lines) or 1)
+    ax.set_ylim(0, 1.08 * _highest(ax) or 1)
     _epoch_axis(ax, epochs)
     legend_above(figure)
     return figure
@@ -119,7 +115,7 @@ def _map(epochs: list[Record]) -> Figure | None:
             x, y = _series(epochs, "epoch", f"{prefix}/{key}")
             found[prefix] = x[y >= 0], y[y >= 0]  # COCO writes -1 where AP is undefined
             _curve(ax, *found[prefix], line, name + words)
-    top = max((line.get_ydata().max() for line in ax.lines), default=0)
+    top = _highest(ax)
     prefix = max(found, key=lambda name: found[name][1].max(initial=-1))  # of two that are equal the raw weights
     x, y = found[prefix]
     if len(x):
@@ -138,15 +134,21 @@ def _map(epochs: list[Record]) -> Figure | None:
     return figure
 
 
+def _highest(ax: Axes) -> float:
+    """Return the largest value of all curves, 0 without any."""
+    return max((float(np.asarray(line.get_ydata()).max()) for line in ax.lines), default=0.0)
+
+
 def _series(records: list[Record], x_key: str, y_key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The finite values of `y_key` over `x_key`, float64 (n,) each."""
+    """Return the finite values of `y_key` over `x_key`, float64 (n,) each."""
     pairs = [(record.get(x_key, math.nan), record.get(y_key, math.nan)) for record in records]
     points = np.array(pairs, np.float64).reshape(-1, 2)
-    return tuple(points[np.isfinite(points).all(axis=1)].T)
+    x, y = points[np.isfinite(points).all(axis=1)].T
+    return x, y
 
 
 def _smoothed(y: np.ndarray) -> np.ndarray:
-    """Centred mean under a Hann window of a thirtieth of the curve; at the ends, over the part of it that is there."""
+    """Return a centred mean under a Hann window of a thirtieth of the curve; at the ends, of what there is."""
     reach = max(1, len(y) // 60)
     window = np.hanning(2 * reach + 3)[1:-1]
     return np.convolve(y, window, "same") / np.convolve(np.ones_like(y), window, "same")

@@ -13,7 +13,7 @@ from utils.plots.figure import INK, legend_above, new_figure, plain_text, save
 def plot_lr_trial(
     path: Path, rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], suggested: float | None
 ) -> Path:
-    """Loss over learning rate, and the rate to take."""
+    """Draw the loss over the learning rate, and the suggested rate."""
     figure, ax = new_figure("Loss while the learning rate rises", "learning rate", "loss")
     ax.plot(rates, losses, color=BLUE, alpha=0.35, lw=1)
     ax.plot(rates, smooth, color=BLUE, lw=2, label="smoothed")
@@ -30,7 +30,7 @@ def plot_lr_trial(
 
 @plain_text
 def plot_batch_sizes(path: Path, trials: Sequence, limit: int, suggested: int) -> Path:
-    """Images per second and memory over the batch size; each trial has `batch`, `rate` and `memory` in bytes."""
+    """Draw images per second and memory over the batch size; each trial has `batch`, `rate` and `memory` in bytes."""
     known = f" (at the points: memory used, of {limit / 2**30:.0f} GiB)" if limit < 1 << 62 else ""
     figure, ax = new_figure("What a larger batch brings", f"images per step{known}", "images per second")
     sizes = [trial.batch for trial in trials]

@@ -21,7 +21,7 @@ class AudioTrack:
     """
 
     def __init__(self, output: av.container.OutputContainer, source: av.AudioStream, offset: Fraction):
-        self.damaged = 0  # packets that could not be decoded, or whose time is not behind the one before
+        self.damaged = 0  # packets that could not be decoded, or whose time is not after the one before
         self._output = output
         self._offset = offset
         self._newest: Fraction | None = None  # seconds
@@ -67,7 +67,7 @@ class AudioTrack:
             self._output.mux(self._stream.encode(frame))
 
     def _check(self, time: Fraction) -> None:
-        """Raises ValueError where `time` does not follow the one before."""
+        """Raise ValueError where `time` does not follow the one before."""
         if self._newest is not None and not 0 < time - self._newest <= LONGEST:
             raise ValueError("out of order")
         self._newest = time
@@ -80,7 +80,7 @@ class AudioTrack:
 
 
 def _fits_mp4(source: av.AudioStream) -> bool:
-    """Whether an MP4 with this stream can be read: a damaged header of its sound makes the whole file useless."""
+    """Check whether an MP4 with this stream can be read: a damaged header of its sound makes the whole file useless."""
     try:
         with BytesIO() as file:
             with av.open(file, "w", format="mp4", options={"movflags": "empty_moov"}) as output:

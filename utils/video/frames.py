@@ -1,4 +1,4 @@
-"""The network's stage of a video pipeline."""
+"""The frames of a source, and the network's stage of a video pipeline."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from utils.detections import Detections
 from utils.video.pipeline import Queue
 
-DEFAULT_RATE = Fraction(25)  # frames per second, where a source does not tell
+DEFAULT_RATE = Fraction(25)  # frames per second, where a source states none
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def detect(
     iterator = iter(frames)
 
     def next_batch() -> list[Frame]:
-        if live:
+        if live and isinstance(frames, Queue):
             return frames.take(most=batch_size) or []
         return list(islice(iterator, batch_size))
 
@@ -67,5 +67,5 @@ def detect(
 
 
 def exact(seconds: float) -> Fraction:
-    """The decimal number that was meant: 0.8 as 4/5, so that a frame at 4/5 s is not before it."""
+    """Return the decimal number that was meant: 0.8 as 4/5, so that a frame at 4/5 s is not before it."""
     return Fraction(seconds).limit_denominator(1_000_000)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class FrameLines:
     def __init__(self, path: Path, class_names: Sequence[str]):
         self.path = path
         self._class_names = class_names
-        self._file = None
+        self._file: TextIO | None = None
 
     def write(
         self,

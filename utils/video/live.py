@@ -31,7 +31,7 @@ class LiveReader:
         start, end: seconds from the first frame; frames with start <= time < end are yielded.
         reconnects: tries in a row, with growing pauses, until a connection that dropped is given up.
 
-    Attributes: `missing` tells, after the last frame, why there are no more; None where `end` was reached.
+    Attributes: `missing` says, after the last frame, why there are no more; None where `end` was reached.
     """
 
     live = True
@@ -100,17 +100,14 @@ class Camera:
     def __init__(self, number: int | str):
         self.name = f"camera {number}"
         self._number = number
-        self._capture = None
+        self._capture: cv2.VideoCapture | None = None
         # OpenCV's own lines about a missing camera say less than ours.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._open()
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        rate = self._open().get(cv2.CAP_PROP_FPS)
         self.rate = Fraction(rate).limit_denominator(1001) if 0 < rate < 1000 else DEFAULT_RATE
 
     def read(self) -> np.ndarray | None:
-        if self._capture is None:
-            self._open()
-        came, image = self._capture.read()
+        came, image = (self._capture or self._open()).read()
         if not came:
             raise VideoError(f"{self.name} sends no more images")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -120,13 +117,14 @@ class Camera:
             self._capture.release()
             self._capture = None
 
-    def _open(self) -> None:
-        self._capture = cv2.VideoCapture(self._number)
-        if not self._capture.isOpened():
+    def _open(self) -> cv2.VideoCapture:
+        self._capture = capture = cv2.VideoCapture(self._number)
+        if not capture.isOpened():
             self.close()
             there = sorted(str(path) for path in Path("/dev").glob("video*"))
             seen = f"; the system has {', '.join(there) or 'no /dev/video*'}" if sys.platform == "linux" else ""
             raise VideoError(f"{self.name} cannot be opened: is it plugged in, and free of other programs?{seen}")
+        return capture
 
 
 class Address:
@@ -135,6 +133,7 @@ class Address:
     def __init__(self, address: str, container: av.container.InputContainer):
         self.name = without_password(address)
         self._address = address
+        self._container: av.container.InputContainer | None = None
         self._use(container)
         self.rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
 
@@ -156,14 +155,14 @@ class Address:
     def _use(self, container: av.container.InputContainer) -> None:
         self._container = container
         try:
-            self._stream = find_video_stream(container, self.name)
+            self._stream: av.VideoStream = find_video_stream(container, self.name)
         except VideoError:
             self.close()
             raise
-        self._images = self._decode()
+        self._images = self._decode(container)
 
-    def _decode(self) -> Iterator[np.ndarray | None]:
-        for packet in self._container.demux(self._stream):
+    def _decode(self, container: av.container.InputContainer) -> Iterator[np.ndarray | None]:
+        for packet in container.demux(self._stream):
             try:
                 frames = packet.decode()
             except av.InvalidDataError:  # the first images after a connection often lack what they refer to

@@ -5,21 +5,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-Stage = Callable[[Iterator[Any]], Iterable[Any]]
+Stage = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 class Pipeline:
     """`source` -> stage -> stage -> the thread that calls `take`; a context manager that stops and joins its threads.
 
     One thread per stage keeps the items in order, none lost or doubled. A full queue makes the stage before it wait,
-    so memory is bounded and pausing is nothing but not calling `take`. What a stage raises ends the stages after it,
+    so memory is bounded, and to pause is not to call `take`. What a stage raises ends the stages after it,
     once they have worked off what came before, and is raised by `take`.
 
     Args:
         source: iterable of the first items; iterated in a thread too.
-        stages: functions from an iterator of items to an iterable of items, such as generator functions.
+        stages: functions from an iterable of items to another, such as generator functions.
         capacity: items that wait between two stages.
-        newest: the queue behind the source drops its oldest item when it is full (counted in `dropped`), for a camera
+        newest: the queue after the source drops its oldest item when it is full (counted in `dropped`), for a camera
             that waits for no one.
     """
 
@@ -37,15 +37,15 @@ class Pipeline:
 
     @property
     def dropped(self) -> int:
-        """Items that `newest` threw away."""
+        """Return how many items `newest` dropped."""
         return self._queues[0].dropped
 
     def take(self, timeout: float | None = None) -> list[Any] | None:
-        """All finished items, waiting up to `timeout` seconds for the first: maybe none yet; None after the last."""
+        """Return all finished items, waiting `timeout` seconds for the first; None after the last."""
         return self._queues[-1].take(timeout)
 
     def close(self) -> None:
-        """Stop every stage after its current item and wait for the threads; what still waits in queues is dropped."""
+        """Stop every stage after its current item and wait for the threads; items still in queues are dropped."""
         for queue in self._queues:
             queue.close()
         for thread in self._threads:
@@ -71,7 +71,7 @@ class Queue:
         self._error: Exception | None = None
 
     def put(self, item: Any) -> bool:
-        """Append, waiting for room; False where nobody wants more."""
+        """Append, waiting for room; False once the queue is closed."""
         with self._changed:
             while len(self._items) >= self._capacity and not self._closed:
                 if self._drop_oldest:
@@ -85,7 +85,7 @@ class Queue:
             return not self._closed
 
     def end(self, error: Exception | None = None) -> None:
-        """No more items; `error` is raised to the reader behind the last of them."""
+        """Take no more items; `error` is raised to the reader after the last of them."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
@@ -118,6 +118,6 @@ def _run(stage: Stage, items: Iterable[Any], queue: Queue) -> None:
         for item in stage(items):
             if not queue.put(item):
                 break
-    except Exception as caught:  # whatever it is, it belongs to the thread that waits for the results
+    except Exception as caught:  # any: the thread that waits for the results raises it
         error = caught
     queue.end(error)

@@ -12,7 +12,7 @@ from utils.drawing.colors import class_color, contrast_color
 from utils.errors import ToolkitError
 
 LOST_SECONDS = 1.0  # an object that was out of sight for so long comes back with a new number
-TRAIL_SECONDS = 2.0  # of its way, shown behind an object
+TRAIL_SECONDS = 2.0  # of its path, drawn with an object
 ROUNDING = 1e-6  # seconds; sums of times are not exact
 
 # ByteTrack knows no classes. Moving each class's boxes to a region of their own keeps a mask from taking the number of
@@ -83,7 +83,7 @@ class Tracker:
         if len(tracked):
             found = np.asarray(tracked.tracker_id, np.int64)
             track_ids[tracked.data["index"]] = np.where(found < 0, -1, found + 1)
-        self._follow(detections, track_ids)
+        self._follow(detections, track_ids, time)
         return detections.above(self.threshold), track_ids[detections.scores >= self.threshold]
 
     def draw(
@@ -95,7 +95,7 @@ class Tracker:
         *,
         show_labels: bool = True,
     ) -> np.ndarray:
-        """A copy of an RGB uint8 (H, W, 3) frame with what `update` returned for it, each object with its trail."""
+        """Draw what `update` returned for a frame, each object with its trail, on a copy of it; RGB uint8 (H, W, 3)."""
         canvas = np.array(frame, order="C")
         width = line_width(frame.shape[:2])
         for label, track_id in zip(detections.labels.tolist(), track_ids.tolist(), strict=True):
@@ -117,13 +117,13 @@ class Tracker:
             show_labels=show_labels,
         )
 
-    def _follow(self, detections: Detections, track_ids: np.ndarray) -> None:
-        """Lengthen the trails of what was seen, by the middle of its lower edge; forget what is lost for good."""
+    def _follow(self, detections: Detections, track_ids: np.ndarray, time: float) -> None:
+        """Extend the trails of visible objects by the middle of their lower edges; remove those of lost ones."""
         for (x1, _, x2, y2), track_id in zip(detections.boxes.tolist(), track_ids.tolist(), strict=True):
             if track_id >= 0:
-                self._trails.setdefault(track_id, deque()).append((self._time, (x1 + x2) / 2, y2))
+                self._trails.setdefault(track_id, deque()).append((time, (x1 + x2) / 2, y2))
         for track_id, trail in list(self._trails.items()):
-            while len(trail) > 1 and self._time - trail[0][0] > TRAIL_SECONDS:
+            while len(trail) > 1 and time - trail[0][0] > TRAIL_SECONDS:
                 trail.popleft()
-            if self._time - trail[-1][0] > self._lost_after:
+            if time - trail[-1][0] > self._lost_after:
                 del self._trails[track_id]

@@ -18,7 +18,7 @@ from utils.video.frames import Frame, exact
 
 BT709 = 1  # in each of FFmpeg's lists: matrix, primaries, transfer
 LIMITED_RANGE = 1
-FRAME_DURATION = 1 << 8  # FFmpeg's flag: the last image stands as long as it is told, too
+FRAME_DURATION = 1 << 8  # FFmpeg's flag: the last image keeps its duration, too
 KEY_EVERY = Fraction(3, 2)  # seconds; with what the encoder holds back, a killed process loses less than two
 MOST_BETWEEN_KEYS = 600  # frames
 SLOW = 10  # frames per second, below which a few frames are much time
@@ -58,12 +58,13 @@ class VideoWriter:
         if self.path.exists():
             raise VideoError(f"{self.path} is there already and is never overwritten: move it away, or give another -o")
         self._rate, self._start = rate, exact(start)
-        # An encoder that looks ahead holds frames back: a fifth of a second of most videos, but seconds of a slow one.
+        # An encoder with lookahead holds frames back: a fifth of a second of most videos, but seconds of a slow one.
         self._waits = not live and rate >= SLOW
         self._time_base = time_base if FINEST <= time_base <= 1 else FINEST
         self._audio_streams = audio_streams
         self._tracks: dict[int, AudioTrack] = {}
-        self._output = self._stream = None
+        self._output: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream | None = None
         self._last = -1
         self._key_at: Fraction | None = None  # seconds
         self._pixel_aspect = Fraction(1)
@@ -81,7 +82,7 @@ class VideoWriter:
 
     @property
     def damaged_sound(self) -> int:
-        """How many packets of sound were left out because they could not be decoded, or came out of order."""
+        """Return how many packets of sound were left out because they could not be decoded, or came out of order."""
         return sum(track.damaged for track in self._tracks.values())
 
     def write_audio(self, packets: Sequence[av.Packet]) -> None:
@@ -104,6 +105,7 @@ class VideoWriter:
                 output.close()
             self.path.unlink(missing_ok=True)
             return
+        assert self._stream is not None
         try:
             output.mux(self._stream.encode(None))
             for track in self._tracks.values():
@@ -151,6 +153,7 @@ class VideoWriter:
             self._tracks[source.index] = AudioTrack(self._output, source, self._start)
 
     def _mux(self, image: np.ndarray, frame: Frame) -> None:
+        assert self._output is not None and self._stream is not None
         size = (self._stream.width, self._stream.height)
         height, width = image.shape[:2]
         if (width + width % 2, height + height % 2) != size:
@@ -159,17 +162,17 @@ class VideoWriter:
             image = fit_into(image, size, pixel_aspect=float(frame.pixel_aspect / self._pixel_aspect))
         elif (width, height) != size:
             image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        encoded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
         # Damaged files and fast cameras give two frames at one instant, which players refuse, and pauses of days, at
         # which FFmpeg ends the process.
         ticks, longest = round((frame.time - self._start) / self._time_base), round(LONGEST / self._time_base)
         self._last = ticks if 0 < ticks - self._last <= longest else self._last + 1
-        picture.pts, picture.time_base = self._last, self._time_base
+        encoded.pts, encoded.time_base = self._last, self._time_base
         now = self._last * self._time_base
         if self._key_at is None or now - self._key_at >= KEY_EVERY:
-            picture.pict_type, self._key_at = PictureType.I, now
+            encoded.pict_type, self._key_at = PictureType.I, now
         if frame.duration:
-            picture.duration = min(round(frame.duration / self._time_base), longest)
-        self._output.mux(self._stream.encode(picture))
+            encoded.duration = min(round(frame.duration / self._time_base), longest)
+        self._output.mux(self._stream.encode(encoded))

@@ -1,4 +1,4 @@
-"""What every sink has in common, and what it is given of an image."""
+"""The base of all sinks, and the result of an image that they are given."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

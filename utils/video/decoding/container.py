@@ -43,17 +43,17 @@ def open_container(path: Path | str, **options) -> av.container.InputContainer:
 
 
 def is_address(source: Path | str) -> bool:
-    """Whether a source, of any length, is one for FFmpeg's protocols, such as rtsp://..., and no file of that name."""
+    """Check whether a source is one for FFmpeg's protocols, such as rtsp://..., and no file of that name."""
     return isinstance(source, str) and "://" in source and not os.path.exists(source)  # noqa: PTH110
 
 
 def for_ffmpeg(path: Path) -> Path:
-    """The path as FFmpeg takes it for a file: it sees a protocol in `12:30.mp4` and `file:a.mp4`."""
+    """Return the path as FFmpeg takes it for a file: it sees a protocol in `12:30.mp4` and `file:a.mp4`."""
     return path.absolute()
 
 
 def find_video_stream(container: av.container.InputContainer, path: Path | str) -> av.VideoStream:
-    """The first stream of moving images. Raises VideoError naming what is there instead."""
+    """Return the first stream of moving images. Raises VideoError with the streams that are there instead."""
     form = container.format.name
     if form in TEXT_FORMATS:
         raise VideoError(f"{path}: is a text file, expected a video")
@@ -69,7 +69,7 @@ def find_video_stream(container: av.container.InputContainer, path: Path | str) 
 
 
 def duration_of(stream: av.VideoStream) -> Fraction | None:
-    """When a stream ends, in seconds by its own time stamps; None where the file does not tell."""
+    """Return the end of a stream in seconds by its own time stamps; None where the file does not state it."""
     if stream.duration:
         return (stream.duration + (stream.start_time or 0)) * stream.time_base
     try:  # Matroska has it as a tag, such as 00:00:02.400000000
@@ -91,17 +91,17 @@ def put_index_first(source: Path, target: Path) -> None:
 
 
 def without_password(address: Path | str) -> Path | str:
-    """An address as it may be shown and logged: user and password in it left out. A path stays as it is."""
+    """Return an address as it may be shown and logged, without user and password. A path stays as it is."""
     return re.sub(r"://[^/?#]*@", "://...@", address) if isinstance(address, str) else address
 
 
 def reason(error: Exception) -> str:
-    """The system's words for an error, without its number and the file's name."""
+    """Return the system's words for an error, without its number and the file's name."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def _found(path: Path) -> str | None:
-    """What a file that FFmpeg refuses is, where its first bytes tell."""
+    """Describe a file that FFmpeg refuses by its first bytes; None where they say nothing."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -9,12 +9,12 @@ from av.filter import Graph
 
 
 class Deinterlacer:
-    """FFmpeg's `bwdif`, one image for each; it looks at the neighbours in time, so that each comes one later.
+    """FFmpeg's `bwdif`, one image for each; it uses the neighbours in time, so that each comes one later.
 
     It begins with the first image that says it is interlaced (`active`); images that are not pass unchanged.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.active = False
         self._graph: Graph | None = None
         self._kind: tuple = ()
@@ -32,14 +32,15 @@ class Deinterlacer:
             self._open(frame)
             self._kind = kind
         self._waiting.append(with_it)
-        # Its own stamps may stand still or be missing, and the filter gives back nothing but their order.
+        # Its own stamps may repeat or be missing, and the filter keeps nothing but their order.
         self._count += 1
         frame.pts, frame.time_base = self._count, Fraction(1, 1000)
+        assert self._graph is not None
         self._graph.push(frame)
         yield from self._finished()
 
     def finish(self) -> Iterator[tuple]:
-        """What is still inside, behind the last image."""
+        """Yield the images that are still inside, after the last one."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._finished()
@@ -58,6 +59,7 @@ class Deinterlacer:
         graph.configure()
 
     def _finished(self) -> Iterator[tuple]:
+        assert self._graph is not None
         while True:
             try:
                 image = self._graph.pull()

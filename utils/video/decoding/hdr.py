@@ -12,7 +12,7 @@ BT2020_LUMA = (0.2627, 0.6780, 0.0593)
 REFERENCE_WHITE = 203.0  # cd/m2 of a white sheet of paper (ITU-R BT.2408); it becomes nearly the standard white
 PEAK = 1000.0  # cd/m2 that become the standard white
 KNEE = 0.7  # share of the reference white up to which brightness stays as it is
-LEVELS = 65_536  # of a table: OpenCV looks up 16-bit samples, so that no steps show in dark areas
+LEVELS = 65_536  # of a table for 16-bit samples, so that no steps show in dark areas
 TO_BT709 = np.array(  # linear RGB, ITU-R BT.2407
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
@@ -20,17 +20,17 @@ GAMMA = 2.4  # of a reference display of standard range (ITU-R BT.1886)
 
 
 def is_hdr(frame: av.VideoFrame) -> bool:
-    """Whether the frame's brightness is coded by PQ or HLG."""
+    """Check whether the frame's brightness is coded by PQ or HLG."""
     return frame.color_trc in (PQ, HLG)
 
 
 def name_of(transfer: int) -> str:
-    """The transfer function's name for messages."""
+    """Return the transfer function's name for messages."""
     return {PQ: "PQ", HLG: "HLG"}[transfer]
 
 
 def to_standard_range(frame: av.VideoFrame) -> np.ndarray:
-    """The frame as RGB uint8 (H, W, 3): brightness up to about the reference white stays, highlights are compressed."""
+    """Convert a frame to RGB uint8 (H, W, 3): brightness stays up to about the reference white, highlights shrink."""
     matrix = "BT2020" if frame.colorspace in (2, BT2020) else None  # untagged: as all of these are
     coded = frame.to_ndarray(format="rgb48le", src_colorspace=matrix)
     light = cv2.LUT(coded, _to_light(frame.color_trc))  # of a display, 1 at the reference white
@@ -46,7 +46,7 @@ def to_standard_range(frame: av.VideoFrame) -> np.ndarray:
 
 @cache
 def _to_light(transfer: int) -> np.ndarray:
-    """Linear light of each coded level: float32 (65536,), of a display for PQ, of the scene (0 to 1) for HLG."""
+    """Return linear light of each coded level, float32 (65536,): a display's for PQ, the scene's (0 to 1) for HLG."""
     coded = np.arange(LEVELS, dtype=np.float64) / (LEVELS - 1)
     if transfer == HLG:  # inverse OETF, BT.2100 table 5
         a = 0.17883277
@@ -60,7 +60,7 @@ def _to_light(transfer: int) -> np.ndarray:
 
 @cache
 def _from_light() -> np.ndarray:
-    """Standard samples, uint8 (65536,), of light from 0 to the peak: a straight line, and a shoulder from the knee on.
+    """Return standard samples, uint8 (65536,), of light from 0 to the peak: a straight line, then a shoulder.
 
     The shoulder is Reinhard's extended curve, which leaves the line without a bend and reaches 1 at the peak.
     """

@@ -11,7 +11,7 @@ from utils.video.decoding.container import reason
 
 FALL, LEAP = 1, 3600  # seconds that time stamps fall back or leap ahead by where another recording begins
 NEAR = 5  # seconds between what is read of a video and of its sound, at most
-LOOKED_AT = 30  # packets that tell the rate, where a file claims one that cannot be
+RATE_PACKETS = 30  # from which the rate is measured, where a file states an impossible one
 HELD = 1000  # packets that wait for a key frame at most: memory, where a file has few of them
 
 
@@ -28,7 +28,7 @@ class PacketReader:
         rate: frames per second, about; to be set before the iteration.
         origin: of the file's beginning, in seconds by its own time stamps.
         unordered: the frames' time stamps mean nothing; they follow each other at the rate.
-        before: frames before the start, once a frame behind it came; None where all of them are to be decoded.
+        before: frames before the start, once a frame after it came; None where all of them are to be decoded.
         sound_ends: seconds, end of the last packet of sound that was read. problem: what broke off the reading.
         count: packets of the video that were read.
     """
@@ -64,17 +64,17 @@ class PacketReader:
         return self._from_key_frame() if self._start else self._placed()
 
     def seconds(self, stamp: int | None, time_base: Fraction) -> Fraction | None:
-        """Time since the file's beginning."""
+        """Convert a time stamp to seconds since the file's beginning."""
         return None if stamp is None else stamp * time_base - self.origin
 
     def measure_rate(self) -> Fraction | None:
-        """Frames per second by the time stamps of the first LOOKED_AT packets; None where these do not tell."""
+        """Return frames per second by the time stamps of the first RATE_PACKETS packets; None where these have none."""
         packets, stamps = [], []
         for packet in self._incoming:
             packets.append(packet)
             if packet.stream is self._video and packet.pts is not None:
                 stamps.append(packet.pts * packet.time_base)
-            if len(stamps) == LOOKED_AT or len(packets) == HELD:
+            if len(stamps) == RATE_PACKETS or len(packets) == HELD:
                 break
         self._incoming = chain(packets, self._incoming)
         stamps.sort()
@@ -87,7 +87,7 @@ class PacketReader:
     def _from_key_frame(self) -> Iterator[av.Packet]:
         """Leave out what comes before the last key frame at or before the start, undecoded but counted.
 
-        Not by seeking: that lands behind the start in some containers, and nowhere in joined files.
+        Not by seeking: that ends after the start in some containers, and nowhere in joined files.
         """
         held, sound, packets = [], [], self._placed()
         for packet in packets:
@@ -96,7 +96,9 @@ class PacketReader:
                 continue
             shown, decoded = (self.seconds(stamp, packet.time_base) for stamp in (packet.pts, packet.dts))
             time = decoded if shown is None else shown
-            if self.unordered or (time is None and not self.before):  # nothing tells which frames come before the start
+            if self.unordered or (
+                time is None and not self.before
+            ):  # no way to know which frames come before the start
                 self.before = None
                 held = [packet]
                 break
@@ -125,7 +127,7 @@ class PacketReader:
         try:
             yield from self._container.demux(self._streams)
         except IndexError:
-            pass  # PyAV's, behind the last packet, where streams turned up in the middle
+            pass  # PyAV's, after the last packet, where streams turned up in the middle
         except av.FFmpegError as error:
             self.problem = reason(error)
             ending = av.Packet()  # the decoder still has frames
@@ -133,7 +135,7 @@ class PacketReader:
             yield ending
 
     def _place(self, packet: av.Packet) -> None:
-        """Move the time stamps behind what came before, where another recording begins."""
+        """Move the time stamps after what came before, where another recording begins."""
         stream = packet.stream_index
         shown, decoded = (self.seconds(stamp, packet.time_base) for stamp in (packet.pts, packet.dts))
         shown = decoded if shown is None else shown

@@ -42,7 +42,7 @@ class VideoReader:
         audio_streams: whose packets come with the frames. notes: what of the file is left out or altered, in words;
         some turn up with the first frames.
         missing: after the last frame, what of the file could not be read, in words; None where all was there.
-        tail: after the last frame, the sound behind it.
+        tail: after the last frame, the sound that follows it.
 
     Raises VideoError where the file is no video: missing, empty, text, an image, sound only, cut before its index.
     """
@@ -76,7 +76,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         index, skipped, stop, spoiled = 0, 0, False, 0
-        for picture, time, duration in self._images():
+        for decoded, time, duration in self._images():
             if time < self._start:
                 skipped += 1
                 continue
@@ -87,7 +87,7 @@ class VideoReader:
                 break
             if index % self._every == 0:
                 try:
-                    image, aspect = upright(picture), self._pixel_aspect(picture)
+                    image, aspect = upright(decoded), self._pixel_aspect(decoded)
                 except (av.FFmpegError, ValueError):
                     spoiled += 1
                 else:
@@ -99,21 +99,21 @@ class VideoReader:
             raise VideoError(f"{self.path}: no frame of it could be decoded: {self._why_nothing()}")
         if not index and not stop:
             raise VideoError(
-                f"{self.path}: --start {float(self._start):g} is behind its last frame "
+                f"{self.path}: --start {float(self._start):g} is after its last frame "
                 f"at {float(self._newest):.2f} seconds"
             )
         early = not stop and self._ends_early(skipped + index)
         self.missing = self._missing(skipped + index, early, self._damaged + spoiled)
 
     def _images(self) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
-        """(decoded image, its time, its duration in seconds) of the part and of what the decoder needs before it."""
+        """Yield (decoded image, time, duration in seconds) of the part and of what the decoder needs before it."""
         deinterlacer = Deinterlacer()
         for packet in self._packets:
             if packet.stream is not self._stream:
                 self._audio.append(packet)
                 continue
             if not packet.size and packet.pts is not None:
-                # Theora's and AVI's way to let the image before stand longer.
+                # Theora's and AVI's way to show the image before for longer.
                 shown = self._packets.seconds(packet.pts, packet.time_base) + (packet.duration or 0) * packet.time_base
                 self._ends = max(self._ends, shown)
                 continue
@@ -129,12 +129,12 @@ class VideoReader:
                 time = self._ends if counted else self._packets.seconds(stamp, self.time_base)
                 duration = frame.duration * self.time_base if frame.duration else 1 / self.rate
                 self._newest, self._ends = time, time + duration
-                self._tell(frame)
+                self._note_kind(frame)
                 yield from deinterlacer.put(frame, time, duration)
         yield from deinterlacer.finish()
 
     def stop(self) -> None:
-        """Nothing to wake: a file never waits."""
+        """Do nothing: a file never waits."""
 
     def close(self) -> None:
         self._container.close()
@@ -168,10 +168,10 @@ class VideoReader:
             duration = Fraction(self._container.duration or 0, av.time_base)
         self._duration = max(duration - self._packets.origin, Fraction(0)) if duration else Fraction(0)
         self._frames = stream.frames or round(self._duration * self.rate)
-        # A second more: containers do not count how long the last frames stand. MPEG's length is a guess.
+        # A second more: containers do not count how long the last frames are shown. MPEG's length is a guess.
         if self._duration and self._start >= self._duration + 1 and not self._container.format.name.startswith("mpeg"):
             raise VideoError(
-                f"{self.path}: --start {float(self._start):g} is behind its end at {float(self._duration):.2f} seconds"
+                f"{self.path}: --start {float(self._start):g} is after its end at {float(self._duration):.2f} seconds"
             )
         self.total = self._expected()
 
@@ -187,12 +187,12 @@ class VideoReader:
         return -(-frames // self._every) if frames > 0 else None
 
     def _ends_early(self, count: int) -> bool:
-        """Whether something behind the last of `count` frames is missing."""
-        ends, told = self._ends, self._duration - Fraction(1, 2) / self.rate
+        """Check whether something after the last of `count` frames is missing."""
+        ends, stated = self._ends, self._duration - Fraction(1, 2) / self.rate
         if not self._knows_duration and self.audio_streams:  # then it is that of the longest stream
             ends = max(ends, self._packets.sound_ends + SOUND_SLACK)
         # Either number alone misleads: an edit list hides frames that the container counts.
-        if (self._duration and ends >= told) or (self._stream.frames and count >= self._stream.frames):
+        if (self._duration and ends >= stated) or (self._stream.frames and count >= self._stream.frames):
             return False
         if self._packets.problem:
             return True
@@ -204,7 +204,7 @@ class VideoReader:
         entries = len(self._stream.index_entries) if "mov" in self._container.format.name else 0
         if entries and entries == self._stream.frames:
             return self._packets.count < entries
-        return count < self._frames and ends + HEADER_SLACK < told
+        return count < self._frames and ends + HEADER_SLACK < stated
 
     def _missing(self, count: int, early: bool, damaged: int) -> str | None:
         if not early and not damaged:
@@ -223,7 +223,7 @@ class VideoReader:
             )
         return "the file is damaged, or was cut out without a key frame"
 
-    def _tell(self, frame: av.VideoFrame) -> None:
+    def _note_kind(self, frame: av.VideoFrame) -> None:
         """Note once what is done to its images."""
         if frame.interlaced_frame:
             self._note("interlaced: each image is made whole from its two fields (deinterlaced)")

@@ -27,10 +27,10 @@ class SequenceReader:
     """Frames of images in a row, as VideoReader gives those of a file; a context manager, to be iterated once.
 
     Args:
-        path: what it is called in messages.
-        images: (how to read it, seconds that it stands) per image; reading returns RGB uint8 (H, W, 3).
+        path: its name in messages.
+        images: (function that reads it, seconds that it is shown) per image; reading returns RGB uint8 (H, W, 3).
         every, start, end: as VideoReader has them.
-        notes: in words, what is to be said of it.
+        notes: lines for the user.
         close: called at the end.
     """
 
@@ -41,7 +41,7 @@ class SequenceReader:
     def __init__(
         self,
         path: Path | str,
-        pictures: Sequence[tuple[Callable[[], np.ndarray], Fraction]],
+        images: Sequence[tuple[Callable[[], np.ndarray], Fraction]],
         *,
         every: int = 1,
         start: float = 0.0,
@@ -52,16 +52,16 @@ class SequenceReader:
         self.path, self.notes = path, list(notes)
         self.missing: str | None = None
         self.close = close
-        duration = sum((seconds for _, seconds in pictures), Fraction(0))
-        self.rate = len(pictures) / duration
+        duration = sum((seconds for _, seconds in images), Fraction(0))
+        self.rate = len(images) / duration
         self._every, ends = every, exact(end) if end is not None else duration
         self._chosen, time, shown = [], Fraction(0), exact(start)
-        for index, (read, seconds) in enumerate(pictures):
+        for index, (read, seconds) in enumerate(images):
             if shown <= time < ends:
                 self._chosen.append((index, read, time, seconds))
             time += seconds
         if shown >= duration:
-            raise VideoError(f"{path}: --start {start:g} is behind its end at {float(duration):.2f} seconds")
+            raise VideoError(f"{path}: --start {start:g} is after its end at {float(duration):.2f} seconds")
         self._chosen = self._chosen[::every]
         self.total = len(self._chosen)
 
@@ -80,7 +80,7 @@ class SequenceReader:
             self.missing = f"{self.path}: {len(unread)} images cannot be read and are left out, the first: {unread[0]}"
 
     def stop(self) -> None:
-        """Nothing to wake: files never wait."""
+        """Do nothing: files never wait."""
 
     def __enter__(self) -> "SequenceReader":
         return self
@@ -90,7 +90,7 @@ class SequenceReader:
 
 
 def find_sequence(source: str) -> tuple[list[Path], list[str]] | None:
-    """The images that a folder, a pattern with `*`, or one with `%04d` means, in order, and notes; None for others.
+    """Find the images of a folder, or of a pattern with `*` or `%04d`, in order, and notes; None for others.
 
     Raises VideoError where there is no image.
     """
@@ -106,21 +106,21 @@ def find_sequence(source: str) -> tuple[list[Path], list[str]] | None:
     try:
         images, notes = find_images(source)
     except DatasetError as error:
-        raise VideoError(f"{error} A video file stands without wildcards, one per run.") from error
+        raise VideoError(f"{error} Name one video file, without wildcards.") from error
     return [image.path for image in images], notes
 
 
 def read_sequence(source: str, files: Sequence[Path], *, fps: float | None, notes=(), **options) -> SequenceReader:
-    """A reader of image files at `fps` images per second, DEFAULT_FPS where that is None."""
+    """Return a reader of image files at `fps` images per second, DEFAULT_FPS where that is None."""
     rate = exact(DEFAULT_FPS if fps is None else fps)
-    told = f"{source}: {len(files)} images, taken as a video of {float(rate):g} frames per second"
-    told += "" if fps is not None else "; --fps gives another rate"
-    pictures = [(lambda file=file: read_image(file), 1 / rate) for file in files]
-    return SequenceReader(source, pictures, notes=[told, *notes], **options)
+    note = f"{source}: {len(files)} images, taken as a video of {float(rate):g} frames per second"
+    note += "" if fps is not None else "; --fps gives another rate"
+    images = [(lambda file=file: read_image(file), 1 / rate) for file in files]
+    return SequenceReader(source, images, notes=[note, *notes], **options)
 
 
 def read_animation(path: Path, **options) -> SequenceReader | None:
-    """A reader of an animated WebP or AVIF; None where the file is another, or a single image."""
+    """Return a reader of an animated WebP or AVIF; None where the file is another, or a single image."""
     if path.suffix.lower() not in ANIMATED_SUFFIXES or not path.is_file():
         return None
     try:
@@ -128,9 +128,9 @@ def read_animation(path: Path, **options) -> SequenceReader | None:
             if getattr(image, "n_frames", 1) < 2:
                 return None
             milliseconds = []
-            for picture in ImageSequence.Iterator(image):
-                picture.load()
-                milliseconds.append(picture.info.get("duration") or NO_DURATION)
+            for frame in ImageSequence.Iterator(image):
+                frame.load()
+                milliseconds.append(frame.info.get("duration") or NO_DURATION)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise VideoError(f"{path}: cannot be read as an animation: {error}") from error
     opened = Image.open(path)
@@ -142,8 +142,8 @@ def read_animation(path: Path, **options) -> SequenceReader | None:
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise DatasetError(f"{path}: its image {number + 1} cannot be decoded: {error}") from error
 
-    pictures = [(lambda n=n: read(n), exact(ms / 1000)) for n, ms in enumerate(milliseconds)]
-    return SequenceReader(path, pictures, close=opened.close, **options)
+    images = [(lambda n=n: read(n), exact(ms / 1000)) for n, ms in enumerate(milliseconds)]
+    return SequenceReader(path, images, close=opened.close, **options)
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
@@ -169,7 +169,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _numbered(pattern: Path) -> tuple[list[Path], list[str]]:
-    """The files that a name such as frame_%04d.jpg means, by number."""
+    """Find the files that a name such as frame_%04d.jpg means, by number."""
     parts = re.split(r"(%0?\d*d|%%)", pattern.name)
     expression = "".join(
         r"(\d{%s,})" % (_NUMBER.match(part)[2] or 1)

@@ -1,4 +1,4 @@
-"""Whether all of a media file is there, by the sizes that its container states: facts, where durations are guesses."""
+"""Checks whether a media file is whole, by the sizes that its container states: facts, where durations are guesses."""
 
 import struct
 from pathlib import Path
@@ -10,9 +10,9 @@ _BROADCAST = 1  # flag of an ASF that was sent while it was made: its sizes mean
 
 
 def is_cut_short(path: Path) -> bool | None:
-    """Whether the file ends before the end that its container states; None where that states none.
+    """Check whether the file ends before the end that its container states; None where that states none.
 
-    Knows MP4 and MOV, Matroska and WebM, AVI, and ASF and WMV. Raises nothing: what cannot be read tells nothing.
+    Knows MP4 and MOV, Matroska and WebM, AVI, and ASF and WMV. Raises nothing: None for a file that cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -43,14 +43,14 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int | None:
             length = struct.unpack(">Q", file.read(8))[0]
         if length == 0:  # up to the end, wherever that is
             return None
-        if length < 8:  # no box: something that was put behind
+        if length < 8:  # no box: something that was appended
             return position
         position += length
     return position
 
 
 def _end_of_segment(file: BinaryIO) -> int | None:
-    """End of the one segment of a Matroska file, behind its EBML header (RFC 8794, 5 and 6)."""
+    """End of the one segment of a Matroska file, after its EBML header (RFC 8794, 5 and 6)."""
     position = 4
     for _ in range(2):
         file.seek(position)
@@ -72,7 +72,7 @@ def _end_of_chunks(file: BinaryIO, size: int) -> int | None:
     while position + 12 <= size:
         file.seek(position)
         name, length = struct.unpack("<4sI", file.read(8))
-        if name != b"RIFF":  # something that was put behind
+        if name != b"RIFF":  # something that was appended
             return position
         if length in (0, 2**32 - 1):  # never finished
             return None
@@ -81,7 +81,7 @@ def _end_of_chunks(file: BinaryIO, size: int) -> int | None:
 
 
 def _size_in_asf(file: BinaryIO) -> int | None:
-    """The file's size as its header states it (ASF specification, 3.2)."""
+    """Return the file's size as its header states it (ASF specification, 3.2)."""
     file.seek(16)
     length = struct.unpack("<Q", file.read(8))[0]
     position = 30

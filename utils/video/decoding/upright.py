@@ -1,4 +1,4 @@
-"""Decoded video frames as RGB images that stand as they are to be shown."""
+"""Converts decoded video frames to upright RGB images."""
 
 import struct
 
@@ -11,7 +11,7 @@ COLOR_RGB, COLOR_UNKNOWN = 0, 2  # in FFmpeg's list of matrices
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:
-    """RGB uint8 (H, W, 3), turned and mirrored as the file says: phones store every image lying.
+    """Convert a frame to RGB uint8 (H, W, 3), turned and mirrored as the file says: phones store every image lying.
 
     High dynamic range (PQ, HLG) is mapped to the standard range that image files and detectors know.
     """
@@ -30,7 +30,7 @@ def upright(frame: av.VideoFrame) -> np.ndarray:
 
 
 def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How the stored image becomes the shown one: (rows and columns swapped, then left-right, then top-bottom).
+    """Return what turns the stored image upright: (rows and columns swapped, then left-right, then top-bottom).
 
     From the display matrix [a b u; c d v; x y w] of ISO/IEC 14496-12, 8.3.2: a stored point (p, q) is shown at
     (a p + c q + x, b p + d q + y). PyAV's `frame.rotation` reads the angle alone, so that it loses mirrors.

@@ -163,7 +163,7 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
 
 
 def test_a_start_behind_the_end_is_refused(tmp_path):
-    with pytest.raises(VideoError, match="--start 9 is behind its end at 2.40 seconds"):
+    with pytest.raises(VideoError, match="--start 9 is after its end at 2.40 seconds"):
         open_source(str(write_clip(tmp_path / "clip.mp4", CONSTANT)), start=9)
 
 

@@ -59,7 +59,7 @@ def test_an_end_of_zero_and_a_start_behind_the_last_frame(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", CONSTANT)
     with VideoReader(clip, end=0.0) as reader:
         assert reader.total == 0 and list(reader) == [] and reader.missing is None
-    with pytest.raises(VideoError, match="--start 2.38 is behind its last frame at 2.36 seconds"):
+    with pytest.raises(VideoError, match="--start 2.38 is after its last frame at 2.36 seconds"):
         seen(clip, start=2.38)
 
 
