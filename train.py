@@ -24,6 +24,7 @@ if __name__ == "__main__":  # before the imports that take seconds: --help, mist
     with ending():
         SETTINGS = training_settings()
 
+import time
 from dataclasses import replace
 
 import torch
@@ -40,7 +41,8 @@ from torch_utils.training.engine import train_one_epoch
 from utils.dataset.batch_sampler import repeat_factors
 from utils.images.cache import cache_report, open_cache
 from utils.runs.console import note_in_file, setup_logging
-from utils.runs.data import TrainingData, read_data
+from utils.runs.data import TrainingData
+from utils.runs.read_data import read_data
 from utils.signals import Signals, Stopped
 
 VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them
@@ -64,19 +66,20 @@ def main(settings: TrainSettings) -> int:
 
 def prepare_data(settings: TrainSettings) -> Session:
     """Join the processes, find the run to resume, and scan the whole dataset before anything is built on it."""
+    started = time.perf_counter()
     group = join_group(pick_device(settings.device))
-    amp_dtype = pick_amp(group.device, settings.amp)
     log = setup_logging(warnings_only=not group.is_main)
+    resumed, settings = group.on_rank_zero(lambda: run_to_continue(settings))
+    amp_dtype = pick_amp(group.device, settings.amp)
     for line in describe(group.device, amp_dtype):
         log.info(line)
-    resumed, settings = group.on_rank_zero(lambda: run_to_continue(settings))
     settings = replace(settings, global_batch=settings.batch_size * settings.accumulate * group.size)
     state = group.on_rank_zero(lambda: run_state_of(resumed, settings))
     group.on_rank_zero(lambda: None if resumed else check_start(settings))
     data = group.on_rank_zero(lambda: read_data(settings))
     for line in data_report(data.scans, data.config, max_listed=5):
         log.info(line)
-    return Session(settings, group, amp_dtype, log, data, state, resumed)
+    return Session(settings, group, amp_dtype, log, data, state, resumed, started)
 
 
 def prepare_model(session: Session) -> TrainingRun:

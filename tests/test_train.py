@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -269,11 +270,44 @@ def test_a_run_is_never_overwritten_unasked(workplace, two_epochs):
         (("--backbone-weights", "nothing.pth"), "nothing.pth: no such file"),
     ],
 )
-def test_mistakes_are_told_without_a_traceback(workplace, arguments, expected):
+def test_mistakes_are_reported_without_a_traceback(workplace, arguments, expected):
     done = train(workplace, *arguments)
     assert done.returncode == 2
     assert expected in done.stderr and "Traceback" not in done.stderr
     assert not (workplace / "outputs" / "training" / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--model", "fasterrcnn_resnet18"), "unknown model 'fasterrcnn_resnet18'. Did you mean"),
+        (("--weights", "nothing.pth"), "nothing.pth: no such file"),
+        (("--backbone-weights", "nothing.pth"), "nothing.pth: no such file"),
+        (("--freeze-layers", "9"), "0 to 5"),
+        (("--pretrained", "coco"), "no COCO weights"),
+    ],
+)
+def test_a_wrong_model_or_weights_are_found_before_the_data_is_read(workplace, arguments, expected):
+    done = train(workplace, *arguments, config="nowhere.yaml")
+    assert done.returncode == 2 and expected in done.stderr and "nowhere.yaml" not in done.stderr
+
+
+def test_a_usage_error_is_one_line(workplace):
+    done = train(workplace, "--epochs", "none")
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == (
+        "error: argument -e/--epochs: expected a whole number from 1 on, got 'none' "
+        "(train.py --help lists the arguments)\n"
+    )
+
+
+def test_the_command_at_the_end_of_a_training_works_as_printed(two_epochs, workplace):
+    done, _ = two_epochs
+    (command,) = re.findall(r"^detect objects with it: \S+ (.*)$", done.stdout, re.MULTILINE)
+    script, *arguments = shlex.split(command)
+    detected = warm.run([sys.executable, ROOT / script, *arguments, "--output", "typed", "-d", "cpu"], cwd=workplace)
+    assert detected.returncode == 0, detected.stderr
+    assert len(list((workplace / "typed").glob("*.jpg"))) == 5
 
 
 def test_bad_data_is_reported_at_once_and_can_be_skipped(tmp_path):
@@ -312,7 +346,7 @@ def test_a_file_that_changes_while_training_is_named_and_the_process_ends(tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")
-def test_a_loader_process_that_is_killed_is_told_and_the_process_ends(workplace):
+def test_a_loader_process_that_is_killed_is_reported_and_the_process_ends(workplace):
     """As the system does where memory runs out."""
     command = [sys.executable, str(SCRIPT), *COMMON, "--config", "shapes.yaml", "--epochs", "500", "--workers", "1"]
     process = warm.start([*command, "-pn", "bereft"], cwd=workplace)

@@ -1,4 +1,4 @@
-"""A run that is killed, stopped or cannot write goes on to the very end that an unbroken one has."""
+"""A run that is killed, stopped or cannot write is resumed to the very end that an unbroken one has."""
 
 import os
 import re
@@ -79,7 +79,7 @@ def test_killed_in_an_epoch_in_evaluation_and_while_saving_it_ends_as_an_unbroke
 
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
-def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(workplace, whole, number):
+def test_a_signal_ends_the_step_saves_and_says_how_to_resume(workplace, whole, number):
     name = signal.Signals(number).name
     run = run_dir(workplace, name)
     process = start(workplace, *COMMON, "--epochs", "4", "--project-name", name, "--workers", "1")

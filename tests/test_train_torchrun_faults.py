@@ -57,7 +57,7 @@ def test_a_killed_worker_restarts_the_group_from_the_last_checkpoint(workplace):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in /proc")
-def test_sigterm_to_torchrun_saves_and_one_process_can_go_on(workplace):
+def test_sigterm_to_torchrun_saves_and_one_process_can_resume(workplace):
     options = (*MODEL, "--batch-size", "2", "--epochs", "60", "--project-name", "preempted")
     process = start([*torchrun(2), SCRIPT], workplace, *options)
     run_dir = run_dir_of(workplace, "preempted")
@@ -92,7 +92,7 @@ def test_an_error_of_the_first_process_is_raised_in_all(tmp_path):
     assert "terminate called" not in done.stderr and "SIGABRT" not in done.stderr
 
 
-def test_data_errors_are_told_once_and_never_tried_again(workplace):
+def test_data_errors_are_reported_once_and_never_tried_again(workplace):
     write_config(workplace, classes="[Mask]", name="faulty.yaml")
     arguments = [*MODEL[:-1], "faulty.yaml", "--project-name", "faulty"]
     done = run([*torchrun(2, "--max-restarts=1"), SCRIPT], workplace, *arguments)
@@ -116,7 +116,7 @@ def test_the_slurm_recipe_leaves_the_training_the_time_that_it_is_warned_of():
     assert int(warned) - 20 <= timeout < int(warned)
 
 
-def test_what_cannot_work_in_a_group_is_told(workplace):
+def test_what_cannot_work_in_a_group_is_reported(workplace):
     for arguments, expected in (
         (("--sync-bn",), "--sync-bn works between GPUs"),
         (("--find-lr",), "--find-lr is for one process"),

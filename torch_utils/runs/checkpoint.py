@@ -38,7 +38,7 @@ CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that has been read. `class_names` has the background first; None where the file tells none."""
+    """A checkpoint that has been read. `class_names` has the background first; None where the file has none."""
 
     path: Path
     state_dict: dict[str, Tensor]
@@ -57,7 +57,7 @@ class Checkpoint:
 
     @property
     def pixel_range(self) -> PixelRange | None:
-        """How 16-bit samples became eight bits in training, as in `read_image`."""
+        """The range of 16-bit samples that became eight bits in training, as in `read_image`."""
         config, faults = self.content.get("config"), []
         found = read_pixel_range(config.get("PIXEL_RANGE") if isinstance(config, dict) else None, faults)
         if faults:
@@ -134,7 +134,7 @@ def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Check
 
 
 def training_arguments_of(checkpoint: Checkpoint) -> dict:
-    """The arguments that another training program kept in its checkpoint, as torchvision's does under `args`."""
+    """Return the arguments that another training program kept in its checkpoint, as torchvision's does under `args`."""
     found = checkpoint.content.get("args")
     return found if isinstance(found, dict) and found else fields_of(found)
 
@@ -144,7 +144,7 @@ def _kind(content) -> str:
 
 
 def _whole_number(content: dict, key: str, path: Path, foreign: bool) -> int | None:
-    """A number of the file; what another program means by a key of that name may be anything, and is not taken."""
+    """Return a number of the file; another program may mean anything by a key of that name, which is not taken."""
     value = content.get(key)
     if value is None or (isinstance(value, (int, float)) and value == int(value) and value >= 0):
         return None if value is None else int(value)

@@ -24,7 +24,7 @@ ONNX_FIELDS = b"\x12\x1a\x22\x28\x32\x3a\x42"  # of a ModelProto, after its ir_v
 
 
 def other_kind(path: Path) -> str | None:
-    """What the file is and the remedy, as "is an HTML page ...", where it is certainly no checkpoint; else None."""
+    """Return what a file is that is certainly no checkpoint, and the remedy, as "is an HTML page ..."; else None."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -53,7 +53,7 @@ def other_kind(path: Path) -> str | None:
 
 
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file begins as the safetensors format does: the length of a JSON header, then that."""
+    """Check whether a file begins as the safetensors format does: the length of a JSON header, then that."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**27
 
 
@@ -62,7 +62,7 @@ def _kind_of_zip(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return None  # a checkpoint cut short, as far as one can tell
+        return None  # a checkpoint cut short, as far as can be seen
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner:
         return (

@@ -22,7 +22,7 @@ DEPTH = 4
 def find_state_dict(content: Mapping, path: Path) -> tuple[dict[str, Tensor], str | None]:
     """The weights in a checkpoint, and the key that they stand under; None where the content itself is a state dict.
 
-    Raises CheckpointError where there are none, and where it cannot be told which of several are meant.
+    Raises CheckpointError where there are none, and where several may be meant.
     """
     if _is_state_dict(content):
         return _tensors(content), None
@@ -76,7 +76,7 @@ def plain_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def one_model(state: Mapping[str, Tensor], known: str, path: Path) -> dict[str, Tensor]:
-    """The weights of the one model in a state dict, told by a tensor that ends in `known`, without its outer name.
+    """Return the one model's weights in a state dict, known by a tensor that ends in `known`, without its outer name.
 
     So "detector." goes from before every name. What is no part of that model is left out, and a note says so. Raises
     CheckpointError where several models are there and none of them stands without an outer name.
@@ -116,7 +116,7 @@ def check_values(state: Mapping[str, Tensor], source: str | Path) -> None:
 
 
 def _finite(value: Tensor) -> bool:
-    """Whether all values are finite; in one fast pass, and a slow one only where the sum overflows."""
+    """Check that all values are finite; in one fast pass, and a slow one only where the sum overflows."""
     if not value.is_floating_point() or not value.numel():
         return True
     value = value.detach()
@@ -138,7 +138,7 @@ def _tensors(value: Mapping) -> dict[str, Tensor]:
 
 
 def _holds_weights(value, depth: int = DEPTH) -> bool:
-    """Whether it is a state dict, or has one under one of the usual keys, a few levels further in at most."""
+    """Check whether it is a state dict, or has one under one of the usual keys, a few levels further in at most."""
     if _is_state_dict(value):
         return True
     if not isinstance(value, Mapping) or not depth:

@@ -41,7 +41,7 @@ PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
 
 @dataclass
 class Session:
-    """What a training has before its model: the processes, the settings so far, the run to resume, the data."""
+    """A training before it has a model: the processes, the settings so far, the run to resume, the data."""
 
     settings: TrainSettings
     group: Group
@@ -49,8 +49,8 @@ class Session:
     log: logging.Logger
     data: TrainingData
     state: RunState
-    resumed: Checkpoint | None = None
-    started: float = field(default_factory=time.perf_counter)
+    resumed: Checkpoint | None
+    started: float  # by time.perf_counter
 
 
 @dataclass
@@ -159,12 +159,8 @@ class TrainingRun:
         write_training_views(
             folder, self.model, self.train_loader, config.class_names, log=self.log, show=self.settings.vis_transformed
         )
-        write_ground_truth(
-            folder,
-            self.evaluator(),
-            with_images=config.save_val_predictions,
-            pixel_range=config.pixel_range,
-        )
+        with_images, pixel_range = config.save_val_predictions, config.pixel_range
+        write_ground_truth(folder, self.evaluator(), with_images=with_images, pixel_range=pixel_range)
 
     def try_validation(self) -> None:
         """Detect on one batch of the validation split: what would fail at the end of the first epoch fails now."""

@@ -85,7 +85,7 @@ def _check_path(path: Path) -> None:
         files = sorted(p for p in [*path.glob("*"), *path.glob("*/*")] if p.suffix in SUFFIXES and p.is_file())
         best = next((p for p in files if p.name == "best_model.pth"), files[0] if files else None)
         if (path / "data.pkl").is_file():
-            found = "it looks like an unpacked checkpoint: give the file as it was saved"
+            found = "it is an unpacked checkpoint: give the file as it was saved"
         elif best:
             found = f"name a file in it: {', '.join(str(p.relative_to(path)) for p in files[:8])}; for example {best}"
         else:
@@ -207,7 +207,7 @@ def fields_of(value) -> dict:
 
 
 def _numpy_scalar(dtype: np.dtype, data: bytes):
-    """What NumPy's own unpickling does, for numbers alone."""
+    """Unpickle as NumPy does, for numbers alone."""
     if dtype.kind not in "biuf" or not isinstance(data, bytes):
         raise pickle.UnpicklingError(f"NumPy value of type {dtype} is not allowed")
     return np.frombuffer(data, dtype=dtype, count=1)[0].item()

@@ -1,4 +1,4 @@
-"""How every script ends: errors without a traceback, signals with their exit status, a reader that goes away."""
+"""The end of every script: errors without a traceback, signals with their exit status, a reader that goes away."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from utils.errors import ToolkitError, stop
 
-READER_GONE = 141  # as a shell tells of SIGPIPE, which ends any other program there
+READER_GONE = 141  # as a shell reports SIGPIPE, which ends any other program there
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def ending() -> Iterator[None]:
 
 
 def reader_gone() -> bool:
-    """Whether the other end of standard output or of standard error is closed."""
+    """Check whether the other end of standard output or of standard error is closed."""
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()

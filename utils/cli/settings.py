@@ -128,7 +128,7 @@ class TrainSettings:
 
     @property
     def is_trial(self) -> bool:
-        """Whether a short trial is asked for in place of a training."""
+        """True where a short trial is asked for in place of a training."""
         return self.find_lr or self.find_batch_size
 
     def as_dict(self) -> dict[str, Any]:

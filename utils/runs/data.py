@@ -1,15 +1,12 @@
-"""The dataset of a training: its configuration, and every file of it as it was scanned."""
+"""The dataset of a training: its configuration, and every file of it as it was scanned; `read_data` makes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from utils.annotations.annotation import Annotation, Scan
-from utils.cli.settings import TrainSettings
 from utils.coco_eval import CocoEvaluator, most_of_a_class
-from utils.config.config import DatasetConfig, load_config
+from utils.config.config import DatasetConfig
 from utils.dataset.fingerprint import fingerprint
-from utils.dataset.scan import raise_for_errors, scan_splits
-from utils.errors import ConfigError
 from utils.metrics import is_few, limit_report, most_objects, needed_detections
 
 
@@ -43,7 +40,7 @@ class TrainingData:
 
     @property
     def is_rough(self) -> bool:
-        """Whether a class has so few validation objects that scores say little."""
+        """True where a class has so few validation objects that scores say little."""
         return any(map(is_few, self.val_objects))
 
     def limit_report(self, limit: int) -> list[str]:
@@ -60,16 +57,3 @@ class TrainingData:
             images_dir=config.val_images_dir,
             max_detections=max_detections,
         )
-
-
-def read_data(settings: TrainSettings) -> TrainingData:
-    """Read and scan the dataset that the settings name.
-
-    Raises ConfigError where its YAML is at fault, and DatasetError, with every file, where images or annotations are.
-    """
-    if settings.config is None:
-        raise ConfigError("--config: which dataset? For example data_configs/ppe.yaml")
-    config = load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
-    scans = scan_splits(config, skip_bad=settings.skip_bad)
-    raise_for_errors(scans)
-    return TrainingData(config, scans)

@@ -1,4 +1,4 @@
-"""Where metrics and messages go: JSON lines and CSV; the console and train.log.
+"""Sinks of metrics: JSON lines and CSV.
 
 A sink takes flat records (`dict[str, float]`). A step record has at least `step`, an epoch record at least `epoch`
 (from 1) and `step`. A new sink is one class with `steps`, `epoch` and `close`, and one row of `LOGGERS`.

@@ -1,4 +1,4 @@
-"""How far a run is, and when it will end: a bar on a terminal, a line a minute elsewhere."""
+"""The progress of a run and its end: a bar on a terminal, a line a minute elsewhere."""
 
 import logging
 import sys

@@ -85,14 +85,14 @@ def check_run_name(root: Path, name: str | None, *, exist_ok: bool = False) -> P
         if exist_ok or not run_dir.is_dir():
             return run_dir
         if found := [name for name in CHECKPOINTS if (run_dir / name).exists()]:
-            go_on = (
+            remedy = (
                 "--resume-training continues it"
                 if "last_model.pth" in found
                 else f"--weights {run_dir / found[0]} starts a new run from its weights"
             )
             raise ToolkitError(
                 f"{run_dir} holds {found[0]} of an earlier run, which is never overwritten unasked. "
-                f"--exist-ok starts over there, {go_on}, or take another --project-name."
+                f"--exist-ok starts over there, {remedy}, or take another --project-name."
             )
         theirs = [] if _begun_by_a_run(run_dir) else _run_files(run_dir)
     except OSError as error:
@@ -106,7 +106,7 @@ def check_run_name(root: Path, name: str | None, *, exist_ok: bool = False) -> P
 
 
 def _begun_by_a_run(run_dir: Path) -> bool:
-    """Whether the folder's files are a run's, which begins with its settings."""
+    """Check whether the folder's files are a run's, which begins with its settings."""
     if (run_dir / LOCK_FILE).exists() or (run_dir / LAUNCH_FILE).exists():
         return True
     try:
@@ -139,7 +139,7 @@ def lock_run_dir(run_dir: Path) -> Path:
 
 
 def _unlock(run_dir: Path) -> None:
-    if (run_dir / "args.yaml").exists():  # else the lock alone tells that the folder is a run's
+    if (run_dir / "args.yaml").exists():  # else the lock alone says that the folder is a run's
         (run_dir / LOCK_FILE).unlink(missing_ok=True)
 
 

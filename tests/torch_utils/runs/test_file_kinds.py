@@ -44,7 +44,7 @@ def test_safetensors_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda data: data[:-5], "5 bytes behind the end"),
         (lambda data: data[:30], "cut short"),
@@ -54,10 +54,10 @@ def test_safetensors_are_read(tmp_path):
         (lambda data: data.replace(b'"shape"', b'"shepa"', 1), "expected dtype, shape and data_offsets"),
     ],
 )
-def test_safetensors_that_are_wrong(tmp_path, change, told):
+def test_safetensors_that_are_wrong(tmp_path, change, message):
     path = tmp_path / "model.safetensors"
     path.write_bytes(change(safetensors(STATE)))
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
 
 
@@ -86,7 +86,7 @@ ONNX = b"\x08\x09\x12\x07pytorch\x1a\x052.5.1:\x10" + bytes(range(16))
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>", r'is an HTML page \("Sign in"\)'),
@@ -113,10 +113,10 @@ ONNX = b"\x08\x09\x12\x07pytorch\x1a\x052.5.1:\x10" + bytes(range(16))
         (b"PK\x03\x04" + b"\x00" * 40, r"not a readable checkpoint \(44 bytes; cut short"),
     ],
 )
-def test_files_that_are_something_else_say_what_they_are(tmp_path, data, told):
+def test_files_that_are_something_else_say_what_they_are(tmp_path, data, message):
     path = tmp_path / "m.pth"
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=told) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_checkpoint(path)
     assert str(caught.value).startswith(str(path))
 

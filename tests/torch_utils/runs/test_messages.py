@@ -1,4 +1,4 @@
-"""What a training says of errors that are the user's to fix."""
+"""Messages of errors that are the user's to fix."""
 
 import errno
 import logging
@@ -47,10 +47,10 @@ def run_dir(tmp_path):
 
 @pytest.mark.parametrize("error", SHARED, ids=range(len(SHARED)))
 def test_too_small_a_shared_memory_is_named_without_a_traceback(run_dir, error):
-    told = str(as_user_error(error))
+    message = str(as_user_error(error))
     for words in ("/dev/shm is too small", "--shm-size", "--workers 0"):
-        assert words in told
-    assert "Traceback" not in told and "\n" not in told
+        assert words in message
+    assert "Traceback" not in message and "\n" not in message
 
 
 @pytest.mark.parametrize("error", [*SHARED, KILLED, OSError(errno.ENOSPC, NO_ROOM, "map.png")])

@@ -83,7 +83,7 @@ def test_what_is_no_part_of_the_detector_is_left_out_and_told(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({"state_dict": STATE, "net": STATE}, "under state_dict and net"),
         ({"first": STATE, "second": STATE}, "under first and second"),
@@ -93,8 +93,8 @@ def test_what_is_no_part_of_the_detector_is_left_out_and_told(tmp_path, caplog):
         ({"model_state_dict": {}}, "no model_state_dict of tensors"),
     ],
 )
-def test_two_readings_are_an_error(tmp_path, content, told):
-    with pytest.raises(CheckpointError, match=told):
+def test_two_readings_are_an_error(tmp_path, content, message):
+    with pytest.raises(CheckpointError, match=message):
         read(tmp_path, content)
 
 
@@ -165,9 +165,9 @@ def test_nothing_of_the_file_is_run(tmp_path, old_format):
 
 def test_a_whole_model_says_how_to_save_its_weights(tmp_path):
     model = nn.Sequential(nn.Conv2d(1, 1, 1))
-    for content, told in ((model, "a whole model"), ({"epoch": 1, "model": model}, "whole model under 'model'")):
+    for content, message in ((model, "a whole model"), ({"epoch": 1, "model": model}, "whole model under 'model'")):
         torch.save(content, tmp_path / "m.pth")
-        with pytest.raises(CheckpointError, match=told) as caught:
+        with pytest.raises(CheckpointError, match=message) as caught:
             load_checkpoint(tmp_path / "m.pth")
         assert "model.state_dict()" in str(caught.value)
 
@@ -267,7 +267,7 @@ def test_two_backbones_in_one_file_are_an_error(tmp_path, model):
         create_model(SMALL, num_classes=2, backbone_weights=tmp_path / "b.pth")
 
 
-def test_a_model_name_given_by_hand_wins_and_is_told(tmp_path, model, caplog):
+def test_a_model_name_given_by_hand_wins_and_is_reported(tmp_path, model, caplog):
     content = {"toolkit": 1, "epoch": 1, "config": {"CLASSES": list(CLASSES)}, "img_size": 64}
     path = tmp_path / "m.pth"
     save_checkpoint(path, content | {"model_name": "my_own_name", "model_state_dict": model.state_dict()})
@@ -292,7 +292,7 @@ def test_a_config_of_other_classes_is_not_ignored(tmp_path, model):
 
 
 @pytest.mark.parametrize(
-    ("args", "eps", "told"),
+    ("args", "eps", "message"),
     [
         (None, 0.0, "taken as begun with torchvision's COCO weights"),
         (
@@ -304,7 +304,7 @@ def test_a_config_of_other_classes_is_not_ignored(tmp_path, model):
         (argparse.Namespace(pretrained=False), 1e-5, "with no detector"),
     ],
 )
-def test_version_1_from_elsewhere_says_which_epsilon_was_read(tmp_path, caplog, args, eps, told):
+def test_version_1_from_elsewhere_says_which_epsilon_was_read(tmp_path, caplog, args, eps, message):
     torch.manual_seed(0)
     theirs = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
     state = {k: v for k, v in theirs.state_dict().items() if not k.endswith("num_batches_tracked")}
@@ -313,14 +313,14 @@ def test_version_1_from_elsewhere_says_which_epsilon_was_read(tmp_path, caplog, 
     torch.save({"model": state} | ({"args": args} if args else {}), tmp_path / "v1.pth")
     with caplog.at_level(logging.WARNING):
         mine = load_model(tmp_path / "v1.pth", model_name="fasterrcnn_resnet50_fpn")
-    assert f"epsilon {'1e-5' if eps else 0}" in caplog.text and told in caplog.text
+    assert f"epsilon {'1e-5' if eps else 0}" in caplog.text and message in caplog.text
     reference = FrozenBatchNorm2d(64, eps=eps)
     reference.load_state_dict({k.removeprefix(norm + "."): v for k, v in state.items() if k.startswith(norm + ".")})
     image = torch.rand(1, 64, 5, 5)
     torch.testing.assert_close(mine.backbone.body.layer1[0].bn1(image), reference(image), rtol=1e-4, atol=1e-4)
 
 
-def test_a_note_is_told_once_in_a_group(caplog, monkeypatch):
+def test_a_note_is_reported_once_in_a_group(caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         note("first")
         monkeypatch.setenv("RANK", "1")

@@ -88,9 +88,9 @@ def test_an_older_python_is_named(monkeypatch, capsys):
         monkeypatch.setattr(guard.sys, "version_info", version)
         with pytest.raises(SystemExit) as ended:
             guard.check_python(())
-        told = capsys.readouterr().err
+        message = capsys.readouterr().err
         assert ended.value.code == 2
-        assert told.startswith(f"error: this is Python {version[0]}.{version[1]}; 3.10 or newer is needed\n")
+        assert message.startswith(f"error: this is Python {version[0]}.{version[1]}; 3.10 or newer is needed\n")
     monkeypatch.setattr(guard.sys, "version_info", (3, 10, 0))
     guard.check_python(("json",))
     for python in OLD:  # the real ones, where there are any

@@ -1,4 +1,4 @@
-"""What all scripts share: empty arguments, devices that are not there, readers that go away, signals."""
+"""Behaviour of all scripts: empty arguments, devices that are not there, readers that go away, signals."""
 
 import os
 import shlex
@@ -36,9 +36,9 @@ from utils.errors import ConfigError
 def test_an_empty_value_is_an_error(parse, words, capsys):
     with pytest.raises(SystemExit) as ended:
         parse(words)
-    told = capsys.readouterr().err
-    assert ended.value.code == 2 and "expected a value, got an empty one" in told
-    assert (words[words.index("") - 1] if "" in words else words[0].rstrip("=")) in told or " " in words
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and "expected a value, got an empty one" in message
+    assert (words[words.index("") - 1] if "" in words else words[0].rstrip("=")) in message or " " in words
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_an_empty_value_is_an_error(parse, words, capsys):
         ("gpu\n", "expected auto"),
     ],
 )
-def test_a_device_that_is_not_there_is_told_in_one_line(request_, words):
+def test_a_device_that_is_not_there_is_reported_in_one_line(request_, words):
     if request_ == "mps" and torch.backends.mps.is_available():
         request_, words = "cuda:7", "sees 0 CUDA GPUs"
-    with pytest.raises(ConfigError, match=words) as told:
+    with pytest.raises(ConfigError, match=words) as message:
         pick_device(request_)
-    assert len(str(told.value).splitlines()) <= 1 + request_.count("\n")
+    assert len(str(message.value).splitlines()) <= 1 + request_.count("\n")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU")

@@ -1,4 +1,4 @@
-"""What the command line becomes."""
+"""Settings from the command line."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_a_resumed_run_keeps_its_arguments_and_the_command_line_wins(tmp_path, m
         ((*CONFIG, "--backbone-weights", "b.pth", "--pretrained", "imagenet"), "leave --pretrained out"),
     ],
 )
-def test_what_contradicts_itself_is_told(arguments, expected):
+def test_what_contradicts_itself_is_reported(arguments, expected):
     with pytest.raises(ConfigError, match=expected):
         training_settings(arguments)
 
@@ -116,16 +116,16 @@ def test_numbers_out_of_range(wrong, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--bach-size 4", "unknown arguments: --bach-size (did you mean --batch-size?) 4"),
         ("--augmnet=train", "--augmnet=train (did you mean --augment?)"),
         ("--xyzzy", "unknown arguments: --xyzzy ("),
     ],
 )
-def test_a_mistyped_flag_gets_a_suggestion(capsys, words, told):
+def test_a_mistyped_flag_gets_a_suggestion(capsys, words, message):
     with pytest.raises(SystemExit) as ended:
         training_settings(["--config", "data_configs/ppe.yaml", *words.split()])
     error = capsys.readouterr().err
-    assert ended.value.code == 2 and told in error
+    assert ended.value.code == 2 and message in error
     assert error.startswith("error: ") and error.count("\n") == 1 and "--help lists the arguments" in error

@@ -1,4 +1,4 @@
-"""How far a run is and when it ends: after ten steps, on a bar, and a line a minute without a terminal."""
+"""The progress of a run and its end: after ten steps, on a bar, and a line a minute without a terminal."""
 
 import logging
 from datetime import datetime

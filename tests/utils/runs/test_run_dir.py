@@ -61,7 +61,7 @@ def test_a_folder_with_a_checkpoint_is_refused_and_left_alone(tmp_path, checkpoi
 
 
 def test_a_folder_without_a_checkpoint_is_free_and_keeps_what_is_not_a_runs(tmp_path):
-    """What a run left that ended before its first checkpoint blocks nothing."""
+    """The files of a run that ended before its first checkpoint blocks nothing."""
     run_dir = create_run_dir(tmp_path, "first")
     for name, text in (("args.yaml", SETTINGS), ("train.log", "x"), ("labels.png", "x"), ("metrics.jsonl", "x")):
         (run_dir / name).write_text(text)

@@ -64,7 +64,7 @@ def test_what_is_no_terminal_gets_the_whole_table():
     assert "AP75" in head and "rpn" in head
 
 
-def test_coco_s_own_limit_is_told_beside_a_higher_one():
+def test_coco_s_own_limit_is_reported_beside_a_higher_one():
     lines = class_table(METRICS | {"val/map_50_95_at_100": 0.4321, "val/map_50_at_100": 0.6543}, NAMES, [0, 99, 99],
                         counted=300)  # fmt: skip
     assert lines[-1] == "AP counts 300 detections of an image and class; with COCO's own limit of 100: " \
