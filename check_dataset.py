@@ -36,7 +36,7 @@ if __name__ == "__main__":  # before the imports that take time
 
 import cv2
 
-from models.registry import DEFAULT_MODEL, model_row
+from models.registry import DEFAULT_MODEL, model_spec
 from utils.annotations.findings import ERROR
 from utils.checks.diagnosis import diagnose
 from utils.checks.next_step import next_step
@@ -55,7 +55,7 @@ def main(args) -> int:
     if args.new:
         return write_new(args.new, args.output, args.split)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # damaged files are reported by name, below
-    model = model_row(args.model)
+    model = model_spec(args.model)
     config = load_config(args.config, split=args.split, split_groups=args.split_groups)
     given = {"model": args.model if args.model != DEFAULT_MODEL else None, "img_size": args.img_size}
     division = {"split": args.split, "split_groups": args.split_groups}

@@ -19,7 +19,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.host_syncs import DataDependent
-from models import build, create_model, list_models, model_spec
+from models import create_model, list_models, model_spec
+from models.rcnn.frozen import freeze_batch_norm
 from models.rcnn.sampler import seed_samplers
 from torch_utils.device import default_workers, describe, pick_amp, pick_device
 from torch_utils.prefetch import prefetch
@@ -93,7 +94,7 @@ def plain_model(name: str, img_size: int):
 def our_model(name: str, img_size: int):
     model = create_model(name, CLASSES, img_size=img_size)
     if model_spec(name).frozen_bn:
-        build.freeze_batch_norm(model.backbone.body)
+        freeze_batch_norm(model.backbone.body)
     model.load_state_dict(plain_model(name, img_size).state_dict())
     return model.train()
 

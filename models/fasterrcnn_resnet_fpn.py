@@ -5,16 +5,12 @@ half the usual size and a fraction of the proposals: it learns from random weigh
 published for it; the others have ImageNet backbones.
 """
 
-from functools import partial
-
-from torchvision.models import ResNet18_Weights, ResNet34_Weights, ResNet101_Weights, ResNet152_Weights, resnet
+from torchvision.models import resnet
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
-
-from models.build import RESNET_STAGES, ModelSpec
 
 BLOCKS = {
     10: (resnet.BasicBlock, [1, 1, 1, 1]),
@@ -35,16 +31,9 @@ SMALL = {
 }
 
 
-def create_model(
-    num_classes: int,
-    *,
-    depth: int,
-    fpn_channels: int = 256,
-    box_channels: int = 1024,
-    smallest_anchor: int = 32,
-    **kwargs,
-) -> FasterRCNN:
-    """An untrained model; `num_classes` counts the background, `kwargs` are torchvision's `FasterRCNN` arguments."""
+def create_model(num_classes: int, *, depth: int, small: bool = False, **kwargs) -> FasterRCNN:
+    """Build an untrained model; `num_classes` counts the background, `kwargs` are torchvision's own arguments."""
+    fpn_channels, box_channels, smallest_anchor = (64, 256, 16) if small else (256, 1024, 32)
     block, layers = BLOCKS[depth]
     body = resnet.ResNet(block, layers)
     backbone = BackboneWithFPN(
@@ -56,25 +45,10 @@ def create_model(
     )
     anchors = AnchorGenerator(tuple((smallest_anchor * 2**level,) for level in range(5)), ((0.5, 1.0, 2.0),) * 5)
     pooled = fpn_channels * 7**2  # RoIAlign's output, 7x7
-    box_head = TwoMLPHead(pooled, box_channels)
-    box_predictor = FastRCNNPredictor(box_channels, num_classes)
-    return FasterRCNN(backbone, rpn_anchor_generator=anchors, box_head=box_head, box_predictor=box_predictor, **kwargs)
-
-
-MODELS = {
-    f"fasterrcnn_resnet{depth}_fpn": ModelSpec(
-        build=partial(create_model, depth=depth), coco=None, imagenet=imagenet, stages=RESNET_STAGES
+    return FasterRCNN(
+        backbone,
+        rpn_anchor_generator=anchors,
+        box_head=TwoMLPHead(pooled, box_channels),
+        box_predictor=FastRCNNPredictor(box_channels, num_classes),
+        **((SMALL if small else {}) | kwargs),
     )
-    for depth, imagenet in {
-        18: ResNet18_Weights.IMAGENET1K_V1,
-        34: ResNet34_Weights.IMAGENET1K_V1,
-        101: ResNet101_Weights.IMAGENET1K_V2,
-        152: ResNet152_Weights.IMAGENET1K_V2,
-    }.items()
-}
-MODELS["fasterrcnn_resnet10_fpn_small"] = ModelSpec(
-    build=partial(create_model, depth=10, fpn_channels=64, box_channels=256, smallest_anchor=16, **SMALL),
-    coco=None,
-    imagenet=None,
-    stages=RESNET_STAGES,
-)

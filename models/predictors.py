@@ -4,10 +4,9 @@ from pathlib import Path
 
 import torch
 
-from models.build import build_model
-from models.create import load_model
+from models.build import build_model, load_model
 from models.registry import DEFAULT_MODEL, model_spec
-from models.weights import load_published
+from models.weights.published import load_published
 from torch_utils.device import describe, pick_amp, pick_device
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import load_checkpoint

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from torchvision.models.detection import FasterRCNN
-
-from models.build import build_model, freeze_batch_norm, freeze_stages
-from models.create import create_model
+from models.build import build_model, create_model
+from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
+from models.rcnn.frozen import freeze_batch_norm, freeze_stages
 from models.registry import DEFAULT_MODEL, model_spec
-from models.transfer import transfer
-from models.weights import load_whole
+from models.weights.from_checkpoint import load_whole
+from models.weights.transfer import transfer
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from utils.cli.settings import TrainSettings, disagreements
 from utils.config.config import DatasetConfig
@@ -40,7 +39,7 @@ def check_start(settings: TrainSettings) -> None:
 
 def start_model(
     settings: TrainSettings, config: DatasetConfig, log, *, needed: int = USUAL
-) -> tuple[FasterRCNN, TrainSettings]:
+) -> tuple[SyncFreeFasterRCNN, TrainSettings]:
     """Make the model of a new run: trained weights, another run's checkpoint, or random weights.
 
     Args:
@@ -57,7 +56,7 @@ def start_model(
         model = build_model(spec, config.num_classes, img_size, max_detections=limit)
         kept = transfer(model, spec, start, config.class_names)
         log.info(f"weights: {settings.weights}, {start.epoch} epochs")
-        for line in kept.told():
+        for line in kept.report():
             log.info(f"  {line}")
     else:
         if pretrained is None:
@@ -99,7 +98,7 @@ def start_model(
 
 def resume_model(
     settings: TrainSettings, config: DatasetConfig, resumed: Checkpoint
-) -> tuple[FasterRCNN, TrainSettings]:
+) -> tuple[SyncFreeFasterRCNN, TrainSettings]:
     """Return the model of the run that continues, and the settings with what the run decides filled in.
 
     Raises ConfigError where model, classes or other settings differ from the run's that must not.

@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNN as it is, with the training step made lean.
+"""torchvision's Faster R-CNN as it is, with a training step that hardly ever waits for the device.
 
 On a GPU, every size that depends on the data, and every constant copied over, makes the host wait; torchvision's step
 does both dozens of times. Here sizes are fixed and masks take their place, with the same results: what is left is one
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FrozenBatchNorm2d
 
 from models.rcnn.roi_align import SyncFreeRoIAlign
 from models.rcnn.roi_heads import SyncFreeRoIHeads
@@ -25,34 +25,44 @@ from models.rcnn.sampler import ImageSampler, seed_samplers
 from utils.img_size import long_side_limit
 
 
-def make_sync_free(model: FasterRCNN) -> FasterRCNN:
-    """Turn a model and its parts into the subclasses below, in place: the same modules, parameters, names and hooks."""
-    transform, anchors = model.transform, model.rpn.anchor_generator
-    for name in ("mean", "std"):
-        values = torch.tensor(getattr(transform, f"image_{name}"))[:, None, None]
-        transform.register_buffer(name, values, persistent=False)
-    anchors.cache = OrderedDict()
-    for part, lean in (
-        (model, SyncFreeFasterRCNN),
-        (transform, SyncFreeTransform),
-        (anchors, SyncFreeAnchors),
-        (model.rpn, SyncFreeRPN),
-        (model.roi_heads, SyncFreeRoIHeads),
-        (model.roi_heads.box_roi_pool, SyncFreeRoIAlign),
-    ):
-        part.__class__ = lean
-    model.roi_heads.box_roi_pool.set_scales(model.backbone)
-    model.samplers = seed_samplers(model)
-    return model
+def make_sync_free(model: FasterRCNN) -> "SyncFreeFasterRCNN":
+    """Build the model below from torchvision's: the same layers, parameters, names, settings and hooks of layers."""
+    return SyncFreeFasterRCNN(
+        model.backbone,
+        SyncFreeRPN.from_torchvision(model.rpn, SyncFreeAnchors.from_torchvision(model.rpn.anchor_generator)),
+        SyncFreeRoIHeads.from_torchvision(
+            model.roi_heads, SyncFreeRoIAlign.from_torchvision(model.roi_heads.box_roi_pool, model.backbone)
+        ),
+        SyncFreeTransform.from_torchvision(model.transform),
+    )
 
 
 class SyncFreeFasterRCNN(FasterRCNN):
-    """In training, without the search for degenerate boxes, which the dataset has made.
+    """Faster R-CNN that in training does not search for degenerate boxes, which the dataset has done.
 
-    `samplers` draw anchors and proposals for the losses, those of the RPN and of the box head.
+    Attributes:
+        samplers: draw anchors and proposals for the losses, those of the RPN and of the box head.
+        img_size: short side in pixels that images are resized to. max_detections: the most that an image gets.
+        backbone_stages: children of `backbone.body`, from the image upwards, stage by stage.
     """
 
-    samplers: tuple[ImageSampler, ImageSampler]
+    transform: "SyncFreeTransform"
+    rpn: SyncFreeRPN
+    roi_heads: SyncFreeRoIHeads
+    img_size: int
+    max_detections: int
+    backbone_stages: tuple[tuple[str, ...], ...]
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        rpn: SyncFreeRPN,
+        roi_heads: SyncFreeRoIHeads,
+        transform: "SyncFreeTransform",
+    ):
+        # FasterRCNN's own constructor, which is left out, would make new heads.
+        GeneralizedRCNN.__init__(self, backbone, rpn, roi_heads, transform)
+        self.samplers: tuple[ImageSampler, ImageSampler] = seed_samplers(self)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None):
         if not self.training:
@@ -69,7 +79,7 @@ class SyncFreeFasterRCNN(FasterRCNN):
         """Return detections and the four training losses from one pass through the backbone, in evaluation mode.
 
         torchvision's detectors give losses in training mode alone, where batch norms would take the batch's own
-        statistics and change the running ones. Here they stay as in detection; only RPN and box head are told to train.
+        statistics and change the running ones. Here they stay as in detection; only RPN and box head are set to train.
         """
         sizes_hw = [tuple(image.shape[-2:]) for image in images]
         batch, targets = self.transform(images, targets)
@@ -96,6 +106,25 @@ class SyncFreeTransform(GeneralizedRCNNTransform):
     """
 
     pad_to: Sequence[int] | None = None
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, min_size, max_size: int, image_mean: list[float], image_std: list[float], **options):
+        super().__init__(min_size, max_size, image_mean, image_std, **options)
+        for name, values in (("mean", image_mean), ("std", image_std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    @classmethod
+    def from_torchvision(cls, part: GeneralizedRCNNTransform) -> "SyncFreeTransform":
+        return cls(
+            part.min_size,
+            part.max_size,
+            part.image_mean,
+            part.image_std,
+            size_divisible=part.size_divisible,
+            fixed_size=part.fixed_size,
+            _skip_resize=part._skip_resize,
+        )
 
     def normalize(self, image: Tensor) -> Tensor:
         return (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
@@ -137,6 +166,14 @@ class SyncFreeAnchors(AnchorGenerator):
 
     CACHED = 16  # sizes; at 800 pixels one takes 4 MB
 
+    def __init__(self, sizes, aspect_ratios):
+        super().__init__(sizes, aspect_ratios)
+        self.cache: OrderedDict[tuple, Tensor] = OrderedDict()
+
+    @classmethod
+    def from_torchvision(cls, part: AnchorGenerator) -> "SyncFreeAnchors":
+        return cls(part.sizes, part.aspect_ratios)
+
     def forward(self, image_list, feature_maps: list[Tensor]) -> list[Tensor]:
         feature_maps = [features[:1, :1].float() for features in feature_maps]  # only sizes and type are read
         if torchvision._is_tracing():
@@ -151,12 +188,3 @@ class SyncFreeAnchors(AnchorGenerator):
                 self.cache[key] = super().forward(image_list, feature_maps)[0]
         self.cache.move_to_end(key)
         return [self.cache[key]] * len(image_list.image_sizes)
-
-
-class SyncFreeFrozenBatchNorm2d(FrozenBatchNorm2d):
-    """In 16 bits, one kernel instead of arithmetic that falls back to float32: on CPUs a tenth of the time."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32:
-            return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)

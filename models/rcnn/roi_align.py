@@ -16,6 +16,19 @@ PROBE = 256  # pixels, a multiple of every stride
 class SyncFreeRoIAlign(MultiScaleRoIAlign):
     """`pool` is `forward` for boxes that come as one tensor, with one wait for a GPU and none on a CPU."""
 
+    @classmethod
+    def from_torchvision(cls, part: MultiScaleRoIAlign, backbone: nn.Module) -> "SyncFreeRoIAlign":
+        """Build it with the settings of `part`, for the maps of `backbone`."""
+        made = cls(
+            part.featmap_names,
+            part.output_size,
+            part.sampling_ratio,
+            canonical_scale=part.canonical_scale,
+            canonical_level=part.canonical_level,
+        )
+        made.set_scales(backbone)
+        return made
+
     def set_scales(self, backbone: nn.Module) -> None:
         """Set the levels' scales to one over the backbone's strides, from an image of a known size.
 

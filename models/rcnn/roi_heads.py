@@ -7,6 +7,7 @@ from torchvision.models.detection._utils import encode_boxes
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from models.rcnn.box_ops import large_enough, match
+from models.rcnn.roi_align import SyncFreeRoIAlign
 
 MIN_SIZE = 1e-3  # pixels; torchvision's RPN drops smaller proposals, ours passes boxes without a side in their place
 
@@ -14,6 +15,23 @@ MIN_SIZE = 1e-3  # pixels; torchvision's RPN drops smaller proposals, ours passe
 class SyncFreeRoIHeads(RoIHeads):
     """In evaluation mode it is torchvision's. The box head gets as many proposals as torchvision gives it, never
     padding, which a batch norm would count."""
+
+    @classmethod
+    def from_torchvision(cls, part: RoIHeads, box_roi_pool: SyncFreeRoIAlign) -> "SyncFreeRoIHeads":
+        """Build it around head and predictor of `part`, with its settings."""
+        return cls(
+            box_roi_pool,
+            part.box_head,
+            part.box_predictor,
+            part.proposal_matcher.high_threshold,
+            part.proposal_matcher.low_threshold,
+            part.fg_bg_sampler.batch_size_per_image,
+            part.fg_bg_sampler.positive_fraction,
+            part.box_coder.weights,
+            part.score_thresh,
+            part.nms_thresh,
+            part.detections_per_img,
+        )
 
     def forward(self, features, proposals, image_shapes, targets=None):
         if not self.training:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection._utils import encode_boxes
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 from torchvision.ops import boxes as box_ops
 
@@ -61,6 +62,22 @@ class SyncFreeRPN(RegionProposalNetwork):
     What torchvision drops, for its size, its score or a NaN, stays in the list, last, as boxes without a side, which
     the box head leaves out.
     """
+
+    @classmethod
+    def from_torchvision(cls, part: RegionProposalNetwork, anchor_generator: AnchorGenerator) -> "SyncFreeRPN":
+        """Build it around the head of `part`, with its settings."""
+        return cls(
+            anchor_generator,
+            part.head,
+            part.proposal_matcher.high_threshold,
+            part.proposal_matcher.low_threshold,
+            part.fg_bg_sampler.batch_size_per_image,
+            part.fg_bg_sampler.positive_fraction,
+            dict(part._pre_nms_top_n),
+            dict(part._post_nms_top_n),
+            part.nms_thresh,
+            part.score_thresh,
+        )
 
     def forward(self, images, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None):
         if not self.training:

@@ -9,9 +9,10 @@ from torchvision.models import detection
 from torchvision.ops import FrozenBatchNorm2d
 
 from models import create_model, list_models, load_model, model_spec
-from models.build import build_model, freeze_batch_norm, freeze_stages
-from models.transfer import transfer
-from models.weights import with_usual_eps
+from models.build import build_model
+from models.rcnn.frozen import freeze_batch_norm, freeze_stages
+from models.weights.state import with_usual_eps
+from models.weights.transfer import transfer
 from torch_utils.runs.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import CheckpointError, ConfigError
 

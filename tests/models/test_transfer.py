@@ -10,7 +10,7 @@ from torchvision.models import resnet18, resnet34
 from torchvision.ops import FrozenBatchNorm2d
 
 from models import create_model
-from models.build import freeze_batch_norm
+from models.rcnn.frozen import freeze_batch_norm
 from models.training_model import start_model
 from torch_utils.runs.checkpoint import save_checkpoint
 from utils.cli.train_args import training_settings
@@ -71,7 +71,7 @@ def test_a_checkpoint_of_another_depth_fixes_nothing_that_is_random(checkpoints,
     if source != target:
         assert "tensors fit" in told and f"trained as {DEPTHS[source]}" in told
         assert ("new, from random weights" in told) == (source < target or (source, target) == (50, 18))
-        assert ("left out, for the model has no place for them" in told) == (source > target)
+        assert ("left out, because the model has no place for them" in told) == (source > target)
         assert max(len(record.getMessage()) for record in caplog.records) < 400
     else:
         assert "tensors fit" not in told

@@ -8,10 +8,11 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops import boxes as box_ops
 
 from benchmarks.host_syncs import DataDependent
-from models import build, create_model, list_models, model_spec
+from models import create_model, list_models, model_spec
 from models.rcnn import rpn as lean_rpn
 from models.rcnn.box_ops import large_enough
 from models.rcnn.faster_rcnn import SyncFreeAnchors
+from models.rcnn.frozen import freeze_batch_norm
 from models.rcnn.sampler import seed_samplers
 from utils.img_size import long_side_limit
 
@@ -287,7 +288,7 @@ def test_bfloat16_steps_are_bit_identical():
     gradients = []
     for _ in range(2):
         mine, _ = models("fasterrcnn_resnet18_fpn", 128)
-        build.freeze_batch_norm(mine.backbone.body)
+        freeze_batch_norm(mine.backbone.body)
         mine.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             gradients.append(run(mine, images, targets)[1])

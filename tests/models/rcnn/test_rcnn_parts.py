@@ -9,7 +9,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align
 
 from models import create_model
 from models.rcnn.box_ops import box_iou, match
-from models.rcnn.faster_rcnn import SyncFreeFrozenBatchNorm2d
+from models.rcnn.frozen import SyncFreeFrozenBatchNorm2d
 from models.rcnn.roi_align import SyncFreeRoIAlign, bag_roi_align
 from models.rcnn.rpn import head_at
 from models.rcnn.sampler import ImageSampler

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models import create_model
-from models.build import freeze_batch_norm
+from models.rcnn.frozen import freeze_batch_norm
 from support.training_parts import CPU, SMALL, batches, gradients_of, new_model, one_batch, trainer
 from torch_utils.evaluation import detect_with_losses
 from torch_utils.predictor import Predictor

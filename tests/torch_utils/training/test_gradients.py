@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from models.build import freeze_batch_norm
+from models.rcnn.frozen import freeze_batch_norm
 from support.training_parts import CPU, gradients_of, new_model, one_batch, trainer
 from torch_utils.distributed import Group
 from torch_utils.training.gradients import ForwardBackward

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.registry import model_row
+from models.registry import model_spec
 from support.clean_sets import (
     boxes_of,
     write_clean_set,
@@ -27,8 +27,8 @@ MODEL = "fasterrcnn_resnet50_fpn_v2"
 def diagnosis_of(yaml: Path, **more):
     config = load_config(yaml)
     model = more.pop("model", MODEL)
-    more = {"img_size": model_row(model).img_size} | more
-    return diagnose(config, scan_splits(config, progress=False), model=model, anchors=model_row(model).anchors, **more)
+    more = {"img_size": model_spec(model).img_size} | more
+    return diagnose(config, scan_splits(config, progress=False), model=model, anchors=model_spec(model).anchors, **more)
 
 
 def found_in(diagnosis):

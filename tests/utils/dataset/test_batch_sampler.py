@@ -10,7 +10,7 @@ import torch
 
 import train
 from models import create_model
-from models.build import freeze_batch_norm
+from models.rcnn.frozen import freeze_batch_norm
 from support.voc_sets import write_config, write_voc_set
 from torch_utils.distributed import Group
 from utils.cli.settings import TrainSettings

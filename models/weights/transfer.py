@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from torchvision.models.detection import FasterRCNN
-
-from models.build import ModelSpec, freeze_batch_norm
-from models.weights import CLASS_LAYERS, StateDict, as_trained, frozen_norms, is_counter
+from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
+from models.rcnn.frozen import freeze_batch_norm
+from models.registry import ModelSpec
+from models.weights.from_checkpoint import as_trained
+from models.weights.state import CLASS_LAYERS, StateDict, frozen_norms, is_counter
 from torch_utils.runs.checkpoint import Checkpoint
 from utils.errors import CheckpointError
 
@@ -16,7 +17,7 @@ BODY = "backbone.body."
 
 @dataclass
 class Transfer:
-    """What `transfer` kept: keys of state dicts, without those of class layers and batch norms' counters.
+    """Keys of state dicts by what `transfer` did with them, without those of class layers and batch norms' counters.
 
     kept: from the checkpoint. new: as initialised. unused: of the checkpoint, without a place in the model.
     stages: how many stages of the backbone, from the image upwards, are the checkpoint's as a whole. norms: names of
@@ -33,7 +34,7 @@ class Transfer:
     new_classes: list[str] = field(default_factory=list)
     trained_as: str | None = None
 
-    def told(self) -> list[str]:
+    def report(self) -> list[str]:
         """Return lines for the log; where all fits, of the classes alone."""
         lines = [
             f"class layers kept: {', '.join(self.kept_classes) or 'none'}",
@@ -48,11 +49,13 @@ class Transfer:
             lines.append(f"new, from random weights: {', '.join(counts)}")
         if self.unused:
             counts = [f"{part} ({n})" for part, n in Counter(map(_part, self.unused)).items()]
-            lines.append(f"left out, for the model has no place for them: {', '.join(counts)}")
+            lines.append(f"left out, because the model has no place for them: {', '.join(counts)}")
         return lines
 
 
-def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_names: tuple[str, ...]) -> Transfer:
+def transfer(
+    model: SyncFreeFasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_names: tuple[str, ...]
+) -> Transfer:
     """Start from a checkpoint, maybe of other classes: keep all that fits, and class by class what has the same name.
 
     Batch norms are frozen as they were, but for those that are new, or that follow a layer that is.
@@ -62,7 +65,7 @@ def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_n
 
     Raises CheckpointError where hardly anything fits, which means another model.
     """
-    state = checkpoint.state_dict
+    state: StateDict = checkpoint.state_dict
     frozen = frozen_norms(model, state)
     if frozen:
         state = as_trained(spec, checkpoint)
@@ -91,7 +94,7 @@ def transfer(model: FasterRCNN, spec: ModelSpec, checkpoint: Checkpoint, class_n
 
 
 def _part(key: str) -> str:
-    """The part of the model that a key belongs to: a stage of the backbone, the FPN, a head."""
+    """Return the part of the model that a key belongs to: a stage of the backbone, the FPN, a head."""
     return ".".join(key.split(".")[: 3 if key.startswith(BODY) else 2])
 
 
@@ -100,7 +103,7 @@ def _in_stage(key: str, stage: Iterable[str]) -> bool:
 
 
 def _kept_norms(keys: list[str], fits: set[str]) -> set[str]:
-    """Names of the batch norms that fit, and whose layer does: the tensor before, in the order of a state dict."""
+    """Return the names of batch norms that fit and whose layer does: the tensor before, in a state dict's order."""
     norms = {key.removesuffix(".running_var") for key in keys if key.endswith(".running_var")}
     fitting = set()
     for before, key in zip(keys, keys[1:], strict=False):
@@ -113,9 +116,10 @@ def _kept_norms(keys: list[str], fits: set[str]) -> set[str]:
 def _class_rows(
     own: StateDict, state: StateDict, old: tuple[str, ...] | None, new: tuple[str, ...], result: Transfer
 ) -> dict:
-    """The class layers with the rows of classes that both lists name taken over; matched by name, not by order."""
+    """Return the class layers with the rows of the classes that both lists name, matched by name, not by order."""
     keys = [k for k in own if k.startswith(CLASS_LAYERS)]
-    fits = old is not None and all(
+    old = old or ()
+    fits = bool(old) and all(
         k in state and len(state[k]) % len(old) == 0 and own[k].shape[1:] == state[k].shape[1:] for k in keys
     )
     shared = [name for name in new[1:] if fits and name in old]
