@@ -108,12 +108,23 @@ def _checked(values: Sequence[float]) -> Box:
 
 def _scored(values: Sequence[float]) -> Box:
     box, last = _checked(values[:4]), values[4]
+    if _leaves_image(box) and 0 <= values[0] <= 1 and not _leaves_image(values[1:]):
+        raise ValueError(
+            "expected a box inside the image after the class, found one from the second number on: is the first a "
+            "score? Write class, box, score"
+        )
     if not 0 <= last <= 1 and not (last > 0 and last.is_integer()):
         raise ValueError(
             f"expected a score from 0 to 1 or a track number as the fifth number, found {last:g}; where it is an "
             "angle, export the four corners instead: class x1 y1 x2 y2 x3 y3 x4 y4"
         )
     return box
+
+
+def _leaves_image(values: Sequence[float]) -> bool:
+    """Check whether a box reaches further out of the image than good labels do."""
+    x, y, width, height = values[:4]
+    return min(x - width / 2, y - height / 2) < -OUTSIDE or max(x + width / 2, y + height / 2) > 1 + OUTSIDE
 
 
 def _behind(values: Sequence[float]) -> str:
@@ -170,10 +181,9 @@ def _may_be_polygon(values: Sequence[float]) -> bool:
 
 def _may_be_box(values: Sequence[float]) -> bool:
     """Whether it is a box in the image, with keypoints of two or three numbers, a score, a track number behind it."""
-    x, y, width, height = values[:4]
-    if width <= 0 or height <= 0:
+    if min(values[2:4]) <= 0:
         return False
-    if min(x - width / 2, y - height / 2) < -OUTSIDE or max(x + width / 2, y + height / 2) > 1 + OUTSIDE:
+    if _leaves_image(values):
         return False
     for tail in (0, 1, 2):
         points, end = values[4 : len(values) - tail], values[len(values) - tail :]

@@ -63,6 +63,12 @@ def test_what_follows_a_box_is_no_polygon_and_is_told(read, row, extra):
     assert format_findings(scan) == [f"1 row taken for a box and {extra}, such as a0.txt, line 1"]
 
 
+def test_a_score_before_the_box_is_an_error(read):
+    text = read("0 0.8674 0.227 0.895 0.262 0.058").errors[0].text  # class, score, centre, width, height
+    assert "is the first a score?" in text and "a0.txt: line 1" in text
+    assert not read("0 0.95 0.5 0.2 0.2 0.9").errors  # a box that reaches out, and its score
+
+
 @pytest.mark.parametrize(
     ("row", "box"),
     [
