@@ -332,19 +332,19 @@ def test_what_training_says(tmp_path):
     yaml = write_clean_set(tmp_path)
     config = load_config(yaml)
 
-    def told(max_listed):
+    def findings(max_listed):
         scans = scan_splits(config, progress=False)
         model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
         diagnosis = diagnose(config, scans, **model, thorough=False)
         return check_report(diagnosis, scans, max_listed=max_listed)
 
-    assert told(3) == told(None) == []
+    assert findings(3) == findings(None) == []
     write_labels(
         tmp_path / "train", "a1", [*boxes_of(1), *(("Mask", (20 + 9 * n, 280, 21 + 9 * n, 290)) for n in range(8))]
     )
     write_labels(tmp_path / "train", "a2", [*boxes_of(2), ("Mask", (40, 250, 40, 280))])  # the reader's own finding
     copy_pair(tmp_path / "train/a4.jpg", tmp_path / "test/b9.jpg")
-    lines = told(3)
+    lines = findings(3)
     assert lines[0] == "worth a look before a long training:"
     assert lines[1:4] == [
         "  images of both splits: 1",
@@ -352,7 +352,7 @@ def test_what_training_says(tmp_path):
         "  boxes too small to be seen: 8",
     ]
     assert lines[4] == f"  what to do: python check_dataset.py --config {yaml} --model {DEFAULT_MODEL} --img-size 640"
-    assert len(lines) == 5 and len(told(None)) == 13
+    assert len(lines) == 5 and len(findings(None)) == 13
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")

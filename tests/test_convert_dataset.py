@@ -81,9 +81,9 @@ def sets(tmp_path_factory):
     config = write_config(folder / "voc")
     for to in ("coco", "yolo", "voc"):
         name = f"{to}_again" if to == "voc" else to
-        told = run(ROOT / "convert_dataset.py", "--config", config, "--to", to, "-o", name, cwd=folder)
+        done = run(ROOT / "convert_dataset.py", "--config", config, "--to", to, "-o", name, cwd=folder)
         config = folder / name / "dataset.yaml"
-        assert told.stdout == f"12 train, 6 val images in {to} format; train with: python train.py --config " + (
+        assert done.stdout == f"12 train, 6 val images in {to} format; train with: python train.py --config " + (
             f"{name}/dataset.yaml\n"
         )
     return folder
@@ -118,22 +118,22 @@ def test_nothing_is_overwritten_and_faults_stop_it(sets, tmp_path):
     config = sets / "voc" / "shapes.yaml"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    told = run(ROOT / "convert_dataset.py", "-c", config, "--to", "coco", "-o", "full", cwd=tmp_path, status=2)
-    assert "full is not empty" in told.stderr and [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    done = run(ROOT / "convert_dataset.py", "-c", config, "--to", "coco", "-o", "full", cwd=tmp_path, status=2)
+    assert "full is not empty" in done.stderr and [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
     write_image(tmp_path / "train" / "a.jpg")
     (tmp_path / "train" / "a.xml").write_text(xml(element("Hat")))
     (tmp_path / "test").mkdir()
     bad = write_config(tmp_path)
-    told = run(ROOT / "convert_dataset.py", "-c", bad, "--to", "coco", "-o", "new", cwd=tmp_path, status=2)
-    assert "unknown class 'Hat'" in told.stderr and not (tmp_path / "new").exists()
+    done = run(ROOT / "convert_dataset.py", "-c", bad, "--to", "coco", "-o", "new", cwd=tmp_path, status=2)
+    assert "unknown class 'Hat'" in done.stderr and not (tmp_path / "new").exists()
 
 
-def test_what_yolo_cannot_say_is_told(tmp_path):
+def test_what_yolo_cannot_say_is_reported(tmp_path):
     for folder in ("train", "test"):
         write_image(tmp_path / folder / "a.jpg")
         (tmp_path / folder / "a.xml").write_text(xml(element(extra="<difficult>1</difficult>")))
-    told = run(ROOT / "convert_dataset.py", "-c", write_config(tmp_path), "--to", "yolo", "-o", "new", cwd=tmp_path)
-    assert "2 objects are difficult, which YOLO's format cannot say" in told.stderr
+    done = run(ROOT / "convert_dataset.py", "-c", write_config(tmp_path), "--to", "yolo", "-o", "new", cwd=tmp_path)
+    assert "2 objects are difficult, which YOLO's format cannot say" in done.stderr
 
 
 def test_one_folder_is_divided(sets, tmp_path):

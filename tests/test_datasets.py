@@ -138,7 +138,7 @@ def test_the_last_epochs_have_no_mixes(annotations):
         assert same(*items) == (epoch <= 3)
 
 
-def test_the_short_side_is_told_and_images_are_made_for_it(annotations):
+def test_the_short_side_is_reported_and_images_are_made_for_it(annotations):
     data = DetectionDataset(annotations, img_size=160, training=True, augment=["multi-scale", "mosaic"])
     found = {"whole": set(), "mosaic": set()}
     for epoch in range(1, 40):
@@ -253,7 +253,7 @@ def test_repeats_of_one_are_each_image_once_and_their_number_is_checked():
 
 @pytest.mark.parametrize("augment", MIXES, ids="+".join)
 @pytest.mark.parametrize("which", [0, 1])  # without and with an object
-def test_one_image_is_a_data_set(annotations, augment, which):
+def test_one_image_is_a_dataset(annotations, augment, which):
     data = DetectionDataset(annotations[which : which + 1], img_size=96, training=True, augment=augment)
     loader = build_loader(data, batch_size=4, workers=0)
     for epoch in range(1, 9):

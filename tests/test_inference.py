@@ -42,7 +42,7 @@ def weights(tmp_path_factory):
     return path
 
 
-def picture(seed, height=90, width=120, channels=3):
+def drawn_image(seed, height=90, width=120, channels=3):
     rng = np.random.default_rng(seed)
     image = np.full((height, width, channels), 90, np.uint8)
     for _ in range(4):
@@ -56,17 +56,17 @@ def folder(tmp_path_factory):
     """Images of every kind, a damaged one, and a file that is none."""
     folder = tmp_path_factory.mktemp("my images")
     (folder / "sub").mkdir()
-    cv2.imwrite(str(folder / "a.jpg"), picture(1))
-    cv2.imwrite(str(folder / "a.png"), picture(2, 64, 200))
-    cv2.imwrite(str(folder / "sub" / "a.jpg"), picture(3))
-    cv2.imwrite(str(folder / "grey.png"), picture(4, channels=1))
-    cv2.imwrite(str(folder / "rgba.png"), picture(5, channels=4))
-    cv2.imwrite(str(folder / "deep.tif"), picture(6).astype(np.uint16) * 257)
-    cv2.imwrite(str(folder / "map.pgm"), picture(7, channels=1))
+    cv2.imwrite(str(folder / "a.jpg"), drawn_image(1))
+    cv2.imwrite(str(folder / "a.png"), drawn_image(2, 64, 200))
+    cv2.imwrite(str(folder / "sub" / "a.jpg"), drawn_image(3))
+    cv2.imwrite(str(folder / "grey.png"), drawn_image(4, channels=1))
+    cv2.imwrite(str(folder / "rgba.png"), drawn_image(5, channels=4))
+    cv2.imwrite(str(folder / "deep.tif"), drawn_image(6).astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "map.pgm"), drawn_image(7, channels=1))
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying, to be shown upright: 90 wide and 120 high
-    Image.fromarray(picture(8)).save(folder / "turned.jpg", exif=exif)
-    whole = cv2.imencode(".jpg", picture(9))[1].tobytes()
+    Image.fromarray(drawn_image(8)).save(folder / "turned.jpg", exif=exif)
+    whole = cv2.imencode(".jpg", drawn_image(9))[1].tobytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.txt").write_text("no image")
     return folder
@@ -140,7 +140,7 @@ def test_what_is_found_does_not_depend_on_the_batch_size(weights, tmp_path):
     sizes = [(90, 120), (120, 90), (64, 200), (90, 120)]
     names = [f"{number}.png" for number in range(11)]
     for number, name in enumerate(names):
-        cv2.imwrite(str(tmp_path / "mixed" / name), picture(number, *sizes[number % 4]))
+        cv2.imwrite(str(tmp_path / "mixed" / name), drawn_image(number, *sizes[number % 4]))
     contents = []
     for size in (1, 4, 16):
         done = infer(
@@ -158,8 +158,8 @@ def test_what_is_found_does_not_depend_on_the_batch_size(weights, tmp_path):
             assert mine["bbox"] == pytest.approx(its["bbox"], abs=1e-2)
 
 
-def test_a_dark_image_of_sixteen_bits_is_told_or_stretched(weights, tmp_path):
-    shown = picture(6)
+def test_a_dark_image_of_sixteen_bits_is_reported_or_stretched(weights, tmp_path):
+    shown = drawn_image(6)
     cv2.imwrite(str(tmp_path / "dark.png"), shown.astype(np.uint16) * 16)  # twelve bits of sixteen
     cv2.imwrite(str(tmp_path / "plain.png"), shown)
     content = torch.load(weights, weights_only=True)
@@ -169,8 +169,8 @@ def test_a_dark_image_of_sixteen_bits_is_told_or_stretched(weights, tmp_path):
         done = infer(tmp_path, "-w", name, "-i", "*.png", "-o", f"out{len(outputs)}", *LOW, "--save", "json")
         assert done.returncode == 0, done.stderr
         outputs.append((done.stdout, json.loads((tmp_path / f"out{len(outputs)}" / "predictions.json").read_text())))
-    (told, _), (quiet, content) = outputs
-    assert re.search(r"note: dark\.png: used are the values .*`PIXEL_RANGE: \[0, 4095\]`; the checkpoint", told)
+    (reported, _), (quiet, content) = outputs
+    assert re.search(r"note: dark\.png: used are the values .*`PIXEL_RANGE: \[0, 4095\]`; the checkpoint", reported)
     assert "PIXEL_RANGE" not in quiet
     boxes = {
         i: [a["bbox"] for a in content["annotations"] if a["image_id"] == id_of(i)] for i in ("dark.png", "plain.png")
@@ -247,7 +247,7 @@ def test_windows_without_a_display_end_in_files(folder, weights, tmp_path):
 
 
 def test_a_large_image_in_windows(weights, tmp_path):
-    cv2.imwrite(str(tmp_path / "large.png"), np.tile(picture(1), (4, 4, 1)))
+    cv2.imwrite(str(tmp_path / "large.png"), np.tile(drawn_image(1), (4, 4, 1)))
     common = ("--weights", weights, "--input", "large.png", *LOW, "--save", "json")
     plain = infer(tmp_path, *common, "-o", "plain")
     sliced = infer(tmp_path, *common, "-o", "sliced", "--slice", "120", "--overlap", "0.3")
@@ -265,18 +265,18 @@ def test_a_large_image_in_windows(weights, tmp_path):
     ("arguments", "message"),
     [
         (("--input", "nothing here"), "nothing here: no such file or folder"),
-        (("--input", "pictures", "--classes", "Hat"), "unknown 'Hat'; the classes are: 1 Mask, 2 Gloves"),
-        (("--input", "pictures", "-o", "pictures"), "a.jpg is there already and is never overwritten"),
-        (("--input", "pictures", "-o", "full", "--save", "csv"), "predictions.csv is there already"),
-        (("--input", "pictures", "-o", "pictures/a.jpg"), "cannot be made"),
-        (("--input", "pictures", "--weights", "none.pth"), "none.pth"),
+        (("--input", "images", "--classes", "Hat"), "unknown 'Hat'; the classes are: 1 Mask, 2 Gloves"),
+        (("--input", "images", "-o", "images"), "a.jpg is there already and is never overwritten"),
+        (("--input", "images", "-o", "full", "--save", "csv"), "predictions.csv is there already"),
+        (("--input", "images", "-o", "images/a.jpg"), "cannot be made"),
+        (("--input", "images", "--weights", "none.pth"), "none.pth"),
     ],
 )
 def test_errors_come_first_and_leave_nothing(folder, weights, tmp_path, arguments, message):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "predictions.csv").write_text("mine")
-    shutil.copy(folder / "a.jpg", tmp_path / "pictures")
+    shutil.copy(folder / "a.jpg", tmp_path / "images")
     before = sorted(tmp_path.rglob("*"))
     done = infer(tmp_path, "--weights", weights, *arguments)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and message in done.stderr

@@ -102,7 +102,7 @@ def busy(number, size_wh):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_is_written_when_it_is_stopped_plays(checkpoint, tmp_path, how):
-    clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(1000)], picture=busy)
+    clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(1000)], draw=busy)
     words = command(checkpoint, clip, "-th", "1", "-o", "out")
     process = subprocess.Popen(
         words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -126,7 +126,7 @@ def test_what_is_written_when_it_is_stopped_plays(checkpoint, tmp_path, how):
         assert f"{len(numbers)} frames in" in out and b"moof" not in target.read_bytes()
 
 
-def test_a_name_too_long_for_the_result_is_told_before_anything_is_encoded(checkpoint, tmp_path):
+def test_a_name_too_long_for_the_result_is_reported_before_anything_is_encoded(checkpoint, tmp_path):
     for stem, fits in (("a" * 251, True), ("b" * 252, False)):  # of 255 bytes with ".mp4", and of 256
         clip = write_clip(tmp_path / "clip.mp4", [40 * i for i in range(4)])
         source = clip.rename(tmp_path / f"{stem}.ts" if not fits else tmp_path / f"{stem}.mp4")

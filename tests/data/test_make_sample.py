@@ -140,13 +140,13 @@ WORN = [("gloves", "Gloves", "#3d6fc4"), ("shield", "Face_Shield", "#3a4048"), (
 @pytest.mark.parametrize("field, class_name, color", WORN)
 def test_boxes_enclose_what_changes_when_the_item_is_taken_off(sample, field, class_name, color):
     thumbnail, pose = sample.sample_figures.Look(**{field: color}), sample.sample_figures.Pose(turn=0.4)
-    pictures, found = [], []
+    images, found = [], []
     for worn in (thumbnail, replace(thumbnail, **{field: None})):
         canvas = sample.sample_canvas.Canvas(300, 480)
         sample.sample_figures.Figure(canvas, 150, 110, 85, worn, pose).draw()
-        pictures.append(canvas.finished().astype(int))
+        images.append(canvas.finished().astype(int))
         found.append(canvas.visible_boxes())
-    (boxes, without), changed = found, np.abs(pictures[0] - pictures[1]).max(2) > 8
+    (boxes, without), changed = found, np.abs(images[0] - images[1]).max(2) > 8
     assert without == []
     assert [name for name, _, _ in boxes] == [class_name] * (2 if field == "gloves" else 1)
     halves = [(0, 150), (150, 300)] if field == "gloves" else [(0, 300)]

@@ -73,7 +73,7 @@ def test_what_belongs_to_no_image_of_the_ground_truth_is_refused(tmp_path):
             truth.loadRes([{"image_id": other, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}])
 
 
-def test_a_converted_data_set_has_the_same_ids(tmp_path):
+def test_a_converted_dataset_has_the_same_ids(tmp_path):
     split = Split("val", annotations(tmp_path / "images"), FILES)
     path = tmp_path / COCO_FORMAT.write(tmp_path, split, NAMES)
     content = json.loads(path.read_text())

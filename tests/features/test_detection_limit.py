@@ -1,4 +1,4 @@
-"""The most detections of an image: as the data needs it, kept in the checkpoint, used by inference, told."""
+"""The most detections of an image: as the data needs it, kept in the checkpoint, used by inference, reported."""
 
 import logging
 from pathlib import Path
@@ -99,7 +99,7 @@ def test_a_resumed_run_has_the_limit_it_began_with(tmp_path):
         )
 
 
-def test_checkpoints_without_a_limit_go_on_as_they_were(tmp_path):
+def test_checkpoints_without_a_limit_resume_as_they_were(tmp_path):
     checkpoint = checkpoint_of(tmp_path)
     assert checkpoint.max_detections is None and load_model(checkpoint).max_detections == 100
     model, settings = resume_model(resumed_settings(), config(tmp_path), checkpoint)

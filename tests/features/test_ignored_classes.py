@@ -80,7 +80,7 @@ def test_an_image_that_is_left_out_is_not_counted(folder):
     assert [text for _, check, text in found(scans) if check == "ignored"] == ["Hat: 2 objects on 1 image, which stays"]
 
 
-def test_a_changed_list_is_a_changed_data_set(folder):
+def test_a_changed_list_is_a_changed_dataset(folder):
     class Resumed:
         path = folder / "last_model.pth"
 
@@ -99,11 +99,11 @@ def test_a_changed_list_is_a_changed_data_set(folder):
 def test_copies_have_the_images_without_the_objects(folder):
     yaml = write_yaml(folder, extra="IGNORE: [Hat]\n")
     config, scans = scanned(yaml)
-    lines = repair(config, scans, folder / "mended", progress=False)
+    lines = repair(config, scans, folder / "repaired", progress=False)
     assert "train: left out: Hat: 4 objects on 2 images, which stay" in lines
     for name in ("voc", "coco", "yolo"):
         assert convert(arguments(["-c", str(yaml), "--to", name, "-o", str(folder / name)])) == 0
-    for name in ("mended", "voc", "coco", "yolo"):
+    for name in ("repaired", "voc", "coco", "yolo"):
         copy, again = scanned(folder / name / "dataset.yaml")
         assert copy.class_names == config.class_names and copy.ignored == ()
         assert [len(a.labels) for a in again["train"].annotations] == [2, 2, 0, 2, 2, 2]
@@ -152,7 +152,7 @@ def test_a_crowd_of_an_ignored_class_goes_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "message"),
     [
         ("IGNORE: Hat", "IGNORE: expected a list of class names such as [Mask, Gloves], found 'Hat'"),
         ("IGNORE: [No]", "IGNORE: item 1: expected a class name, in quotes where it is a number, found False"),
@@ -163,10 +163,10 @@ def test_a_crowd_of_an_ignored_class_goes_too(tmp_path):
         ("IGNORES: [Hat]", "IGNORES: unknown key (did you mean IGNORE?)"),
     ],
 )
-def test_faults_of_the_list(folder, extra, told):
+def test_faults_of_the_list(folder, extra, message):
     with pytest.raises(ConfigError) as error:
         load_config(write_yaml(folder, extra=f"{extra}\n"))
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

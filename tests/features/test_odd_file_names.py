@@ -1,4 +1,4 @@
-"""File names that are no UTF-8, through every format: kept where the format can, told where it cannot."""
+"""File names that are no UTF-8, through every format: kept where the format can, reported where it cannot."""
 
 import json
 import os
@@ -46,8 +46,8 @@ def test_a_converted_copy_reads_back_with_the_same_names(odd_set, tmp_path, kind
     out = tmp_path / kind
     assert main(arguments(["--config", str(odd_set), "--to", kind, "--output", str(out)])) == 0
     assert names_of(out / "dataset.yaml") == names_of(odd_set) and f"{ODD}.jpg" in names_of(odd_set)
-    told = r"gr\udcfcn \udcff.jpg: not UTF-8" in capsys.readouterr().err
-    assert told == (kind == "voc")
+    message = r"gr\udcfcn \udcff.jpg: not UTF-8" in capsys.readouterr().err
+    assert message == (kind == "voc")
     assert not [path for path in out.rglob("*.*") if b"?" in path.read_bytes() and path.suffix in (".xml", ".json")]
     # and from that copy once more
     scans = scan_splits(load_config(out / "dataset.yaml"), progress=False)

@@ -1,4 +1,4 @@
-"""Images of more than eight bits: told where little of them is left, and stretched alike in training and inference."""
+"""Images of more than eight bits: reported where little is left of them, stretched alike in training and inference."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from datasets import DetectionDataset
 from models import Detector, create_model
 from models.predictors import load_predictor
 from models.training_model import resume_model
-from support.clean_sets import objects_of, picture, write_clean_set, write_yaml
+from support.clean_sets import drawn_image, objects_of, write_clean_set, write_yaml
 from support.small_models import SMALL, checkpoint_of, resumed_settings
 from torch_utils.runs.saver import BestEpoch, save_weights
 from utils.checks.report.thumbnails import Wanted, make_pictures
@@ -83,14 +83,14 @@ def test_thermal_images_in_a_narrow_band(tmp_path):
 
 
 def test_eight_bits_stay_as_they_are(tmp_path):
-    image = picture(3)
+    image = drawn_image(3)
     for name in ("a.png", "a.jpg", "a.tif", "a.bmp"):
         (tmp_path / name).write_bytes(cv2.imencode(Path(name).suffix, image)[1].tobytes())
         assert (read_image(tmp_path / name, pixel_range=(0, 4095)) == read_image(tmp_path / name)).all()
         assert probe_image(tmp_path / name).used is None
 
 
-def test_what_is_told():
+def test_what_is_reported():
     full, twelve = UsedValues(0, 60000), UsedValues(3, 4000)
     assert problem_with([full], None) is None and problem_with([full, twelve], None) is None  # as many bright ones
     assert "the values 3 to 4000, of which eight bits keep about 16 shades; `PIXEL_RANGE: [0, 4095]`" in (

@@ -1,5 +1,4 @@
-"""Images that are next to nothing but length, or next to nothing: told before training, and harmless where they are not
-refused."""
+"""Images that are next to nothing but length, or next to nothing: reported before training, or else harmless."""
 
 import json
 

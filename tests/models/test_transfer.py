@@ -67,14 +67,14 @@ def test_a_checkpoint_of_another_depth_fixes_nothing_that_is_random(checkpoints,
         assert any(isinstance(module, nn.BatchNorm2d) for module in model.modules()) == (
             target in (34, 50) and source != 101 or (source, target) == (50, 18)
         )
-    told = caplog.text.replace("\n", " ")
+    message = caplog.text.replace("\n", " ")
     if source != target:
-        assert "tensors fit" in told and f"trained as {DEPTHS[source]}" in told
-        assert ("new, from random weights" in told) == (source < target or (source, target) == (50, 18))
-        assert ("left out, because the model has no place for them" in told) == (source > target)
+        assert "tensors fit" in message and f"trained as {DEPTHS[source]}" in message
+        assert ("new, from random weights" in message) == (source < target or (source, target) == (50, 18))
+        assert ("left out, because the model has no place for them" in message) == (source > target)
         assert max(len(record.getMessage()) for record in caplog.records) < 400
     else:
-        assert "tensors fit" not in told
+        assert "tensors fit" not in message
 
 
 def test_counts_are_of_tensors_with_weights(checkpoints, caplog):

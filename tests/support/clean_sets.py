@@ -12,7 +12,7 @@ SIZE = (400, 300)
 YAML = "shapes.yaml"
 
 
-def picture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+def drawn_image(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Soft blots, unlike those of any other seed: BGR uint8."""
     blots = np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.float32)
     return np.clip(cv2.resize(blots, size, interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
@@ -46,7 +46,7 @@ def objects_of(stem: str) -> list[tuple[str, tuple[int, int, int, int]]]:
 def write_pair(folder: Path, name: str, seed: int, objects=None, size: tuple[int, int] = SIZE) -> None:
     """An image, whose suffix is .jpg unless `name` has one, and its XML."""
     folder.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / (name if "." in name else f"{name}.jpg")), picture(seed, size))
+    cv2.imwrite(str(folder / (name if "." in name else f"{name}.jpg")), drawn_image(seed, size))
     write_labels(folder, Path(name).stem, boxes_of(seed) if objects is None else objects, size)
 
 

@@ -47,7 +47,7 @@ def write_clip(
     rotation: int = 0,
     pixel_aspect: Fraction | None = None,
     sound_ms: int = 0,
-    picture=numbered,
+    draw=numbered,
 ) -> Path:
     """Write one numbered frame per time stamp, and a tone encoded by `audio`, as long as they or `sound_ms`.
 
@@ -70,7 +70,7 @@ def write_clip(
             tone.codec_context.layout = "mono"
         sample = 0
         for number, time in enumerate(times_ms):
-            frame = av.VideoFrame.from_ndarray(picture(number, size_wh), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(draw(number, size_wh), format="rgb24")
             frame.time_base, frame.pts = (
                 video.codec_context.time_base,
                 round(time / 1000 / video.codec_context.time_base),

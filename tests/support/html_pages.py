@@ -42,21 +42,21 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
     @property
-    def pictures(self) -> list[np.ndarray]:
+    def images(self) -> list[np.ndarray]:
         """The images in it, RGB."""
         found = []
         for image in self.all("img"):
             kind, _, data = image["src"].partition("base64,")
             assert kind == "data:image/jpeg;"
-            picture = cv2.imdecode(np.frombuffer(base64.b64decode(data, validate=True), np.uint8), cv2.IMREAD_COLOR_RGB)
-            assert picture.shape[:2] == (int(image["height"]), int(image["width"])) and image["alt"]
-            found.append(picture)
+            pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data, validate=True), np.uint8), cv2.IMREAD_COLOR_RGB)
+            assert pixels.shape[:2] == (int(image["height"]), int(image["width"])) and image["alt"]
+            found.append(pixels)
         return found
 
 
-def near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def near(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Where it has a colour, but for what JPEG makes of it, bool (H, W)."""
-    return (np.abs(picture.astype(int) - colour).max(axis=2)) < 60
+    return (np.abs(pixels.astype(int) - colour).max(axis=2)) < 60
 
 
 def extent(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -12,8 +12,8 @@ from support.clean_sets import (
     boxes_of,
     changed_copy,
     copy_pair,
+    drawn_image,
     objects_of,
-    picture,
     write_labels,
     write_pair,
     write_yaml,
@@ -51,7 +51,7 @@ def misspelt(folder):
 
 
 def two_of_a_name(folder):
-    cv2.imwrite(str(folder / "train/a3.png"), picture(50))
+    cv2.imwrite(str(folder / "train/a3.png"), drawn_image(50))
 
 
 def listed_and_missing(folder):
@@ -265,7 +265,7 @@ def yolo_labels_forgotten(folder):
 
 
 def animated(folder):
-    frames = [Image.fromarray(picture(seed)[..., ::-1]) for seed in (4, 5)]
+    frames = [Image.fromarray(drawn_image(seed)[..., ::-1]) for seed in (4, 5)]
     (folder / "train/a4.jpg").unlink()
     frames[0].save(folder / "train/a4.webp", save_all=True, append_images=frames[1:], lossless=True)
 
@@ -297,7 +297,7 @@ def there_twice(folder):
     (folder / "elsewhere" / "train").mkdir(parents=True)
 
 
-# (how to spoil the clean set, the check, its severity, the split that it is told with, what its text says)
+# (how to spoil the clean set, the check, its severity, the split that it is reported with, what its text says)
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
     (no_image, "image-unreadable", ERROR, "val", r"b1\.jpg: cannot be decoded as an image"),

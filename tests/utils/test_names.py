@@ -19,7 +19,7 @@ NFC, NFD = (lambda text: unicodedata.normalize("NFC", text)), (lambda text: unic
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "told"),
+    ("name", "other", "message"),
     [
         ("Mаsk", "Mask", "has U+0430 (CYRILLIC SMALL LETTER A) for 'a'"),
         ("МASK", "Mask", "has U+041C (CYRILLIC CAPITAL LETTER EM) for 'M'"),
@@ -35,13 +35,13 @@ NFC, NFD = (lambda text: unicodedata.normalize("NFC", text)), (lambda text: unic
         ("no–mask", "no-mask", "has U+2013 (EN DASH) for '-'"),
     ],
 )
-def test_a_look_alike_class_says_which_characters_differ(tmp_path, name, other, told):
-    assert outline(name) == outline(other) and how_they_differ(name, other) == told
+def test_a_look_alike_class_says_which_characters_differ(tmp_path, name, other, message):
+    assert outline(name) == outline(other) and how_they_differ(name, other) == message
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.xml").write_text(xml(element(name)))
     scan = read_voc(tmp_path, tmp_path, ("__background__", other, "Gloves"), progress=False)
     (error,) = scan.errors
-    assert f"did you mean {other!r}? It {told}" in error.text and error.meant == (name, other)
+    assert f"did you mean {other!r}? It {message}" in error.text and error.meant == (name, other)
 
 
 @pytest.mark.parametrize(("name", "other"), [("Mask", "Task"), ("mask1", "mask2"), ("é", "e"), ("0", "O"), ("й", "и")])

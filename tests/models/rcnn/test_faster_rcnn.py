@@ -1,4 +1,4 @@
-"""The lean training step against torchvision's own, in float32 and with the same draws."""
+"""The training step without host waits against torchvision's own, in float32 and with the same draws."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The parts of the lean training step alone: matching, RoIAlign, the RPN's head, sampling, frozen batch norm."""
+"""Parts of the training step: matching, RoIAlign, the RPN's head, sampling, frozen batch norm."""
 
 import pytest
 import torch

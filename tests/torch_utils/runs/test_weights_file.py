@@ -65,14 +65,14 @@ def test_where_the_weights_stand(tmp_path, wrapped):
 
 
 @pytest.mark.parametrize("key", ["model_ema", "ema", "ema_state_dict", "state_dict_ema"])
-def test_averaged_weights_alone_are_used_and_told(tmp_path, caplog, key):
+def test_averaged_weights_alone_are_used_and_reported(tmp_path, caplog, key):
     averaged = prefixed("module.") | {"n_averaged": torch.tensor(7)}
     with caplog.at_level(logging.WARNING):
         assert same(read(tmp_path, {key: averaged, "epoch": 2}).state_dict, STATE)
     assert "averaged weights alone" in caplog.text and key in caplog.text
 
 
-def test_what_is_no_part_of_the_detector_is_left_out_and_told(tmp_path, caplog):
+def test_what_is_no_part_of_the_detector_is_left_out_and_reported(tmp_path, caplog):
     more = STATE | prefixed("ema.", {k: v + 1 for k, v in STATE.items()})
     with caplog.at_level(logging.WARNING):
         assert same(read(tmp_path, {"state_dict": prefixed("model.", more)}).state_dict, STATE)

@@ -99,15 +99,15 @@ def test_the_predictor_gives_torchvisions_boxes_in_original_pixels():
     model = new_model().eval()
     model.roi_heads.score_thresh = 0.0
     rng = np.random.default_rng(1)
-    pictures = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((120, 200), (90, 60))]
-    found = Predictor(model, CPU)(pictures)
+    arrays = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((120, 200), (90, 60))]
+    found = Predictor(model, CPU)(arrays)
     with torch.no_grad():
-        expected = [model([torch.from_numpy(p).permute(2, 0, 1) / 255])[0] for p in pictures]  # each as it is alone
-    for mine, theirs, picture in zip(found, expected, pictures, strict=True):
+        expected = [model([torch.from_numpy(p).permute(2, 0, 1) / 255])[0] for p in arrays]  # each as it is alone
+    for mine, theirs, array in zip(found, expected, arrays, strict=True):
         assert len(mine) > 5
         np.testing.assert_allclose(mine.boxes, theirs["boxes"], atol=1e-3)
         np.testing.assert_allclose(mine.scores, theirs["scores"], atol=1e-6)
-        assert mine.boxes[:, 2].max() <= picture.shape[1] and mine.boxes[:, 3].max() <= picture.shape[0]
+        assert mine.boxes[:, 2].max() <= array.shape[1] and mine.boxes[:, 3].max() <= array.shape[0]
     assert found[0].boxes[:, 2].max() > 107  # not in the network's pixels, 64 x 107
 
 
@@ -116,10 +116,10 @@ def test_the_network_view_is_the_image_with_its_boxes():
     image = torch.zeros(3, 128, 192, dtype=torch.uint8)
     image[:, 40:80, 20:100] = 200
     target = {"boxes": torch.tensor([[20.0, 40, 100, 80]]), "labels": torch.tensor([2])}
-    picture, boxes, labels = network_view(model, [image], [target])[0]
-    assert picture.shape == (64, 96, 3) and labels.tolist() == [2]
+    array, boxes, labels = network_view(model, [image], [target])[0]
+    assert array.shape == (64, 96, 3) and labels.tolist() == [2]
     np.testing.assert_allclose(boxes, [[10, 20, 50, 40]], atol=1e-4)
-    assert abs(int(picture[30, 30, 0]) - 200) <= 1 and picture[5, 5, 0] <= 1
+    assert abs(int(array[30, 30, 0]) - 200) <= 1 and array[5, 5, 0] <= 1
 
 
 def test_devices_that_are_not_there_are_named():
@@ -195,7 +195,7 @@ def test_compiled_parts_give_the_same_losses_and_names():
     assert model.state_dict().keys() == compiled.state_dict().keys()
 
 
-def test_a_missing_compiler_is_told(monkeypatch):
+def test_a_missing_compiler_is_reported(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match=r"--compile needs a C\+\+ compiler"):
         compile_parts(new_model(), logging.getLogger("train"))

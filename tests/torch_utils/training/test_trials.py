@@ -40,7 +40,7 @@ def test_find_lr_suggests_a_rate_below_where_it_diverges(workplace):
     assert not (workplace / "outputs" / "training").exists()  # the run's name is still free
 
 
-def test_find_batch_size_tries_powers_of_two_up_to_the_data_set(workplace):
+def test_find_batch_size_tries_powers_of_two_up_to_the_dataset(workplace):
     done = trial(workplace, "--find-batch-size")
     assert done.returncode == 0, done.stderr
     tried = [

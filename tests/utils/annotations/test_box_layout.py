@@ -1,4 +1,4 @@
-"""One cause of a whole split's trouble is one error; the same trouble in a few boxes is told box by box."""
+"""One cause of a whole split's trouble is one error; the same trouble in a few boxes is reported box by box."""
 
 import json
 import re
@@ -154,12 +154,12 @@ def test_shares_that_reach_out_are_no_percent_of_a_large_image():
     assert one_cause(files) is None
 
 
-def test_sizes_that_differ_alone_are_told_file_by_file(tmp_path):
+def test_sizes_that_differ_alone_are_reported_file_by_file(tmp_path):
     scan = voc(tmp_path, truth(4, 2), labelled=(800, 600))
     assert [f.check for f in scan.findings] == ["size-mismatch"] * 4 and len(scan.annotations) == 4
 
 
-def test_some_files_in_pixels_are_told_as_such(tmp_path):
+def test_some_files_in_pixels_are_reported_as_such(tmp_path):
     boxes = centred(truth(8, 2))
     boxes[4:] /= WHOLE
     scan = yolo(tmp_path, boxes)

@@ -53,7 +53,7 @@ def test_labels_stay_with_their_boxes(seed):
     shapes = [(90, 120), (120, 90), (300, 400), (64, 64)]
     samples = []
     for shape, colour in zip(shapes, COLOURS, strict=True):
-        # Two boxes of each image, told apart by brightness, and label 10 * place + which.
+        # Two boxes of each image, distinguished by brightness, and label 10 * place + which.
         height, width = shape
         boxes = np.float32([[0, 0, width * 0.5, height], [width * 0.5, 0, width, height]])
         dark = tuple(channel // 2 for channel in colour)

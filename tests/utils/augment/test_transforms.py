@@ -297,7 +297,7 @@ def test_blur_smooths_and_compression_changes_little():
         assert abs(made.image.mean() - noisy.image.mean()) < 2
     smooth = Sample(np.ascontiguousarray(np.linspace(0, 255, 120)[:, None, None].repeat(160, 1).repeat(3, 2), np.uint8),
                     noisy.boxes, noisy.labels)  # fmt: skip
-    smooth.image[..., 0] //= 2  # red is told from blue
+    smooth.image[..., 0] //= 2  # red is distinguished from blue
     for made in _many(jpeg, smooth, 20):
         assert 0 < np.abs(made.image.astype(int) - smooth.image).mean() < 4
 

@@ -75,7 +75,7 @@ def test_a_image_of_both_splits_stops_no_training(tmp_path):
     assert not scans["train"].findings and not scans["val"].findings
 
 
-def test_copies_with_other_boxes_are_told(tmp_path):
+def test_copies_with_other_boxes_are_reported(tmp_path):
     yaml = write_clean_set(tmp_path)
     same_twice(tmp_path)
     write_labels(tmp_path / "train", "a9", boxes_of(4)[:1])
@@ -116,7 +116,7 @@ def test_objects_that_are_too_large_get_a_smaller_size(tmp_path):
     assert re.search(r"half of them measure 14\d\d px or less there; --img-size 640 leaves 0\.0%$", finding.text)
 
 
-def test_a_class_that_no_anchor_reaches_is_told_where_the_others_hide_it(tmp_path):
+def test_a_class_that_no_anchor_reaches_is_reported_where_the_others_hide_it(tmp_path):
     yaml = write_clean_set(tmp_path)
     for number in range(12):  # 144 good boxes, 10 narrow ones of the other class
         grid = [(10 + 95 * (n % 4), 5 + 98 * (n // 4)) for n in range(12)]
@@ -152,7 +152,7 @@ def test_same_boxes_are_those_of_the_table_of_all_pairs(seed):
     assert table[np.ix_(left, left)].sum() == len(left)
 
 
-def test_a_pile_of_boxes_is_told_once_each():
+def test_a_pile_of_boxes_is_reported_once_each():
     boxes = np.tile([[5.0, 5.0, 50.0, 60.0]], (3000, 1))
     assert len(same_boxes(boxes, np.zeros(3000, int))) == 2999
     assert same_boxes(np.zeros((0, 4)), np.zeros(0, int)) == []

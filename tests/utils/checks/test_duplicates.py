@@ -36,11 +36,11 @@ def names(findings, check):
 def scene(seed: int) -> Image.Image:
     """An image with large and small things in it: a photograph's spectrum falls with the frequency."""
     rng = np.random.default_rng(seed)
-    picture = np.zeros((480, 640, 3), np.float32)
+    pixels = np.zeros((480, 640, 3), np.float32)
     for cells, weight in ((4, 60), (8, 35), (24, 20), (80, 10), (200, 5)):
         blots = rng.normal(0, weight, (cells, cells * 4 // 3, 3)).astype(np.float32)
-        picture += cv2.resize(blots, (640, 480), interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(np.clip(picture + 128, 0, 255).astype(np.uint8))
+        pixels += cv2.resize(blots, (640, 480), interpolation=cv2.INTER_CUBIC)
+    return Image.fromarray(np.clip(pixels + 128, 0, 255).astype(np.uint8))
 
 
 CHANGES = {
@@ -73,7 +73,7 @@ def test_changed_copies_are_found(tmp_path, change, suffix):
     assert all(("mirror" in f.text) == (change == "mirrored") for f in found["val"])
 
 
-def test_equal_files_are_told_as_such_and_once(tmp_path):
+def test_equal_files_are_reported_as_such_and_once(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 1), ("e", 1), ("f", 3)):
         scene(seed).save(tmp_path / f"{name}.jpg")
     paths = {name: tmp_path / f"{name}.jpg" for name in "abcdef"}
@@ -89,7 +89,7 @@ def test_equal_files_are_told_as_such_and_once(tmp_path):
     assert quick["train"] == [] and quick["val"] == found["val"]
 
 
-def test_files_of_one_name_are_told_with_their_folders(tmp_path):
+def test_files_of_one_name_are_reported_with_their_folders(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         scene(1).save(tmp_path / folder / "a.jpg")

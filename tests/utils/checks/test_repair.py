@@ -66,18 +66,18 @@ def tree(folder):
     }
 
 
-def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path):
+def test_the_copy_has_what_can_be_repaired_and_the_original_stays(folder, tmp_path):
     config = load_config(write_config(folder))
     before = tree(folder)
     done = subprocess.run(
         [sys.executable, ROOT / "check_dataset.py", "-c", config.path, "-o", tmp_path / "report", "--fix-to",
-         tmp_path / "mended"], capture_output=True, text=True, timeout=200, cwd=tmp_path,
+         tmp_path / "repaired"], capture_output=True, text=True, timeout=200, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     after = tree(folder)
     assert {name: after[name] for name in before} == before
 
-    lines = (tmp_path / "mended" / "repairs.txt").read_text().splitlines()
+    lines = (tmp_path / "repaired" / "repairs.txt").read_text().splitlines()
     assert [line for line in lines if line in done.stdout.splitlines()] == lines
     for expected in (
         "renamed: GLOVES to Gloves",
@@ -95,9 +95,9 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     for part in ("stranger.xml: object 1: unknown class 'Hat'", "broken.xml: not well-formed", "unreadable.jpg: "):
         assert sum(part in line and "left out" in line for line in lines) == 1, part
 
-    mended = load_config(tmp_path / "mended" / "dataset.yaml")
-    assert mended.annotation_format == "voc" and mended.class_names == config.class_names
-    scans = scan_splits(mended, progress=False)
+    repaired = load_config(tmp_path / "repaired" / "dataset.yaml")
+    assert repaired.annotation_format == "voc" and repaired.class_names == config.class_names
+    scans = scan_splits(repaired, progress=False)
     assert [finding for scan in scans.values() for finding in scan.findings] == []
     of = {a.image_path.stem: a for a in scans["train"].annotations}
     assert len(scans["val"].annotations) == 4 and not of.keys() & {"leak", "stranger", "broken", "unreadable", "bare"}
@@ -107,7 +107,7 @@ def test_the_copy_has_what_can_be_mended_and_the_original_stays(folder, tmp_path
     assert (of["turned"].width, of["turned"].height) == (120, 160)
     assert of["turned"].boxes.tolist() == [[40, 20, 90, 60]]
     assert {"copy", "differing", "image 3"} <= of.keys() and "image 1" not in of
-    found = diagnose(mended, scans, model=DEFAULT_MODEL, anchors=anchors_of(DEFAULT_MODEL), img_size=640).by_check()
+    found = diagnose(repaired, scans, model=DEFAULT_MODEL, anchors=anchors_of(DEFAULT_MODEL), img_size=640).by_check()
     assert not found.keys() & {"same-in-both", "box-twice", "unknown-class", "unlabelled", "orphaned"}
 
 
@@ -118,21 +118,21 @@ def test_a_copy_in_its_own_format(folder, tmp_path, format_name):
     config = load_config(write_config(folder))
     sound = {split: scan.annotations for split, scan in scan_splits(config, progress=False).items()}
     other = load_config(write_dataset(tmp_path / "other", sound, config.class_names, format_name, progress=False))
-    lines = repair(other, scan_splits(other, progress=False), tmp_path / "mended", progress=False)
+    lines = repair(other, scan_splits(other, progress=False), tmp_path / "repaired", progress=False)
     assert "train: fixed: twice.jpg: 1 boxes that were there twice" in lines
-    assert load_config(tmp_path / "mended" / "dataset.yaml").annotation_format == format_name
+    assert load_config(tmp_path / "repaired" / "dataset.yaml").annotation_format == format_name
 
 
-def test_a_sound_data_set_has_nothing_to_mend(tmp_path):
+def test_a_sound_dataset_has_nothing_to_fix(tmp_path):
     write_voc_set(tmp_path / "train", 3, seed=1)
     write_voc_set(tmp_path / "test", 3, seed=2)
     config = load_config(write_config(tmp_path))
     scans = scan_splits(config, progress=False)
-    assert repair(config, scans, tmp_path / "mended", progress=False) == [
+    assert repair(config, scans, tmp_path / "repaired", progress=False) == [
         f"the repaired copy: {tmp_path / 'mended' / 'dataset.yaml'}"
     ]
     with pytest.raises(ToolkitError, match="is not empty"):
-        repair(config, scans, tmp_path / "mended", progress=False)
+        repair(config, scans, tmp_path / "repaired", progress=False)
 
 
 def test_no_copy_where_nothing_is_left(tmp_path):
@@ -140,5 +140,5 @@ def test_no_copy_where_nothing_is_left(tmp_path):
     write_voc_set(tmp_path / "test", 2, seed=1)
     config = load_config(write_config(tmp_path))
     with pytest.raises(DatasetError, match="nothing is left of the train split"):
-        repair(config, scan_splits(config, progress=False), tmp_path / "mended", progress=False)
-    assert not (tmp_path / "mended").exists()
+        repair(config, scan_splits(config, progress=False), tmp_path / "repaired", progress=False)
+    assert not (tmp_path / "repaired").exists()

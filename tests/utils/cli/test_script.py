@@ -60,9 +60,9 @@ def test_an_empty_value_is_an_error(parse, words, capsys):
 def test_a_device_that_is_not_there_is_reported_in_one_line(request_, words):
     if request_ == "mps" and torch.backends.mps.is_available():
         request_, words = "cuda:7", "sees 0 CUDA GPUs"
-    with pytest.raises(ConfigError, match=words) as message:
+    with pytest.raises(ConfigError, match=words) as error:
         pick_device(request_)
-    assert len(str(message.value).splitlines()) <= 1 + request_.count("\n")
+    assert len(str(error.value).splitlines()) <= 1 + request_.count("\n")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU")

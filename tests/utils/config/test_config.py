@@ -99,7 +99,7 @@ def test_a_wrong_count_names_both_numbers(root, nc):
 
 
 @pytest.mark.parametrize(
-    ("classes", "told"),
+    ("classes", "message"),
     [
         ([], "CLASSES: expected at least one class"),
         (["__background__"], "CLASSES: expected at least one class"),
@@ -113,8 +113,8 @@ def test_a_wrong_count_names_both_numbers(root, nc):
         (["Mask", "__background__"], "CLASSES: __background__ comes first or not at all, found as item 2"),
     ],
 )
-def test_faults_of_the_classes(root, classes, told):
-    assert told in fault(root, {"CLASSES": classes})
+def test_faults_of_the_classes(root, classes, message):
+    assert message in fault(root, {"CLASSES": classes})
 
 
 @pytest.mark.parametrize("key", GOOD)
@@ -124,7 +124,7 @@ def test_a_missing_key_is_named_with_the_keys_found(root, key):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"TRAIN_DIR_LABEL": "x"}, "TRAIN_DIR_LABEL: unknown key (did you mean TRAIN_DIR_LABELS?)"),
         ({"Classes": ["Mask"]}, "Classes: unknown key (did you mean CLASSES?)"),
@@ -143,8 +143,8 @@ def test_a_missing_key_is_named_with_the_keys_found(root, key):
         ({"VALID_LIST": "set/none.txt"}, "VALID_LIST: no such file: set/none.txt; tried "),
     ],
 )
-def test_each_other_fault(root, changes, told):
-    assert told in fault(root, changes)
+def test_each_other_fault(root, changes, message):
+    assert message in fault(root, changes)
 
 
 def test_all_faults_come_at_once(root):
@@ -183,7 +183,7 @@ def test_one_folder_for_both_splits_needs_both_lists(root):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"A: [1,\nB: 2\n", r"set\.yaml, line 3, column 1: not valid YAML: expected ',' or ']'"),
         (b"A: 1\n\tB: 2\n", r"set\.yaml, line 2, column 1: not valid YAML: "),
@@ -195,9 +195,9 @@ def test_one_folder_for_both_splits_needs_both_lists(root):
         (b"- a\n", "expected KEY: value lines .*, found a list"),
     ],
 )
-def test_a_file_that_is_no_yaml_of_keys(root, content, told):
+def test_a_file_that_is_no_yaml_of_keys(root, content, message):
     (root / "set.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         load_config(root / "set.yaml")
 
 

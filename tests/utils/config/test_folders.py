@@ -79,7 +79,7 @@ def test_folders_and_text_files_together(export):
     assert found(write(export, train=["cam1/images", "more.txt"], val="val/images", **NAMES)) == [*ALL[:2], ALL[3]]
 
 
-def test_a_listed_image_that_is_not_there_is_told_once(export):
+def test_a_listed_image_that_is_not_there_is_reported_once(export):
     (export / "train.txt").write_text("./cam1/images/a.jpg\n./cam2/images/gone.jpg\n./cam2/images/a.jpg\n")
     scans = scan_splits(load_config(write(export, train="train.txt", val="val/images", **NAMES)), progress=False)
     (error,) = scans["train"].errors
@@ -138,7 +138,7 @@ def test_a_folder_of_both_splits_is_refused(export):
     ["IGNORE: [a]\nCLASSES: [x]\nIGNORE: [b]\n", "CLASSES: [x]\nRENAME: {a: x, b: x, a: x}\n", "names: {0: x, 0: y}\n",
      "CLASSES: [{a: 1, a: 2}]"],
 )  # fmt: skip
-def test_a_key_that_stands_twice_is_told(tmp_path, text):
+def test_a_key_that_stands_twice_is_reported(tmp_path, text):
     (tmp_path / "set.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"set\.yaml, line \d, column \d+: not valid YAML: the key \w+ stands twice"):
         load_config(tmp_path / "set.yaml")

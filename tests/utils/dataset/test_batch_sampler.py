@@ -135,7 +135,7 @@ def test_little_is_padding_where_both_sides_vary():
     assert shuffled > 0.35 and padding(by_shape(range(1000), 4, lambda key: shapes[key], rng)) < 0.17
 
 
-def test_evaluation_is_dealt_in_order():
+def test_evaluation_comes_in_order():
     parts = [list(EvalBatchSampler(11, 3, rank=rank, size=2)) for rank in range(2)]
     assert parts == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10]]]
 
@@ -159,7 +159,7 @@ def test_shared_batch_statistics_take_the_batches_of_one_process(tmp_path):
     fixed = create_model("fasterrcnn_resnet10_fpn_small", 3, img_size=64)
     freeze_batch_norm(fixed)
     alone = batches_of(scans, model)
-    assert batches_of(scans, fixed) != alone  # 120x160 and 160x120 are told apart
+    assert batches_of(scans, fixed) != alone  # 120x160 and 160x120 are distinguished
     for kind in (model, torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))):
         parts = [batches_of(scans, kind, rank=rank, size=2) for rank in range(2)]
         joined = [[*one, *other] for one, other in zip(*parts, strict=True)]

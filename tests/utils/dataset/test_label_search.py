@@ -53,9 +53,9 @@ def test_labels_that_nobody_named_are_found(tmp_path, layout, suffix):
         f"{prefix}_DIR_LABELS": scans[name].errors[0].text.split(": ")[-1].rstrip("`")
         for name, prefix in YAML_PREFIX.items()
     }
-    mended = scans_of(tmp_path, TRAIN_DIR_IMAGES=places[0], VALID_DIR_IMAGES=places[2], **keys)
-    assert [len(scan.annotations) for scan in mended.values()] == [3, 2]
-    assert [errors(scan) for scan in mended.values()] == [[], []]
+    repaired = scans_of(tmp_path, TRAIN_DIR_IMAGES=places[0], VALID_DIR_IMAGES=places[2], **keys)
+    assert [len(scan.annotations) for scan in repaired.values()] == [3, 2]
+    assert [errors(scan) for scan in repaired.values()] == [[], []]
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".txt"])

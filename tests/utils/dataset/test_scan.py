@@ -92,9 +92,9 @@ def test_a_split_without_a_usable_image_is_an_error(tmp_path, skip_bad):
     write_image(tmp_path / "c.jpg")
     (tmp_path / "c.xml").write_text("<")
     scan = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)["val"]
-    told = scan.errors[-1].text
-    assert told.startswith(f"{tmp_path}: no usable image for the val split: 1 images without annotation file, 1 ann")
-    assert "1 bad files" in told and "holds a.jpg, b.xml, c.jpg, c.xml" in told
+    message = scan.errors[-1].text
+    assert message.startswith(f"{tmp_path}: no usable image for the val split: 1 images without annotation file, 1 ann")
+    assert "1 bad files" in message and "holds a.jpg, b.xml, c.jpg, c.xml" in message
     assert len(scan.errors) == (1 if skip_bad else 2)
 
 
@@ -109,8 +109,8 @@ def test_a_training_split_without_objects_is_an_error(tmp_path, skip_bad):
     write_image(tmp_path / "b.jpg")
     (tmp_path / "b.xml").write_text(xml())
     scans = scan_splits(config_of(tmp_path), skip_bad=skip_bad, progress=False)
-    told = scans["train"].errors[0].text
-    assert "not one object to train on: 1 images" in told and "1 boxes dropped" in told
+    message = scans["train"].errors[0].text
+    assert "not one object to train on: 1 images" in message and "1 boxes dropped" in message
     assert scans["val"].errors == []
 
 
@@ -160,7 +160,7 @@ def test_summary_counts_and_lists(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"boxes": np.float32([[0, 0, 1]])}, r"expected boxes \(1, 4\) float32, got \(1, 3\) float32"),
         ({"boxes": np.float64([[0, 0, 1, 1]])}, "got .* float64"),
@@ -173,13 +173,13 @@ def test_summary_counts_and_lists(tmp_path):
         ({"width": 0}, "expected a size of at least 1x1, got 0x10"),
     ],
 )
-def test_an_annotation_is_checked_when_made(changes, told):
+def test_an_annotation_is_checked_when_made(changes, message):
     fields = {
         "image_path": Path("x.jpg"), "width": 10, "height": 10, "boxes": np.float32([[0, 0, 10, 10]]),
         "labels": np.int64([1]), "difficult": np.zeros(1, bool),
     }  # fmt: skip
     assert Annotation(**fields).labels.tolist() == [1]
-    with pytest.raises(ValueError, match=f"x.jpg: .*{told}" if "object" not in told else f"x.jpg: {told}"):
+    with pytest.raises(ValueError, match=f"x.jpg: .*{message}" if "object" not in message else f"x.jpg: {message}"):
         Annotation(**{**fields, **changes})
 
 

@@ -86,7 +86,7 @@ def test_groups_that_are_linked_are_one():
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def look_alikes(tmp_path):
     """Twenty scenes, each with a copy of another name: brighter, mirrored, or compressed anew."""
     (tmp_path / "train").mkdir()
     rng = np.random.default_rng(3)
@@ -100,12 +100,13 @@ def pictures(tmp_path):
     return load_config(tmp_path / "set.yaml")
 
 
-def test_images_that_look_alike_stay_on_one_side(pictures):
-    scans = scan_splits(pictures, progress=False)
+def test_images_that_look_alike_stay_on_one_side(look_alikes):
+    scans = scan_splits(look_alikes, progress=False)
     assert [len(scan.annotations) for scan in scans.values()] == [28, 12]
     found = duplicates(scans)
     assert {f.check for split in found.values() for f in split} == {"like-within"}  # and none is in both
-    assert len(found["train"] + found["val"]) == 13  # those that are not mirrored, which is told of both splits alone
+    # Those that are not mirrored, which is reported for both splits alone.
+    assert len(found["train"] + found["val"]) == 13
 
 
 def test_images_of_a_camera_that_stood_still_are_divided(tmp_path):
@@ -137,7 +138,7 @@ def test_a_split_needs_no_validation_folder_and_the_flag_wins(yaml_of, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("SPLIT: 1.5", "SPLIT: expected the share of images to validate on, between 0 and 1, found 1.5"),
         ("SPLIT: yes", "found True"),
@@ -147,7 +148,7 @@ def test_a_split_needs_no_validation_folder_and_the_flag_wins(yaml_of, tmp_path)
         ("VALID_DIR_IMAGES: train", "or divide it: --split 0.15"),
     ],
 )
-def test_faults_of_a_split(yaml_of, text, told):
+def test_faults_of_a_split(yaml_of, text, message):
     with pytest.raises(ConfigError) as error:
         load_config(yaml_of(text))
-    assert told in str(error.value)
+    assert message in str(error.value)

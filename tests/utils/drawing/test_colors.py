@@ -72,19 +72,19 @@ def test_the_measure_itself():
     assert ciede2000((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387)) == pytest.approx(1.2644, abs=1e-4)
 
 
-def test_the_first_eight_classes_are_told_apart_by_everybody():
+def test_the_first_eight_classes_look_different_to_everybody():
     assert least([class_color(label) for label in range(1, 9)])[0] >= 15
     assert least([class_color(label) for label in range(9)])[0] >= 10  # and from the grey of the background
 
 
-def test_curves_and_bars_are_told_apart_by_everybody_and_seen_on_white():
+def test_curves_and_bars_look_different_to_everybody_and_are_seen_on_white():
     curves = [rgb(getattr(colors, name)) for name in ("BLUE", "ORANGE", "GREEN", "PURPLE", "RED")]
     assert least(curves)[0] >= 15
     for curve in curves:
         assert 1.05 / (linear(curve) @ TO_XYZ[1] + 0.05) >= 3, curve
 
 
-def test_the_splits_of_the_report_are_told_apart_by_everybody_in_light_and_in_dark():
+def test_the_splits_of_the_report_look_different_to_everybody_in_light_and_in_dark():
     themes = re.findall(r"((?:--(?:split\d|mark): #\w+; ?)+)", STYLE.read_text(encoding="utf-8"))
     assert len(themes) == 2
     for theme in themes:

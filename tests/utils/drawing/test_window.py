@@ -23,7 +23,7 @@ needs_screen = pytest.mark.skipif(
     not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool (apt-get install)"
 )
 
-# Shows an image until a command ends it; says what it was told, and when it pauses.
+# Shows an image until a command ends it; prints what it was asked, and when it pauses.
 SHOW = """
 import sys, time
 import numpy as np
@@ -104,9 +104,9 @@ def click_close(display, window):
     x11.XOpenDisplay.restype = ctypes.c_void_p
     x11.XInternAtom.restype = ctypes.c_ulong
     server = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
-    kind, wish = (x11.XInternAtom(server, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+    kind, delete = (x11.XInternAtom(server, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
     message = ClientMessage(type=33, window=int(window), message_type=kind, format=32)
-    message.data[0] = wish
+    message.data[0] = delete
     x11.XSendEvent(server, ctypes.c_ulong(int(window)), 0, ctypes.c_long(0), ctypes.byref(message))
     x11.XCloseDisplay(server)
 

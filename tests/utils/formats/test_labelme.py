@@ -1,4 +1,4 @@
-"""LabelMe's JSON: which shapes are boxes, each fault by file and shape, told from COCO, and written again."""
+"""LabelMe's JSON: which shapes are boxes, each fault by file and shape, distinguished from COCO, and written again."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_no_shape_is_a_negative_and_flags_say_difficult(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shapes", "told"),
+    ("shapes", "message"),
     [
         ([shape([[1, 2]], "point")], "shape 1: expected one of rectangle, polygon, circle"),
         ([shape([[1, 2], [3, 4]]), shape([[1, 2], [3, 4]], "line")], "shape 2: expected one of rectangle"),
@@ -72,10 +72,10 @@ def test_no_shape_is_a_negative_and_flags_say_difficult(tmp_path):
         ([shape([[1, 2], [3, 4]], label="Hat")], "unknown class 'Hat'"),
     ],
 )
-def test_each_fault_names_file_and_shape(tmp_path, shapes, told):
+def test_each_fault_names_file_and_shape(tmp_path, shapes, message):
     write_pair(tmp_path, "a", shapes)
     (error,) = read(tmp_path).errors
-    assert error.text.startswith(f"{tmp_path / 'a.json'}: ") and told in error.text
+    assert error.text.startswith(f"{tmp_path / 'a.json'}: ") and message in error.text
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[1]", b"null"])
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_labelme_json_is_named(tmp_path, content):
     assert error.check == "annotation-unreadable" and error.text.startswith(f"{tmp_path / 'a.json'}: ")
 
 
-def test_the_format_is_told_from_coco_and_converted_there_and_back(tmp_path, capsys):
+def test_the_format_is_distinguished_from_coco_and_converted_there_and_back(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for split, stems in (("t", "abc"), ("v", "de")):
         for stem in stems:
@@ -118,7 +118,7 @@ def test_the_format_is_told_from_coco_and_converted_there_and_back(tmp_path, cap
     assert detect_format(tmp_path / "3_labelme/train", tmp_path / "3_labelme/train") == "labelme"
 
 
-def test_labelme_among_another_format_is_told(tmp_path):
+def test_labelme_among_another_format_is_reported(tmp_path):
     write_pair(tmp_path, "a", [shape([[1, 2], [9, 9]])])
     from support.reading import read_voc
 

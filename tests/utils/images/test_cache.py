@@ -157,17 +157,17 @@ def test_the_processes_of_a_machine_share_one(annotations, tmp_path, kind):
 
 
 @KINDS
-def test_too_little_space_is_told_before_in_all_processes(annotations, tmp_path, kind):
+def test_too_little_space_is_reported_before_in_all_processes(annotations, tmp_path, kind):
     huge = [annotation(tmp_path / f"{n}.jpg", 60000, 90000) for n in range(3000)]
     expected = rf"--cache {kind} needs 45262\.\d GiB for 3000 images, and \d+(\.\d)? .iB .*free.* a smaller --img-size"
     with pytest.raises(ConfigError, match=expected):
         dataset_of(huge, kind, tmp_path, img_size=60000)
-    for told in in_two_processes(kind, huge, tmp_path, img_size=60000):
-        assert re.match(expected, told)
+    for message in in_two_processes(kind, huge, tmp_path, img_size=60000):
+        assert re.match(expected, message)
     assert not list(tmp_path.glob("cache/*"))
 
 
-def test_a_disk_that_does_not_take_it_all_is_told_before(annotations, tmp_path):
+def test_a_disk_that_does_not_take_it_all_is_reported_before(annotations, tmp_path):
     code = (
         "import pickle, resource, sys; from utils.images.cache import open_cache; from pathlib import Path\n"
         "table, sizes, root = pickle.load(sys.stdin.buffer)\n"
@@ -183,7 +183,7 @@ def test_a_disk_that_does_not_take_it_all_is_told_before(annotations, tmp_path):
 
 
 @pytest.mark.parametrize("root", ["/proc/images", "a file"])
-def test_a_folder_that_cannot_be_written_is_told(annotations, tmp_path, root):
+def test_a_folder_that_cannot_be_written_is_reported(annotations, tmp_path, root):
     (tmp_path / "a file").touch()
     data = dataset_of(annotations)
     with pytest.raises(ConfigError, match="--cache disk: .*cannot be written"):

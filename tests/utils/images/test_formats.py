@@ -48,7 +48,7 @@ def test_an_avif_is_turned_as_it_says(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".avif", ".webp", ".png", ".tif"])
-def test_of_several_frames_the_first_is_used_and_told(tmp_path, suffix):
+def test_of_several_frames_the_first_is_used_and_reported(tmp_path, suffix):
     first, others = Image.fromarray(TOP_RED), [Image.new("RGB", (60, 40), (i, 255, i)) for i in (9, 99)]
     path = tmp_path / f"a{suffix}"
     first.save(path, save_all=True, append_images=others)
@@ -61,7 +61,7 @@ def test_of_several_frames_the_first_is_used_and_told(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "channels", "told"),
+    ("dtype", "channels", "message"),
     [
         (np.float32, 1, "a TIFF of 32-bit floating-point samples"),
         (np.float32, 3, "a TIFF of 32-bit floating-point samples"),
@@ -69,18 +69,18 @@ def test_of_several_frames_the_first_is_used_and_told(tmp_path, suffix):
         (np.int32, 1, "a TIFF of 32-bit samples"),
     ],
 )
-def test_a_tiff_without_a_range_says_what_it_is(tmp_path, capfd, dtype, channels, told):
+def test_a_tiff_without_a_range_says_what_it_is(tmp_path, capfd, dtype, channels, message):
     path = tmp_path / "a.tif"
-    picture = (np.random.default_rng(0).random((30, 40, channels)) * 9).astype(dtype)
+    pixels = (np.random.default_rng(0).random((30, 40, channels)) * 9).astype(dtype)
     if channels == 1 and dtype != np.float64:
-        Image.fromarray(picture[..., 0]).save(path)
+        Image.fromarray(pixels[..., 0]).save(path)
     else:
-        assert cv2.imwrite(str(path), picture)
+        assert cv2.imwrite(str(path), pixels)
     capfd.readouterr()
     for read in (read_image, probe_image):
         with pytest.raises(DatasetError) as error:
             read(path)
-        assert str(error.value).startswith(f"{path}: cannot be decoded as an image; it is {told}")
+        assert str(error.value).startswith(f"{path}: cannot be decoded as an image; it is {message}")
         assert "scale them to 8 or 16 bits" in str(error.value)
     assert capfd.readouterr() == ("", "")
 
@@ -92,7 +92,7 @@ def test_a_tiff_of_8_or_16_bits_is_read(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ": a HEIF image, which is not read: convert it"),
         (b"%PDF-1.7 ...", ": a document"),
@@ -105,12 +105,12 @@ def test_a_tiff_of_8_or_16_bits_is_read(tmp_path, dtype):
     ],
 )
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
-def test_a_file_that_is_no_image_says_what_it_is(tmp_path, name, content, told):
+def test_a_file_that_is_no_image_says_what_it_is(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     for read in (read_image, probe_image):
         with pytest.raises(DatasetError) as error:
             read(tmp_path / name)
-        assert str(error.value).startswith(f"{tmp_path / name}: ") and told in str(error.value)
+        assert str(error.value).startswith(f"{tmp_path / name}: ") and message in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"GIF89a", b"GIF89a\x10\0\x10\0\0\0\0;", b"\0\0\0\x1cftypavif\0\0\0\0"])
@@ -132,7 +132,7 @@ def test_names_of_formats_that_are_not_read(name):
     assert "convert it" in unread_format(name) and not is_image(name)
 
 
-def test_what_inference_leaves_out_is_told_by_format(tmp_path):
+def test_what_inference_leaves_out_is_reported_by_format(tmp_path):
     write_image(tmp_path / "a.jpg")
     write_image(tmp_path / "b.gif")
     for name in ("c.heic", "d.dng", "notes.txt"):

@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 48, 32
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
-def picture() -> np.ndarray:
+def drawn_image() -> np.ndarray:
     """Four quarters of different colours, so that every orientation looks different."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[:16, :24], image[:16, 24:], image[16:, :24], image[16:, 24:] = RED, GREEN, BLUE, WHITE
@@ -58,9 +58,9 @@ def assert_agreement(path):
 )  # fmt: skip
 def test_every_orientation_is_upright(tmp_path, suffix, options, orientation):
     path = tmp_path / f"a{suffix}"
-    Image.fromarray(picture()).save(path, exif=exif(orientation), **options)
+    Image.fromarray(drawn_image()).save(path, exif=exif(orientation), **options)
     image, info = assert_agreement(path)
-    assert np.abs(image.astype(int) - UPRIGHT[orientation](picture())).max() <= 3
+    assert np.abs(image.astype(int) - UPRIGHT[orientation](drawn_image())).max() <= 3
     assert (info.stored_width, info.stored_height, info.orientation) == (WIDTH, HEIGHT, orientation)
 
 
@@ -73,7 +73,7 @@ def test_every_orientation_is_upright(tmp_path, suffix, options, orientation):
 )  # fmt: skip
 def test_every_kind_becomes_rgb(tmp_path, suffix, mode, orientation):
     path = tmp_path / f"a{suffix}"
-    rgb = Image.fromarray(picture())
+    rgb = Image.fromarray(drawn_image())
     grey = np.asarray(rgb.convert("L"))
     image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else rgb.convert(mode)
     turned = {"exif": exif(orientation)} if suffix in (".jpg", ".png", ".webp", ".tif") else {}
@@ -95,11 +95,11 @@ def test_orientations_that_only_one_library_would_believe(tmp_path):
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
     )
-    Image.fromarray(picture()).save(tmp_path / "xmp.jpg", xmp=xmp)
+    Image.fromarray(drawn_image()).save(tmp_path / "xmp.jpg", xmp=xmp)
     assert assert_agreement(tmp_path / "xmp.jpg")[0].shape == (HEIGHT, WIDTH, 3)
 
     buffer = io.BytesIO()
-    Image.fromarray(picture()).save(buffer, "PNG")
+    Image.fromarray(drawn_image()).save(buffer, "PNG")
     data, body = buffer.getvalue(), b"eXIf" + exif(6).removeprefix(b"Exif\0\0")
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     (tmp_path / "late.png").write_bytes(data[:-12] + chunk + data[-12:])
@@ -112,14 +112,14 @@ def test_orientations_that_only_one_library_would_believe(tmp_path):
 )
 def test_broken_exif_is_no_orientation(tmp_path, garbage):
     path = tmp_path / "a.jpg"
-    Image.fromarray(picture()).save(path, exif=garbage)
+    Image.fromarray(drawn_image()).save(path, exif=garbage)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Pillow's, on opening
         assert assert_agreement(path)[1].orientation == 1
 
 
 def test_a_multi_image_jpeg_counts_as_its_first(tmp_path):
-    image = Image.fromarray(picture())
+    image = Image.fromarray(drawn_image())
     image.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[image.resize((8, 8))], exif=exif(8))
     assert assert_agreement(tmp_path / "phone.jpg")[0].shape == (WIDTH, HEIGHT, 3)
 

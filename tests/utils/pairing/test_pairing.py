@@ -259,7 +259,7 @@ def test_what_may_be_meant_twice_is_an_error_and_no_negative(tmp_path, names, su
 
 
 @pytest.mark.parametrize(
-    ("image", "label", "told"),
+    ("image", "label", "message"),
     [
         ("photo 1.jpg", "photo\u00a01.@", "has U+00A0 (NO-BREAK SPACE) for U+0020 (SPACE)"),
         ("photo.jpg", "phоto.@", "has U+043E (CYRILLIC SMALL LETTER O) for 'o'"),
@@ -272,12 +272,12 @@ def test_what_may_be_meant_twice_is_an_error_and_no_negative(tmp_path, names, su
     ],
 )
 @pytest.mark.parametrize("suffix", [".xml", ".txt"])
-def test_look_alike_names_are_an_error_that_says_where(tmp_path, image, label, told, suffix):
+def test_look_alike_names_are_an_error_that_says_where(tmp_path, image, label, message, suffix):
     write(tmp_path, "other.jpg", f"other{suffix}", image, label.replace("@", suffix[1:]))
     found, scan = read(tmp_path, suffix=suffix)
     assert found == {"other.jpg": 1}
     (error,) = scan.errors
-    assert error.check == "near-name" and told in error.text and image in error.text
+    assert error.check == "near-name" and message in error.text and image in error.text
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,6 @@ def test_a_trail_is_two_seconds_long(claimed, real):
 
 
 def test_a_part_of_images_in_a_row():
-    pictures = [(lambda n=n: numbered(n), Fraction(1, 2)) for n in range(8)]
-    with SequenceReader("a", pictures, every=2, start=1.0, end=3.5) as reader:
+    images = [(lambda n=n: numbered(n), Fraction(1, 2)) for n in range(8)]
+    with SequenceReader("a", images, every=2, start=1.0, end=3.5) as reader:
         assert [(frame.index, frame.time) for frame in reader] == [(2, 1), (4, 2), (6, 3)]

@@ -57,10 +57,10 @@ def shapes(tmp_path_factory) -> Diagnosis:
     folder = tmp_path_factory.mktemp("shapes")
     write_voc_set(folder / "train", 20, 0)
     write_voc_set(folder / "test", 10, 1)
-    return examined(write_config(folder))
+    return diagnosis_of(write_config(folder))
 
 
-def examined(config_path: Path) -> Diagnosis:
+def diagnosis_of(config_path: Path) -> Diagnosis:
     config = load_config(config_path)
     return diagnose(config, scan_splits(config, progress=False), model=MODEL, anchors=anchors_of(MODEL), img_size=640)
 
@@ -76,7 +76,7 @@ def picture(tmp_path) -> Path:
     return path
 
 
-def test_every_fault_that_the_reader_finds_is_told_and_shown(tmp_path):
+def test_every_fault_that_the_reader_finds_is_reported_and_shown(tmp_path):
     write_voc_set(tmp_path / "train", 6, 0)
     write_voc_set(tmp_path / "test", 4, 1)
     train = tmp_path / "train"
@@ -96,7 +96,7 @@ def test_every_fault_that_the_reader_finds_is_told_and_shown(tmp_path):
     (train / "orphan.xml").write_text(xml(element()))
     (tmp_path / "test" / "copy.jpg").write_bytes((train / "image 1.jpg").read_bytes())
     (tmp_path / "test" / "copy.xml").write_bytes((train / "image 1.xml").read_bytes())
-    diagnosis = examined(write_config(tmp_path))
+    diagnosis = diagnosis_of(write_config(tmp_path))
     found = diagnosis.by_check()
     assert {
         "annotation-unreadable", "image-unreadable", "unknown-class", "box-dropped", "box-clipped", "size-mismatch",
@@ -119,7 +119,7 @@ def test_every_fault_that_the_reader_finds_is_told_and_shown(tmp_path):
     assert "Nothing wrong found" not in page.text
 
 
-def test_what_the_data_set_holds(shapes, tmp_path):
+def test_what_the_dataset_holds(shapes, tmp_path):
     page = written(shapes, tmp_path)
     train = shapes.statistics["train"]
     for number in (train.images, train.negatives, train.objects, *train.objects_of_class.values()):
@@ -129,7 +129,7 @@ def test_what_the_data_set_holds(shapes, tmp_path):
     assert len([svg for svg in page.all("svg") if "aria-label" in svg]) == 4
 
 
-def test_a_data_set_without_faults(shapes, tmp_path):
+def test_a_dataset_without_faults(shapes, tmp_path):
     assert "Nothing wrong found." in written(with_findings(shapes), tmp_path).text
 
 
@@ -145,16 +145,16 @@ def test_a_clean_report_shows_twelve_annotated_images(shapes, tmp_path):
         assert near(picture, color).any()  # its boxes are drawn in the colours of their classes
 
 
-def test_a_data_set_of_which_nothing_is_known(shapes, tmp_path):
+def test_a_dataset_of_which_nothing_is_known(shapes, tmp_path):
     page = written(Diagnosis(shapes.config, MODEL, anchors_of(MODEL), 640), tmp_path)
     assert "Nothing wrong found." in page.text and not page.all("table") and not page.all("img")
 
 
-def test_a_data_set_without_objects(tmp_path):
+def test_a_dataset_without_objects(tmp_path):
     for split in ("train", "test"):
         write_image(tmp_path / split / f"{split}.png")
         (tmp_path / split / f"{split}.xml").write_text(xml())
-    diagnosis = examined(write_config(tmp_path))
+    diagnosis = diagnosis_of(write_config(tmp_path))
     assert diagnosis.statistics["train"].objects == 0
     assert "1 (100 %)" in written(diagnosis, tmp_path).text  # images without objects
 
@@ -297,8 +297,8 @@ def test_many_classes_of_unequal_frequency(shapes, tmp_path):
 
 
 def test_shares_are_rounded_to_nothing_that_is_false():
-    told = [share(value) for value in (0, 0.0004, 0.004, 0.05, 0.125, 0.9996, 1, math.nan)]
-    assert told == ["0 %", "< 0.1 %", "0.4 %", "5 %", "12 %", "> 99 %", "100 %", "–"]
+    formatted = [share(value) for value in (0, 0.0004, 0.004, 0.05, 0.125, 0.9996, 1, math.nan)]
+    assert formatted == ["0 %", "< 0.1 %", "0.4 %", "5 %", "12 %", "> 99 %", "100 %", "–"]
 
 
 def test_texts_are_legible_in_light_and_dark():

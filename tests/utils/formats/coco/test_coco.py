@@ -55,7 +55,7 @@ def test_an_image_without_annotations_is_a_negative_and_one_that_is_not_listed_i
     assert texts(scan, "unlabelled") == ["more.jpg"] and texts(scan, "orphaned") == ["all.json: image gone.jpg"]
 
 
-def test_crowds_are_left_out_and_told(read):
+def test_crowds_are_left_out_and_reported(read):
     scan = read([annotation(), annotation(iscrowd=1), annotation(iscrowd=1)])
     assert len(scan.annotations[0].labels) == 1 and texts(scan, "crowd") == ["a.jpg: 2 crowd regions"]
 
@@ -67,9 +67,9 @@ def test_boxes_are_clipped_and_dropped_by_the_rules_of_every_format(read):
     assert [text.rpartition(") ")[2] for text in texts(scan, "box-dropped")] == ["is empty", "is inverted"]
 
 
-def test_another_size_is_told(read):
-    (told,) = texts(read(images=[image(width=80)]), "size-mismatch")
-    assert told == "all.json: image a.jpg: <size> is 80x30, a.jpg is 40x30; the boxes are used as they stand"
+def test_another_size_is_reported(read):
+    (message,) = texts(read(images=[image(width=80)]), "size-mismatch")
+    assert message == "all.json: image a.jpg: <size> is 80x30, a.jpg is 40x30; the boxes are used as they stand"
 
 
 def test_only_what_a_list_names_counts(read, tmp_path):
@@ -89,7 +89,7 @@ def test_a_stem_of_two_folders_in_a_list_names_neither_image(read, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("item", "told"),
+    ("item", "message"),
     [
         (annotation((1, 2, 3)), "annotation 11: expected a bbox of four finite numbers, x, y, width, height, found [1"),
         (annotation((1, 2, 3, float("nan"))), "annotation 11: expected a bbox of four finite numbers"),
@@ -101,11 +101,11 @@ def test_a_stem_of_two_folders_in_a_list_names_neither_image(read, tmp_path):
         (annotation(category=[1]), "annotation 11: category_id [1] is none of the categories'"),
     ],
 )
-def test_each_fault_of_an_annotation_names_file_image_and_annotation(read, tmp_path, item, told):
+def test_each_fault_of_an_annotation_names_file_image_and_annotation(read, tmp_path, item, message):
     scan = read([item])
     assert scan.annotations == []
     (text,) = texts(scan, "annotation-unreadable")
-    assert text.startswith(f"{tmp_path / 'all.json'}: image 'a.jpg': ") and told in text
+    assert text.startswith(f"{tmp_path / 'all.json'}: image 'a.jpg': ") and message in text
     skipped = read([item], skip_bad=True)
     assert skipped.errors == [] and [f.text for f in skipped.skipped] == [text]
 
@@ -133,7 +133,7 @@ def test_an_image_that_is_listed_twice(read):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "not valid JSON"),
         (b"\x80\xff", "not valid JSON"),
@@ -159,11 +159,11 @@ def test_an_image_that_is_listed_twice(read):
         ),
     ],
 )
-def test_a_file_that_is_no_coco_file_is_named(tmp_path, content, told):
+def test_a_file_that_is_no_coco_file_is_named(tmp_path, content, message):
     (tmp_path / "all.json").write_bytes(content)
     with pytest.raises(DatasetError) as error:
         read_coco(tmp_path, tmp_path / "all.json", CLASSES, progress=False)
-    assert str(error.value).startswith(f"{tmp_path / 'all.json'}: ") and told in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'all.json'}: ") and message in str(error.value)
 
 
 def test_a_folder_stands_for_its_only_json_file(tmp_path):
@@ -223,7 +223,7 @@ def test_two_images_of_one_id_are_errors_of_both(read, tmp_path):
     assert read([annotation()], images=[image(), image(1.0, "./a.jpg")]).annotations[0].labels.tolist() == [1]
 
 
-def test_entries_without_id_or_name_are_left_out_and_told(read, tmp_path):
+def test_entries_without_id_or_name_are_left_out_and_reported(read, tmp_path):
     (error,) = read([annotation()], images=[image(), {"id": 2}]).errors
     assert error.text == f"{tmp_path / 'all.json'}: 1 of 2 images have no 'id' or 'file_name', such as {{'id': 2}}"
 
@@ -241,7 +241,7 @@ def test_a_polygon_without_a_bbox_gives_the_box_around_it(read, outline, bbox):
 
 
 @pytest.mark.parametrize(
-    ("outline", "told"),
+    ("outline", "message"),
     [
         ({"counts": [3, 4], "size": [30, 40]}, "has a mask in run lengths and no bbox: expected a bbox"),
         ([[1, 2, 3]], "expected a bbox, or a segmentation of polygons, found [[1, 2, 3]]"),
@@ -249,9 +249,9 @@ def test_a_polygon_without_a_bbox_gives_the_box_around_it(read, outline, bbox):
         ("x", "expected a bbox, or a segmentation of polygons, found 'x'"),
     ],
 )
-def test_what_is_no_outline_either_is_an_error(read, outline, told):
+def test_what_is_no_outline_either_is_an_error(read, outline, message):
     (text,) = texts(read([{**annotation(segmentation=outline), "bbox": None}]), "annotation-unreadable")
-    assert told in text
+    assert message in text
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_a_name_that_leads_to_the_image_is_its_own(read, name):
         ("C:\\Users\\me\\Below\\c.jpg", "below/c.jpg"),
     ],
 )
-def test_the_last_part_of_a_name_counts_and_is_told(read, tmp_path, name, file):
+def test_the_last_part_of_a_name_counts_and_is_reported(read, tmp_path, name, file):
     write_image(tmp_path / "images" / file)
     scan = read([annotation()], images=[image(name=name)])
     assert scan.errors == [] and [a.image_path for a in scan.annotations] == [tmp_path / "images" / file]

@@ -124,7 +124,7 @@ def test_natural_order_and_what_has_no_partner(tmp_path):
 # --- boxes that need a word ------------------------------------------------------------------------------------------
 
 
-def test_boxes_are_clipped_and_told(pair):
+def test_boxes_are_clipped_and_reported(pair):
     scan = pair(xml(element(box=(-3, 2, 50, 31)), element(box=(0, 0, 40.4, 30))))
     assert only(scan).boxes.tolist() == [[0, 2, 40, 30], [0, 0, 40, 30]]
     assert texts(scan, "box-clipped") == ["a.xml: object 1 (Mask): box (-3, 2, 50, 31) reaches out of the 40x30 image"]
@@ -141,14 +141,14 @@ def test_boxes_are_clipped_and_told(pair):
         ((1.00000000001, 5, 1.00000000002, 9), "has nothing inside the 40x30 image"),
     ],
 )
-def test_boxes_of_nothing_are_dropped_and_told(pair, box, why):
+def test_boxes_of_nothing_are_dropped_and_reported(pair, box, why):
     scan = pair(xml(element("Gloves"), element(box=box)))
     assert only(scan).labels.tolist() == [2] and not scan.of("box-clipped")
     (dropped,) = texts(scan, "box-dropped")
     assert dropped.startswith("a.xml: object 2 (Mask): box (") and dropped.endswith(why)
 
 
-def test_another_size_is_told_and_the_boxes_stand(pair):
+def test_another_size_is_reported_and_the_boxes_stand(pair):
     scan = pair(xml(element(), size=(80, 60)))
     assert only(scan).boxes.tolist() == [[1, 2, 11, 12]]
     assert texts(scan, "size-mismatch") == ["a.xml: <size> is 80x60, a.jpg is 40x30; the boxes are used as they stand"]
@@ -195,7 +195,7 @@ OUTSIDE = '<!DOCTYPE b [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (xml(element(box=("nan", 1, 2, 3))), "object 1 (Mask): expected a finite number in <xmin>, found 'nan'"),
         (xml(element(), element(box=(1, 2, "inf", 3))), "object 2 (Mask): expected a finite number in <xmax>"),
@@ -220,9 +220,9 @@ OUTSIDE = '<!DOCTYPE b [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;
         (b'<?xml version="1.0" encoding="zlib"?><annotation/>', "cannot be decoded"),
     ],
 )
-def test_each_fault_of_an_xml_file(pair, tmp_path, text, told):
+def test_each_fault_of_an_xml_file(pair, tmp_path, text, message):
     error = error_of(pair(text))
-    assert error.startswith(f"{tmp_path / 'a.xml'}: ") and told in error
+    assert error.startswith(f"{tmp_path / 'a.xml'}: ") and message in error
     skipped = pair(text, skip_bad=True)
     assert (skipped.errors, [f.text for f in skipped.skipped], skipped.annotations) == ([], [error], [])
 

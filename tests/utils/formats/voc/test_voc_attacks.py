@@ -158,7 +158,7 @@ def test_what_is_no_plain_finite_number(path, number, tag):
 
 
 @pytest.mark.parametrize("text", ["9" * 400_000, "0." + "0" * 400_000, "1" + " " * 400_000 + "2", "1e" + "9" * 400_000])
-def test_endless_numbers_are_told_in_short(path, text):
+def test_endless_numbers_are_reported_in_short(path, text):
     put(path, xml(element(box=(1, 2, text, 4))))
     message = error_of(path)
     assert "expected at most 256 characters in <xmax>, found " in message and len(message) < len(str(path)) + 200
@@ -173,14 +173,14 @@ def test_a_coordinate_of_five_thousand_digits_in_pieces(path):
     "name", ["\x9b31mMask", "\x85", "Ma\nsk", "Mask\u202egnp", "\x7f\x7f", "M\tk", "\ue000", "x" * 256]
 )
 def test_names_cannot_steer_the_terminal(path, name):
-    for box in ((1, 2, 3, "x"), (1, 2, 3, 4)):  # told by the reader, and as an unknown class
+    for box in ((1, 2, 3, "x"), (1, 2, 3, 4)):  # reported by the reader, and as an unknown class
         put(path, xml(element(f"[{name}]", box)))
         with pytest.raises(DatasetError) as error:
             annotation_of(path)
         assert all(line.isprintable() for line in str(error.value).split("\n")) and len(str(error.value)) < MAX_MESSAGE
 
 
-def test_a_root_or_an_object_of_a_long_name_is_told_in_short(path):
+def test_a_root_or_an_object_of_a_long_name_is_reported_in_short(path):
     put(path, f"<{'r' * 500_000}/>")
     assert error_of(path).endswith(f"found <{'r' * 40}>")
     put(path, xml(element("n" * 500_000)))

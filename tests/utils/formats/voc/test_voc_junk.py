@@ -70,7 +70,7 @@ def put_long(path, start, piece, count, end):
 
 MIB = b"x" * 2**20
 OBJECT = element(box=(1, 2, 30, 20)).encode()  # about 100 bytes
-MANY = {  # start, a piece and how often it comes, end; what is told
+MANY = {  # start, a piece and how often it comes, end; what is reported
     "a million objects": (
         b"",
         b"<object><name>Mask</name><bndbox/></object>",
@@ -103,10 +103,10 @@ MANY = {  # start, a piece and how often it comes, end; what is told
 }
 
 
-@pytest.mark.parametrize(("start", "piece", "count", "end", "told"), MANY.values(), ids=MANY.keys())
-def test_much_of_anything_takes_little_memory(path, start, piece, count, end, told):
+@pytest.mark.parametrize(("start", "piece", "count", "end", "message"), MANY.values(), ids=MANY.keys())
+def test_much_of_anything_takes_little_memory(path, start, piece, count, end, message):
     answer = measured(put_long(path, b"<annotation>" + start, piece, count, end + b"</annotation>"))
-    assert (answer == told) if told.isdigit() else (told in answer)
+    assert (answer == message) if message.isdigit() else (message in answer)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
@@ -145,7 +145,7 @@ VALID = xml(element())
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "not well-formed XML: no element found"),
         (b" \n", "not well-formed XML: no element found"),
@@ -172,9 +172,9 @@ VALID = xml(element())
         (b'<?xml version="1.0" encoding="gbk"?><annotation>\x81', "cannot be decoded"),
     ],
 )
-def test_junk(path, content, told):
+def test_junk(path, content, message):
     put(path, content)
-    assert told in error_of(path)
+    assert message in error_of(path)
 
 
 @pytest.mark.parametrize("endian", ["le", "be"])

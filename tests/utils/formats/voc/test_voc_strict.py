@@ -28,7 +28,7 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (xml(f"<object><name>Mask</name>{BOX}{BOX}</object>"), "object 1 (Mask): expected one <bndbox>, found two"),
         (xml(f"<objects>{element()}</objects>"), f"{DIRECTLY}, found <object> in <objects>"),
@@ -55,14 +55,14 @@ def read(tmp_path):
          "expected a finite number in <rotation>, found 'nan'"),
     ],
 )  # fmt: skip
-def test_what_stands_twice_or_elsewhere_is_a_fault(read, tmp_path, text, told):
+def test_what_stands_twice_or_elsewhere_is_a_fault(read, tmp_path, text, message):
     scan = read(text)
     assert not scan.annotations
     (error,) = scan.errors
-    assert error.text.startswith(f"{tmp_path / 'a.xml'}: ") and told in error.text, error.text
+    assert error.text.startswith(f"{tmp_path / 'a.xml'}: ") and message in error.text, error.text
 
 
-def test_each_object_in_a_wrong_place_is_told_once(read):
+def test_each_object_in_a_wrong_place_is_reported_once(read):
     (error,) = read(xml(f"<objects>{element() * 3}</objects>")).errors
     assert error.text.count("found <object> in <objects>") == 3 and "bndbox" not in error.text
 
@@ -121,7 +121,7 @@ def test_a_rotated_box_becomes_the_box_around_it(read, item, box):
     assert finding.check == "box-rotated" and finding.text.startswith("a.xml: object 1 (Mask): box (")
 
 
-def test_what_a_rotation_moves_out_of_the_image_is_cut_and_told(read):
+def test_what_a_rotation_moves_out_of_the_image_is_cut_and_reported(read):
     scan = read(xml(element(box=(2, 2, 38, 8), extra=rotation(90))))
     np.testing.assert_allclose(scan.annotations[0].boxes, [(17, 0, 23, 23)], atol=1e-4)
     (finding,) = scan.findings

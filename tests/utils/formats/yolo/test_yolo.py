@@ -73,7 +73,7 @@ def test_boxes_that_reach_out_or_hold_nothing(read):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("x 0.5 0.5 1 1", "line 1: expected a class number from 0 on, found 'x'"),
         ("0 0.5 0.5 1 1\n-1 0.5 0.5 1 1", "line 2: expected a class number from 0 on, found '-1'"),
@@ -88,11 +88,11 @@ def test_boxes_that_reach_out_or_hold_nothing(read):
         ("x\n" * 50_000, "; … and 49995 more"),
     ],
 )
-def test_each_fault_names_file_and_line(read, tmp_path, text, told):
+def test_each_fault_names_file_and_line(read, tmp_path, text, message):
     scan = read(text)
     (error,) = scan.errors
     assert error.check == "annotation-unreadable" and scan.annotations == []
-    assert error.text.startswith(f"{tmp_path / 'a.txt'}: ") and told in error.text and len(error.text) < 1000
+    assert error.text.startswith(f"{tmp_path / 'a.txt'}: ") and message in error.text and len(error.text) < 1000
 
 
 def test_a_number_beyond_the_classes_is_unknown(read, tmp_path):
@@ -138,7 +138,7 @@ def test_twelve_classes_by_number_keep_their_order(export):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"names": {1: "Mask"}}, "names: expected the numbers 0 to 0, found 1"),
         ({"train": [7]}, "train: expected a folder, a text file of images, or a list of these, found 7"),
@@ -150,12 +150,12 @@ def test_twelve_classes_by_number_keep_their_order(export):
         ({"nc": 5}, "nc: 5, but names has 1 classes"),
     ],
 )
-def test_faults_of_the_yaml_of_yolos_tools(export, changes, told):
+def test_faults_of_the_yaml_of_yolos_tools(export, changes, message):
     values = {"train": "images/train", "val": "images/val", "names": ["Mask"], **changes}
     (export / "data.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigError) as error:
         load_config(export / "data.yaml")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 # --- which format is it ----------------------------------------------------------------------------------------------

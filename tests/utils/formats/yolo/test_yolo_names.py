@@ -65,7 +65,7 @@ LISTS = {
 def test_another_order_beside_the_labels_is_an_error(folder, place):
     (folder / place).write_text(LISTS[place](NAMES))
     scans = scanned(folder, ["Gloves", "Mask", "Hat"])
-    (error,) = [f for scan in scans.values() for f in scan.errors]  # the same list for both splits is told once
+    (error,) = [f for scan in scans.values() for f in scan.errors]  # the same list for both splits is reported once
     assert error.check == "class-numbers"
     assert error.text == (
         f"{folder / place} has the classes [Mask, Hat, Gloves], CLASSES is [Gloves, Mask, Hat]: number 0 is 'Mask' "
@@ -74,8 +74,8 @@ def test_another_order_beside_the_labels_is_an_error(folder, place):
     with pytest.raises(DatasetError, match="number 0 is 'Mask' there and 'Gloves' here"):
         raise_for_errors(scan_splits(load_config(folder / "helmets.yml"), skip_bad=True, progress=False))
     with pytest.raises(DatasetError, match="no copy is written"):
-        repair(load_config(folder / "helmets.yml"), scans, folder / "mended", progress=False)
-    assert not (folder / "mended").exists()
+        repair(load_config(folder / "helmets.yml"), scans, folder / "repaired", progress=False)
+    assert not (folder / "repaired").exists()
 
 
 @pytest.mark.parametrize("place", LISTS)

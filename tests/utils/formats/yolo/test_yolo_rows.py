@@ -54,7 +54,7 @@ def format_findings(scan):
         ("0 0.5 0.5 0.2 0.2 1.0000001 3", "keypoints"),
     ],
 )
-def test_what_follows_a_box_is_no_polygon_and_is_told(read, row, extra):
+def test_what_follows_a_box_is_no_polygon_and_is_reported(read, row, extra):
     if row.endswith("0001 3"):  # a score beyond 1, and no keypoint either
         assert "expected shares of the image" in read(row).errors[0].text
         return
@@ -88,7 +88,7 @@ def test_a_polygon_becomes_the_box_around_it(read, row, box):
 UNCLEAR = "0 0.4 0.4 0.6 0.4 0.5 0.6"  # a triangle, or a box of 0.6x0.4 with a keypoint in it
 
 
-def test_what_cannot_be_told_is_an_error_that_names_the_row_and_the_way_out(read):
+def test_what_is_unclear_is_an_error_that_names_the_row_and_the_way_out(read):
     (error,) = read(f"0 0.5 0.5 0.2 0.2\n{UNCLEAR}").errors
     assert error.check == "annotation-unreadable" and "a0.txt: line 2: 6 numbers after the class" in error.text
     assert "KPT_SHAPE: [1, 2] for a box with keypoints, KPT_SHAPE: [0, 0] for polygons" in error.text

@@ -60,7 +60,7 @@ def as_matroska(source: Path) -> Path:
 )
 def test_turned_and_mirrored_frames_stand_upright(tmp_path, matrix, suffix, codec):
     first = tmp_path / ("clip.mov" if suffix == ".mov" else "clip.mp4")
-    clip = with_matrix(write_clip(first, [0, 40, 80], size_wh=(128, 64), codec=codec, picture=quarters), matrix)
+    clip = with_matrix(write_clip(first, [0, 40, 80], size_wh=(128, 64), codec=codec, draw=quarters), matrix)
     copy(as_matroska(clip) if suffix == ".mkv" else clip, tmp_path / "out.mp4")
     frames = read_clip(tmp_path / "out.mp4")
     assert len(frames) == 3

@@ -139,8 +139,8 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
     named_mp4.write_bytes(text.read_bytes())
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    picture = tmp_path / "picture.png"
-    cv2.imwrite(str(picture), numbered(1))
+    still = tmp_path / "still.png"
+    cv2.imwrite(str(still), numbered(1))
     whole = write_clip(tmp_path / "whole.mp4", CONSTANT).read_bytes()
     headless = tmp_path / "headless.mp4"
     headless.write_bytes(whole[: whole.find(b"moov") - 4])  # the index comes last in it
@@ -150,7 +150,7 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
         text: "is a text file",
         named_mp4: "it is text that begins with 'these are",
         empty: "the file is empty",
-        picture: "is an image, expected a video; inference.py",
+        still: "is an image, expected a video; inference.py",
         write_sound(tmp_path / "song.m4a"): r"no video stream, found audio \(aac\)",
         headless: r"index \('moov'\) is missing .* cut short",
         noise: "5000 bytes that begin with",

@@ -42,14 +42,14 @@ def coded(light, transfer):
 def test_high_dynamic_range_becomes_the_standard_one(tmp_path, transfer):
     light = np.array([2, 10, 36, 80, 203, 1000])  # 203: white paper
     samples = np.repeat(np.repeat(coded(light, transfer)[None], 64, 0), 32, 1)
-    picture = np.rint(np.dstack([samples] * 3) * 65_535).astype(np.uint16)
+    pixels = np.rint(np.dstack([samples] * 3) * 65_535).astype(np.uint16)
     with av.open(tmp_path / "a.mp4", "w") as output:
         stream = output.add_stream("libx265", rate=25, options={"x265-params": "log-level=none", "crf": "4"})
         stream.width, stream.height, stream.pix_fmt = 192, 64, "yuv420p10le"
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 9, 9, transfer, 1
         for number in range(3):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb48le").reformat(
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le").reformat(
                 format="yuv420p10le", dst_colorspace="BT2020", dst_color_range="MPEG"
             )
             frame.pts, frame.time_base = number, Fraction(1, 25)
@@ -102,7 +102,7 @@ def test_progressive_images_are_left_alone(tmp_path):
 def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     wide = write_clip(tmp_path / "wide.ts", CONSTANT, size_wh=(320, 160))
     tall = write_clip(
-        tmp_path / "tall.ts", CONSTANT, size_wh=(176, 176), picture=lambda *_: np.full((176, 176, 3), 200, np.uint8)
+        tmp_path / "tall.ts", CONSTANT, size_wh=(176, 176), draw=lambda *_: np.full((176, 176, 3), 200, np.uint8)
     )
     (tmp_path / "both.ts").write_bytes(wide.read_bytes() + tall.read_bytes())
     with VideoReader(tmp_path / "both.ts") as reader:

@@ -50,9 +50,9 @@ def test_a_part_that_was_cut_out_is_whole(tmp_path, start, suffix):
         stream = output.add_stream("libx264", rate=30, options={"g": "45", "bf": "3", "crf": "15"})
         stream.width, stream.height, stream.pix_fmt = 176, 96, "yuv420p"
         for number in range(150):
-            picture = numbered(number)
-            picture[16:] = np.roll(picture[16:], 5 * number, 1)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            pixels = numbered(number)
+            pixels[16:] = np.roll(pixels[16:], 5 * number, 1)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 30)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -219,11 +219,11 @@ def server(tmp_path):
 
 def test_files_of_a_server_without_byte_ranges(tmp_path, server):
     def noise(number, size_wh):  # more than what is read ahead at once
-        picture = np.random.default_rng(number).integers(0, 255, (*size_wh[::-1], 3), np.uint8)
-        picture[:16] = numbered(number, size_wh)[:16]
-        return picture
+        pixels = np.random.default_rng(number).integers(0, 255, (*size_wh[::-1], 3), np.uint8)
+        pixels[:16] = numbered(number, size_wh)[:16]
+        return pixels
 
-    last = write_clip(tmp_path / "last.mp4", CONSTANT, audio="aac", picture=noise)  # its index comes last
+    last = write_clip(tmp_path / "last.mp4", CONSTANT, audio="aac", draw=noise)  # its index comes last
     put_index_first(last, tmp_path / "first.mp4")
     write_clip(tmp_path / "a.ts", CONSTANT)
     for name in ("first.mp4", "a.ts"):
