@@ -11,8 +11,8 @@ from utils.discovery.layout import Layout, Part, common_folder
 from utils.discovery.split_names import split_folder, split_of_words
 from utils.formats.coco.file_names import plain_name
 from utils.formats.coco.json_file import MAX_JSON_BYTES
+from utils.formats.labelme import LABELME
 from utils.names import nfc
-from utils.pairing.label_files import LABEL_FORMATS, looks_like
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def find_coco_sets(root: Path, files: Iterable[tuple[str, Path]], images: Sequen
     """Find the COCO files of boxes whose images are there."""
     found = []
     for _, path in files:
-        if path.suffix.lower() == ".json" and not looks_like(path, LABEL_FORMATS["labelme"]):
+        if path.suffix.lower() == ".json" and not LABELME.holds(path):
             content = _content(path)
             names = [plain_name(str(item.get("file_name"))) for item in content.get("images", [])]
             if objects := _objects(content):

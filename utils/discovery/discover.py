@@ -11,9 +11,9 @@ from utils.discovery.pair_layout import Pairs, find_pairs, layout_of_pairs
 from utils.discovery.yolo_layout import find_data_yaml, layout_of_data_yaml
 from utils.errors import DatasetError
 from utils.files import first_entries
+from utils.formats.formats import FORMATS
 from utils.images.io import is_image
 from utils.pairing.file_tree import FileTree, list_tree
-from utils.pairing.label_files import LABEL_FORMATS, looks_like
 
 SAMPLED = 20  # annotation files that tell whether all are of a format
 
@@ -31,7 +31,7 @@ def discover(root: Path) -> Discovery:
         raise DatasetError(f"{root}: expected images in it or in folders below, found {first_entries(root)}")
     paths = [path for _, path in images]
     sets = find_coco_sets(root, tree.files, paths)
-    pairs = {name: _pairs_of(name, tree, images) for name in LABEL_FORMATS}
+    pairs = {name: _pairs_of(name, tree, images) for name, known in FORMATS.items() if known.one_file_per_image}
     counts = {name: len(of) for name, of in pairs.items()} | {"coco": sum(one.images for one in sets)}
     best = max(counts, key=lambda name: counts[name])  # of equals, XML first: tools leave other files beside it
     if not counts[best]:
@@ -63,10 +63,10 @@ def discover(root: Path) -> Discovery:
 
 def _pairs_of(name: str, tree: FileTree, images: Sequence[tuple[str, Path]]) -> Pairs:
     """Pair the images with the files of a format; [] where none of these is of the format."""
-    known = LABEL_FORMATS[name]
+    known = FORMATS[name]
     labels = [(label, path) for label, path in tree.files if known.is_label(path)]
     pairs = find_pairs(tree.root, images, labels, known.is_other) if labels else []
-    return pairs if any(looks_like(path, known) for _, path in pairs[:SAMPLED]) else []
+    return pairs if any(known.holds(path) for _, path in pairs[:SAMPLED]) else []
 
 
 def _discover_yolo(tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: list[str]) -> Discovery:
@@ -83,4 +83,4 @@ def _discover_yolo(tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: 
 
 def format_title(name: str) -> str:
     """Return the name of a format in words, such as "Pascal VOC XML"."""
-    return LABEL_FORMATS[name].title if name in LABEL_FORMATS else "COCO JSON"
+    return FORMATS[name].title
