@@ -92,8 +92,8 @@ def start_model(
         elif trained:
             count = freeze_batch_norm(model if pretrained == "coco" else model.backbone.body)
         log.info(f"  frozen batch norms, --freeze-bn: {count}" + ("" if trained else " (nothing is trained yet)"))
-    resolved = {"model": name, "pretrained": pretrained, "freeze_layers": freeze_layers}
-    return model, replace(settings, **resolved, img_size=model.img_size, max_detections=model.max_detections)
+    settings = replace(settings, model=name, pretrained=pretrained, freeze_layers=freeze_layers)
+    return model, replace(settings, img_size=model.img_size, max_detections=model.max_detections)
 
 
 def resume_model(
@@ -110,7 +110,7 @@ def resume_model(
     differences = disagreements(begun, settings)
     if resumed.class_names != config.class_names:
         differences.append(
-            f"classes: the run has {resumed.class_names[1:]}, {config.path} has {config.class_names[1:]}"
+            f"classes: the run has {(resumed.class_names or ())[1:]}, {config.path} has {config.class_names[1:]}"
         )
     if resumed.pixel_range != config.pixel_range:
         ranges = [list(found) if found else "none" for found in (resumed.pixel_range, config.pixel_range)]

@@ -4,7 +4,9 @@
 the shares of the run after which `--schedule multistep` divides the rate by ten.
 """
 
-RECIPES = {
+from typing import Any
+
+RECIPES: dict[str, dict[str, Any]] = {
     # For a few hundred images of one's own and weights that were trained on COCO or ImageNet.
     "finetune": {
         "epochs": 10,

@@ -1,6 +1,6 @@
 """The settings of a training, from wherever they come: flags, a recipe, Python, a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def disagreements(begun: TrainSettings, now: TrainSettings) -> list[str]:
     ]
 
 
-def saved_fields(saved: Mapping[str, Any], *, but: set[str] = frozenset()) -> dict[str, Any]:
+def saved_fields(saved: Mapping[str, Any], *, but: Set[str] = frozenset()) -> dict[str, Any]:
     """Return what of a run's saved settings this version knows, without `but`."""
     known = {field.name for field in fields(TrainSettings)} - but
     return {key: value for key, value in saved.items() if key in known}

@@ -175,8 +175,8 @@ def _command_faults(args: argparse.Namespace) -> list[str]:
     one_run = args.resume_training and bool(args.project_name) != bool(args.weights)
     if one_run and args.weights and args.weights.is_dir():
         found.append(f"--weights {args.weights} is a folder: to continue, give {args.weights / 'last_model.pth'}")
-    elif one_run and args.config is None and not _run_dir(args).is_dir():
-        found.append(f"--resume-training: there is no run at {_run_dir(args)}; {_resumable_runs()}")
+    elif one_run and args.config is None and (folder := _run_dir(args)) and not folder.is_dir():
+        found.append(f"--resume-training: there is no run at {folder}; {_resumable_runs()}")
     elif args.config is None and (one_run or not args.resume_training):
         found.append("--config: which dataset? For example data_configs/ppe.yaml")
     if args.resume_training and args.exist_ok:

@@ -1,6 +1,6 @@
 """The dataset of a training: its configuration, and every file of it as it was scanned; `read_data` makes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from utils.annotations.annotation import Annotation, Scan
@@ -18,7 +18,7 @@ class TrainingData:
     scans: Mapping[str, Scan]
 
     @property
-    def annotations(self) -> dict[str, list[Annotation]]:
+    def annotations(self) -> dict[str, Sequence[Annotation]]:
         """The annotations of each split."""
         return {split: scan.annotations for split, scan in self.scans.items()}
 
@@ -48,7 +48,7 @@ class TrainingData:
         crowded = most_of_a_class(self.annotations["val"])
         return limit_report(limit, most_objects(self.annotations), of_a_class=crowded)
 
-    def evaluator(self, max_detections: int | None) -> CocoEvaluator:
+    def evaluator(self, max_detections: int) -> CocoEvaluator:
         """Return a new evaluator of the validation split."""
         config = self.config
         return CocoEvaluator(

@@ -75,7 +75,8 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
             broken.append(number)
     if broken and broken[0] < len(lines):
         warnings.warn(f"{path}: skipped {len(broken)} unreadable lines, the first is line {broken[0]}", stacklevel=2)
-    return tuple([records[key] for key in sorted(records)] for records in found.values())
+    steps, epochs = ([records[key] for key in sorted(records)] for records in found.values())
+    return steps, epochs
 
 
 class CsvLogger:

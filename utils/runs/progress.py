@@ -47,11 +47,12 @@ class RunProgress:
         self.validation = _Validation(self)
         self._durations: deque[float] = deque(maxlen=RECENT)
         self._between: deque[float] = deque(maxlen=5)  # from an epoch's last step to the next one's start
-        self._own_steps, self._last, self._line_at, self._postfix = 0, None, clock(), ""
+        self._own_steps, self._line_at, self._postfix = 0, clock(), ""
+        self._last: float | None = None
         terminal = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(
             total=epochs * steps, initial=done, leave=False, dynamic_ncols=True, disable=not terminal,
-            bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}",
+            bar_format="{percentage:3.0f}%|{bar}| {desc}",
         )  # fmt: skip
 
     def begin_epoch(self, number: int) -> None:
@@ -95,26 +96,22 @@ class RunProgress:
         left = self.seconds_left()
         if self._quiet or not left:
             return
-        self._log.info(f"{duration_text(left)}, ends {end_text(left)}")
+        self._log.info(f"time left: {duration_text(left)}, ends {end_text(left)}")
         if self._hint and left >= LONG:
             self._log.info(self._hint)
 
     def _show(self, now: float) -> None:
         left = self.seconds_left()
         rest = f"{duration_text(left)} left" if left is not None else ""
+        place, number = f"epoch {self.epoch}/{self.epochs}", self.validation.batches
+        validation = f"{place}, validation batch {number}" if number else ""
         if not self._bar.disable:
-            self._bar.set_description_str(f"epoch {self.epoch}/{self.epochs}{self.validation.text}", refresh=False)
-            self._bar.set_postfix_str(", ".join(filter(None, (self._postfix, rest))), refresh=False)
-            return
-        if not self._quiet and now - self._line_at >= LINE_EVERY:
+            text = (validation,) if validation else (place, self._postfix)
+            self._bar.set_description_str(", ".join(filter(None, (*text, rest))), refresh=bool(validation))
+        elif not self._quiet and now - self._line_at >= LINE_EVERY:
             self._line_at = now
-            step = (
-                f", step {self.done - (self.epoch - 1) * self.steps}/{self.steps}"
-                if not self.validation.batches
-                else ""
-            )
-            parts = (f"epoch {self.epoch}/{self.epochs}{step}{self.validation.text}", self._postfix, rest)
-            self._log.info(", ".join(filter(None, parts)))
+            step = f"{place}, step {self.done - (self.epoch - 1) * self.steps}/{self.steps}"
+            self._log.info(", ".join(filter(None, (validation or step, self._postfix, rest))))
 
 
 class _Validation:
@@ -122,11 +119,6 @@ class _Validation:
 
     def __init__(self, run: RunProgress):
         self._run, self.batches = run, 0
-
-    @property
-    def text(self) -> str:
-        """The part of a line that says how far validation is."""
-        return f", validation batch {self.batches}" if self.batches else ""
 
     def update(self) -> None:
         """Count a batch."""

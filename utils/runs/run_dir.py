@@ -2,17 +2,17 @@
 
 import atexit
 import errno
+import importlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from utils.errors import ToolkitError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None  # Windows has none
 
 LAUNCH_FILE = ".launch"  # which torchrun began the run, where it may restart it
 LOCK_FILE = ".lock"  # held by the process that trains there
