@@ -127,7 +127,7 @@ def write_reports(diagnosis, folder: Path) -> None:
 
 
 def printable(text: str) -> bool:
-    """Whether the terminal can show `text`."""
+    """Check whether the terminal can show `text`."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

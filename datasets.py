@@ -142,7 +142,7 @@ class DetectionDataset(Dataset):
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Of the same memory, unless that is read-only, the annotations' or the cache's own."""
+    """Make a tensor of the same memory, unless that is read-only, the annotations' or the cache's own."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 

@@ -1,4 +1,4 @@
-"""Where and how a network runs: device, precision, the versions to report."""
+"""Device and precision of a network, and the versions to report."""
 
 import os
 import platform

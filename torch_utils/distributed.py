@@ -37,7 +37,7 @@ class Group:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """Check whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
     def broadcast(self, value: Any = None) -> Any:
@@ -49,7 +49,7 @@ class Group:
         return box[0]
 
     def on_rank_zero(self, make: Callable[[], Any]) -> Any:
-        """What `make` returns in the first process, in every process; the others do not call it.
+        """Return in every process what `make` returns in the first; the others do not call it.
 
         What it raises is raised in every process, and a ToolkitError ends the run for good.
         """
@@ -102,7 +102,7 @@ class Group:
         return total
 
     def all_max(self, *numbers: int) -> list[int]:
-        """Of each number, the largest of the processes'; no GPU is waited for."""
+        """Return the largest of the processes' values of each number; no GPU is waited for."""
         if self.size == 1:
             return list(numbers)
         box = torch.tensor(numbers)
@@ -146,7 +146,7 @@ def under_torchrun() -> bool:
 
 
 def may_restart() -> bool:
-    """Whether torchrun starts the group anew should one of it die (`--max-restarts`)."""
+    """Check whether torchrun starts the group anew should one of it die (`--max-restarts`)."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 

@@ -1,4 +1,4 @@
-"""What a model finds on a split, how good that is, and its loss there."""
+"""Evaluates a model on a split: its detections, its metrics and its loss."""
 
 from collections.abc import Callable, Iterable, Sequence
 

@@ -140,7 +140,7 @@ _FIELDS = ("boxes", "scores", "labels")
 
 
 def _axes(windows: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """Of x and y: where windows start, ascending, and how long they are."""
+    """Return, of x and y, where windows start, ascending, and how long they are."""
     return [(np.unique(windows[:, axis]), int(windows[0, axis + 2] - windows[0, axis])) for axis in (0, 1)]
 
 
@@ -221,7 +221,7 @@ def _group(boxes: np.ndarray, views: np.ndarray, shown: np.ndarray, cut: np.ndar
 
 
 def _ends_where(box: np.ndarray, other: np.ndarray, window: np.ndarray, cut: np.ndarray, edge: float) -> np.ndarray:
-    """Whether `other`, seen in `window`, is cut on every side on which `box` reaches out of that window."""
+    """Check whether `other`, seen in `window`, is cut on every side on which `box` reaches out of that window."""
     reaches = np.concatenate(
         [box[..., :2] < window[..., :2] - edge, box[..., 2:] > window[..., 2:] + edge], axis=-1
     )  # (N, 4)

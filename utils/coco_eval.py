@@ -126,7 +126,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _as_annotations(results: list[dict]) -> list[dict]:
-    """What `COCO.loadRes` makes of results; it refuses an empty list, which is an ordinary outcome here."""
+    """Return what `COCO.loadRes` makes of results; it refuses an empty list, which is an ordinary outcome here."""
     return [
         result | {"id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
         for number, result in enumerate(results, start=1)

@@ -1,4 +1,4 @@
-"""How many detections of an image a model may give: torchvision's 100, or more where the data needs it."""
+"""The number of detections of an image that a model may give: torchvision's 100, or more where the data needs it."""
 
 from collections.abc import Mapping, Sequence
 

@@ -82,7 +82,7 @@ def bag_roi_align(
 
 
 class _WeightedSums(torch.autograd.Function):
-    """Of rows of `pixels` (P, C): row k of the result is the sum of weights[k, i] * pixels[rows[k, i]] over i.
+    """Add up rows of `pixels` (P, C): row k of the result is the sum of weights[k, i] * pixels[rows[k, i]] over i.
 
     Backward, each pixel is such a sum of rows of the gradient: half the time of what `embedding_bag` does by itself.
     """

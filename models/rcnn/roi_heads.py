@@ -51,7 +51,7 @@ class SyncFreeRoIHeads(RoIHeads):
 
     @torch.no_grad()
     def _sample(self, proposals: list[Tensor], targets) -> tuple[Tensor, Tensor, Tensor]:
-        """Of all images, one after the other: rois (K, 5) = image index and box, labels (K,), offsets wanted (K, 4)."""
+        """Concatenate over the images: rois (K, 5) = image index and box, labels (K,), offsets wanted (K, 4)."""
         rois, labels, wanted = [], [], []
         for image, (boxes, target) in enumerate(zip(proposals, targets, strict=True)):
             gt_boxes = target["boxes"].to(boxes.dtype)

@@ -28,7 +28,7 @@ HOPELESS_SCALE = 2.0**-10
 
 @dataclass
 class TrainState:
-    """What stays the same from step to step. `names_of` turns one target into the names of its image files."""
+    """The parts that stay the same from step to step. `names_of` turns one target into the names of its image files."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -86,7 +86,7 @@ class StepBar(Protocol):
 
 @dataclass
 class Progress:
-    """How far an epoch is: its steps, the sums of their losses, the steps left out, and seconds spent."""
+    """The progress of an epoch: its steps, the sums of their losses, the steps left out, and seconds spent."""
 
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)

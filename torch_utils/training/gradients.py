@@ -113,7 +113,7 @@ class ForwardBackward:
         return losses
 
     def _weight(self, stage: int, shard: Shard) -> Tensor:
-        """Of a part's loss; times the number of processes, because gradients are averaged over them."""
+        """Return the weight of a part's loss; times the number of processes, because gradients are averaged."""
         sampler = self.samplers[stage]
         return sampler.drawn * (self.group.size / (sampler.batch_size_per_image * shard.whole))
 

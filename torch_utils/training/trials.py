@@ -141,7 +141,7 @@ class _Steps:
 
 @dataclass(frozen=True)
 class BatchTrial:
-    """What steps of `batch` images took: images per second, and the peak of memory in bytes."""
+    """The measured steps of `batch` images: images per second, and the peak of memory in bytes."""
 
     batch: int
     rate: float

@@ -1,4 +1,4 @@
-"""What reading one split of a dataset gives: an `Annotation` per usable image, and everything worth telling."""
+"""The results of reading one split of a dataset: an `Annotation` per usable image, and everything worth telling."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -89,12 +89,12 @@ class Scan:
         self.findings.append(Finding(check, text, **more))
 
     def of(self, check: str) -> list[Finding]:
-        """What one check found."""
+        """Return the findings of one check."""
         return [finding for finding in self.findings if finding.check == check]
 
     @property
     def errors(self) -> list[Finding]:
-        """What stops a training."""
+        """Return the findings that stop a training."""
         return [f for f in self.findings if f.severity == ERROR and not (self.skip_bad and CHECKS[f.check].of_a_file)]
 
     @property

@@ -101,7 +101,7 @@ def _told(way: tuple[str, str]) -> str:
 
 
 def _fits(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Whether each box (N, 4) measures a pixel or more and lies in its image (N, 2), within a pixel and a percent."""
+    """Check whether each box (N, 4) measures a pixel or more and lies in its image (N, 2), to a pixel and a percent."""
     slack = 1 + 0.01 * sizes
     inside = (boxes[:, :2] >= -slack).all(axis=1) & (boxes[:, 2:] <= sizes + slack).all(axis=1)
     return inside & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
@@ -129,7 +129,7 @@ def _other_ways(numbers: np.ndarray, sizes: np.ndarray, own: tuple[str, str]) ->
 
 
 def _in_percent(files: Sequence[Written], numbers: np.ndarray, sizes: np.ndarray) -> bool:
-    """Whether boxes that are read as pixels fill just the first hundred of much larger images."""
+    """Check whether boxes that are read as pixels fill just the first hundred of much larger images."""
     layout, unit = files[0].layout
     if unit != "pixels" or len(numbers) < 20 or len(files) < 5 or sizes.min() < 250:
         return False

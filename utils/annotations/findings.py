@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset: every check by name, how grave it is, and what to do about it."""
+"""The findings that a dataset may have: every check by name, how grave it is, and what to do about it."""
 
 from dataclasses import dataclass
 from pathlib import Path

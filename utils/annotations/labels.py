@@ -1,4 +1,4 @@
-"""What any annotation format gives: the objects of an image as its file has them, and how that file is read."""
+"""The types that every annotation format gives: the objects of an image as in its file, and how that file is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class Labels:
-    """What an annotation says of one image.
+    """The contents of an annotation of one image.
 
     | field | meaning |
     |---|---|

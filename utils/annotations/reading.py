@@ -1,4 +1,4 @@
-"""What every annotation format has in common: pairs of image and annotation to `Annotation`s, with every fault told."""
+"""Makes `Annotation`s of pairs of image and annotation, alike for every format, and reports every fault."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How well a model's anchors can match the boxes of a dataset, without building the model.
+"""Matches a model's anchors with the boxes of a dataset, without building the model.
 
 The region proposal network learns from the anchors that overlap an object: IoU 0.7 makes one an example of an object,
 and where none gets there the best one alone is taken. An object that even its best anchor overlaps by less than half
@@ -21,7 +21,7 @@ TRIED_SIZES = (480, 640, 800, 1024, 1333)  # --img-size; 1333 costs more than fo
 
 @dataclass(frozen=True)
 class Anchors:
-    """Where a model's anchors are.
+    """The anchors of a model: their sides and steps.
 
     strides: pixels between the centres, for each feature map.
     sizes: for each feature map the sides of its anchors, square roots of their areas.
@@ -77,5 +77,5 @@ def larger_sizes(img_size: int) -> list[int]:
 
 
 def shown_size(img_size: int) -> str:
-    """What --img-size means, in words."""
+    """Return what --img-size means, in words."""
     return f"short side {img_size} px, long side up to {long_side_limit(img_size)}"

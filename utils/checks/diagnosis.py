@@ -40,7 +40,7 @@ class Diagnosis:
         return found
 
     def count(self, severity: str) -> int:
-        """How many findings are of a severity, "error", "warning" or "note"."""
+        """Count the findings of a severity, "error", "warning" or "note"."""
         return sum(finding.severity == severity for findings in self.findings.values() for finding in findings)
 
 

@@ -18,7 +18,7 @@ NAMED = 3  # images of a group
 
 
 def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
-    """What is there several times, as findings of "train" and "val"; pairs across the splits stand with "val".
+    """Return what is there several times, as findings of "train" and "val"; pairs across the splits stand with "val".
 
     `thorough` also looks for like images within a split, which costs the square of their number.
     """

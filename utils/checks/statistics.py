@@ -1,4 +1,4 @@
-"""What a split holds, in numbers."""
+"""The contents of a split, in numbers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SplitStatistics:
-    """What a split holds. Boxes are measured as the network sees them, at the diagnosis's `img_size`.
+    """The contents of a split. Boxes are measured as the network sees them, at the diagnosis's `img_size`.
 
     | field | meaning |
     |---|---|

@@ -1,4 +1,4 @@
-"""What a dataset's YAML says of its classes: CLASSES, NC, RENAME, IGNORE, and what YOLO's class numbers stand for."""
+"""Reads the classes of a dataset's YAML: CLASSES, NC, RENAME, IGNORE, and what YOLO's class numbers stand for."""
 
 from collections import Counter
 from dataclasses import dataclass, field

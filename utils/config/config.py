@@ -31,7 +31,7 @@ LAYOUT = """\
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where a dataset lies and what its classes are. `class_names[0]` is the background.
+    """A dataset's files and classes. `class_names[0]` is the background.
 
     A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
     of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of

@@ -40,7 +40,7 @@ def find_path(
 
 
 def _nearby(missing: Path, want_folder: bool) -> list[str]:
-    """What lies where a path was expected: the nearest folder that exists, and folders below it that would do."""
+    """Describe what lies where a path was expected: the nearest folder there is, and folders below it that would do."""
     nearest = next(parent for parent in missing.absolute().parents if parent.is_dir())
     lines = [f"    {nearest} holds {first_entries(nearest)}"]
     candidates = _image_folders(nearest) if want_folder and nearest != nearest.parent else []

@@ -129,6 +129,6 @@ class Objects:
         )
 
     def images_of_class(self, num_classes: int) -> np.ndarray:
-        """How many images show each class, (num_classes,) int64; the background's is 0."""
+        """Count the images that show each class, (num_classes,) int64; the background's is 0."""
         shown = np.unique(self.image_of * num_classes + self.labels)
         return np.bincount(shown % num_classes, minlength=num_classes)

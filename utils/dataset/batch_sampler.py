@@ -1,4 +1,4 @@
-"""Which samples share a batch, in what order: those of like shape, so that little of a batch is padding."""
+"""Batches of samples, and their order: those of like shape, so that little of a batch is padding."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -182,7 +182,7 @@ def _rank(shape_hw: tuple[int, int]) -> tuple[int, int, int]:
 
 
 def repeat_factors(labels: Sequence[np.ndarray], threshold: float) -> np.ndarray:
-    """How often each image comes in an epoch, (M,) float64 from 1 on.
+    """Return how often each image comes in an epoch, (M,) float64 from 1 on.
 
     With f(c) the share of images that show class c, r(c) = max(1, sqrt(threshold / f(c))), and an image's factor is
     the largest of its classes; 1 where it has no objects.

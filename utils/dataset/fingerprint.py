@@ -1,4 +1,4 @@
-"""What a split consists of, small enough to keep, and what differs between two of them."""
+"""Fingerprints of splits, small enough to keep, and the differences between two of them."""
 
 import zlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the annotations of images are that have none, when the configuration names another folder or none."""
+"""Searches for the annotations of images that have none, when the configuration names another folder or none."""
 
 import os
 import re

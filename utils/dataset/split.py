@@ -66,7 +66,7 @@ def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]
 
 
 def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> np.ndarray:
-    """Which images are for validation, (M,) bool, about `share` of them.
+    """Choose the images for validation, (M,) bool, about `share` of them.
 
     Iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-Label Data), with groups in place of
     examples and a class counted by the images that show it: the class with the fewest images left is dealt out first,

@@ -1,4 +1,4 @@
-"""What an annotation format is: how its files are recognised, paired with images, read and written."""
+"""The type of an annotation format: how its files are recognised, paired with images, read and written."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ HEAD_BYTES = 2**16  # of a file, enough to recognise its format
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a folder's annotations are read; a format ignores what it has no use for.
+    """The options of reading a folder's annotations; a format ignores what it has no use for.
 
     | field | meaning |
     |---|---|

@@ -1,1 +1,1 @@
-"""Which annotation file belongs to which image, in folders as people keep them."""
+"""Pairs of images and annotation files, in folders as people keep them."""

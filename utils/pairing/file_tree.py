@@ -21,7 +21,7 @@ LABEL_FOLDERS = frozenset(
 
 @dataclass
 class FileTree:
-    """What `list_tree` found below `root`; all names are relative to it, with `/`, and composed (NFC).
+    """The files that `list_tree` found below `root`; all names are relative to it, with `/`, and composed (NFC).
 
     | field | meaning |
     |---|---|
@@ -100,12 +100,12 @@ def placeless(name: str) -> str:
 
 
 def is_kind(folder: str) -> bool:
-    """Whether a folder's name says what kind of file lies in it, and nothing else."""
+    """Check whether a folder's name says what kind of file lies in it, and nothing else."""
     return folder.lower() in IMAGE_FOLDERS or folder.lower() in LABEL_FOLDERS
 
 
 def is_among(name: str, folders: Collection[str]) -> bool:
-    """Whether any of the folders in a relative name is one of `folders`."""
+    """Check whether any of the folders in a relative name is one of `folders`."""
     return any(part.lower() in folders for part in name.split("/")[:-1])
 
 

@@ -1,4 +1,4 @@
-"""Which annotation file belongs to which image, in a folder and all below it, and which of them a split list means."""
+"""Pairs images with annotation files, in a folder and all below it, and finds those that a split list means."""
 
 import re
 from collections import defaultdict
@@ -29,7 +29,7 @@ UPLOAD = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]*$)")  # what Label Studio puts be
 
 @dataclass
 class Pairing:
-    """What belongs together: pairs of image and annotation file in natural order, and what has no partner.
+    """The result of pairing: pairs of image and annotation file in natural order, and what has no partner.
 
     `name` gives a path relative to its folder, as messages call it.
     """
@@ -251,12 +251,12 @@ def _labelled_folders(images: list[_File], label_tree: FileTree, *, shared: bool
 
 
 def knows_folder(pairing: Pairing, image: Path) -> bool:
-    """Whether the annotations know of the folder that an image without one lies in."""
+    """Check whether the annotations know of the folder that an image without one lies in."""
     return folder_of(placeless(pairing.name(image))) in pairing.labelled_folders
 
 
 def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
-    """What has no partner, but for a look-alike character, a mark that nobody sees, or what upload services change."""
+    """Find files without a partner, but for a look-alike or invisible character, or what upload services change."""
     near: dict[str, list[_File]] = defaultdict(list)
     for image in images:
         if image.free:
@@ -277,7 +277,7 @@ def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wante
 
 
 def _rough(key: str) -> str:
-    """How a name looks where spaces, brackets and the like are one underscore, as uploading makes them."""
+    """Return a name with each run of spaces, brackets and the like as one underscore, as uploading makes it."""
     parts = outline(placeless(key)).split("/")
     return "/".join(re.sub(r"[\x00-/:-@\[-`{-\x7f]+", "_", part).strip("_") or part for part in parts)
 
@@ -297,7 +297,7 @@ def _tell_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> Non
 
 
 def _wanted(scan: Scan, images, labels, stems, kind: str, images_dir: Path, labels_dir: Path) -> Callable:
-    """Whether a file counts: any does without a list."""
+    """Check whether a file counts: any does without a list."""
     if stems is None:
         return lambda file: True
     known = {stem_of(file.name) for file in (*images, *labels)} | {image.name for image in images}

@@ -1,4 +1,4 @@
-"""Which files the lines of a split list (ImageSets/Main/train.txt) mean."""
+"""Finds the files that the lines of a split list (ImageSets/Main/train.txt) mean."""
 
 import re
 from collections import defaultdict

@@ -13,7 +13,7 @@ LEFT, TOP, RIGHT, BOTTOM = 44, 24, 12, 40  # around the plot
 
 @dataclass(frozen=True)
 class Chart:
-    """Where everything of a histogram is drawn, in units of its viewBox; the template has the markup.
+    """The layout of a histogram, in units of its viewBox; the template has the markup.
 
     grid: (y, text). areas: (style, SVG path) of each split. labels: (x of the tick, x of the text, text). marks: x of
     each dashed line. tips: (x, width, text) of what is shown where the pointer rests.
@@ -167,7 +167,7 @@ def _x_labels(histograms, low: float, high: float, *, log: bool, whole: bool) ->
 
 
 def _tips(histograms, shares, x, low: float, high: float, *, whole: bool) -> list[tuple[float, float, str]]:
-    """What each bin holds."""
+    """Return the tip of each bin."""
     bins: dict[tuple[float, float], list[str]] = {}
     for split, h in histograms.items():
         for edge, after, count, part in zip(h.edges[:-1], h.edges[1:], h.counts, shares[split], strict=True):

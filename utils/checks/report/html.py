@@ -36,7 +36,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a bro
 
 @dataclass
 class Card:
-    """What is shown together: an image with all that a check found in it, perhaps beside another image."""
+    """One figure of the page: an image with all that a check found in it, perhaps beside another image."""
 
     split: str
     findings: list[Finding]
@@ -165,7 +165,7 @@ def _renaming(pairs: list[tuple[str, Finding]]) -> str:
 
 
 def _causes(pairs: list[tuple[str, Finding]]) -> list[tuple[str, list[str]]]:
-    """How many findings have a cause in common, where they have."""
+    """Say how many findings have a cause in common, where they have."""
     causes = Counter(finding.subject for _, finding in pairs if finding.subject).most_common()
     if not causes or len(causes) == len(pairs):
         return []

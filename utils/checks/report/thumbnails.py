@@ -140,7 +140,7 @@ def show_boxes(
 
 
 def _region(size_hw: tuple[int, int], corners: np.ndarray) -> Region:
-    """What is shown: the image, and as much around it as its boxes need; of a panorama what is around its first box."""
+    """Return the part to show: the image, and as much around it as its boxes need; of a panorama the first box."""
     height, width = size_hw
     start, end = np.zeros(2), np.array([width, height], np.float64)
     if len(corners):
@@ -203,7 +203,7 @@ def _brackets(canvas: np.ndarray, box: np.ndarray, colour: tuple[int, int, int])
 
 
 def _focus(corners: np.ndarray, scale: float) -> np.ndarray | None:
-    """What to enlarge: all boxes, if together they are small, else the first small one, xyxy (4,)."""
+    """Return what to enlarge: all boxes, if together they are small, else the first small one, xyxy (4,)."""
     if not len(corners):
         return None
     union = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])

@@ -1,4 +1,4 @@
-"""Where the images are that a COCO file names, however the tool that wrote it spelled their names."""
+"""Finds the images that a COCO file names, however the tool that wrote it spelled their names."""
 
 import os
 import re
@@ -66,7 +66,7 @@ class ImageFinder:
         return None, elsewhere
 
     def _leads_out(self, text: str) -> bool:
-        """Whether a name with .. is that of a file outside."""
+        """Check whether a name with .. is that of a file outside."""
         path = self.images_dir / text
         return ".." in text.split("/") and (path.is_file() or Path(os.path.normpath(path)).is_file())
 
@@ -82,7 +82,7 @@ class ImageFinder:
         return None
 
     def _may_lie_there(self, path: Path, folders: list[str]) -> bool:
-        """Whether the folders of an image and those that its name has agree, as far as both go."""
+        """Check whether the folders of an image and those that its name has agree, as far as both go."""
         there = path.relative_to(self.images_dir).parts[:-1]
         there, named = ([_folded(folder) for folder in of if not is_kind(folder)] for of in (there, folders))
         return all(one == other for one, other in zip(reversed(there), reversed(named), strict=False))
@@ -108,7 +108,7 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def _unwrapped(name: str) -> list[str]:
-    """What a URL, or a name with %20 in it, may mean; Label Studio has the path in the query: ?d=images/a.jpg."""
+    """Return what a URL, or a name with %20 in it, may mean; Label Studio has a path in the query: ?d=images/a.jpg."""
     texts = [unquote(name)]
     if "?" in name or "://" in name or re.match("[a-z]+:/", name):
         try:

@@ -195,7 +195,7 @@ def _box(item: dict) -> Box:
 
 
 def _rotation(item: dict) -> float:
-    """What CVAT writes beside the bbox of a rectangle that it has turned around its centre, in degrees."""
+    """Return what CVAT writes beside the bbox of a rectangle that it has turned around its centre, in degrees."""
     attributes = item.get("attributes")
     value = attributes.get("rotation") if isinstance(attributes, dict) else None
     try:
@@ -235,7 +235,7 @@ def _shown(value) -> str:
 
 
 def _kind(content) -> str:
-    """What a JSON file is that is no COCO file, to end a message with."""
+    """Describe a JSON file that is no COCO file, to end a message with."""
     first = content[0] if isinstance(content, list) and content else None
     of_first = first.keys() if isinstance(first, dict) else set()
     keys = content.keys() if isinstance(content, dict) else set()

@@ -75,7 +75,7 @@ def read_voc_file(path: Path) -> VocFile:
 
 
 def called(index: int, name: str) -> str:
-    """How a message names an object, counted from 1."""
+    """Return how a message names an object, counted from 1."""
     return f"object {index} ({_printable(name[:40])})" if name else f"object {index}"
 
 

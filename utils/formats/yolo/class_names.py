@@ -1,4 +1,4 @@
-"""What YOLO's class numbers stand for: CLASSES, and the lists beside the labels, which may disagree."""
+"""Finds the names of YOLO's class numbers: CLASSES, and the lists beside the labels, which may disagree."""
 
 import json
 import re
@@ -147,7 +147,7 @@ def _text_names(path: Path) -> list[str]:
 
 
 def _label_studio_names(path: Path) -> list[str]:
-    """Of the notes.json that Label Studio exports with labels."""
+    """Return the names in the notes.json that Label Studio exports with labels."""
     try:
         items = json.loads(_text(path) or "{}")["categories"]
         names = {item["id"]: item["name"] for item in items}
@@ -158,7 +158,7 @@ def _label_studio_names(path: Path) -> list[str]:
 
 
 def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> ClassList | None:
-    """What a YAML says, if it is one of this dataset: its paths lead here, or nowhere and it has the usual name."""
+    """Return the names in a YAML, if it is this dataset's: its paths lead here, or nowhere and it has a usual name."""
     try:
         values = read_yaml(path) if path.stat().st_size <= MAX_BYTES else {}
     except (ConfigError, OSError):

@@ -96,7 +96,7 @@ class ClassNumbers:
 
     @property
     def count_from_one(self) -> bool:
-        """Whether the numbers looked up are one too high for the names, all of them as it seems."""
+        """Check whether the numbers looked up are one too high for the names, all of them as it seems."""
         return 0 not in self.seen and max(self.seen, default=0) == len(self.names) > 1 and len(self.seen) > 1
 
 

@@ -1,4 +1,4 @@
-"""What the numbers of a YOLO row mean: a box, a box with keypoints or a score, or the corners of a polygon."""
+"""The meaning of the numbers of a YOLO row: a box, a box with keypoints or a score, or the corners of a polygon."""
 
 import contextlib
 import math
@@ -74,7 +74,7 @@ class RowReader:
         return _around(corners), "a score" if count % 2 else ""
 
     def _is_polygon(self, count: int) -> bool | None:
-        """Of rows with so many numbers; None where all of them do not tell."""
+        """Check whether rows of so many numbers are polygons; None where all of them together leave it open."""
         with self._lock:
             if self._polygons is None:
                 self._polygons = _decide(_long_rows(self.paths))
@@ -180,7 +180,7 @@ def _may_be_polygon(values: Sequence[float]) -> bool:
 
 
 def _may_be_box(values: Sequence[float]) -> bool:
-    """Whether it is a box in the image, with keypoints of two or three numbers, a score, a track number behind it."""
+    """Check whether it is a box in the image, followed by keypoints of two or three values, a score, a track number."""
     if min(values[2:4]) <= 0:
         return False
     if _leaves_image(values):
@@ -195,7 +195,7 @@ def _may_be_box(values: Sequence[float]) -> bool:
 
 
 def _beside(values: Sequence[float], points: Sequence[float], numbers: int) -> bool:
-    """Whether all keypoints that are not hidden lie in the box, or nearly so."""
+    """Check whether all keypoints that are not hidden lie in the box, or nearly so."""
     x, y, width, height = values[:4]
     for index in range(0, len(points), numbers):
         px, py, *seen = points[index : index + numbers]
@@ -253,7 +253,7 @@ def _is_parallelogram(corners: Sequence[tuple[float, float]]) -> bool:
 
 
 def _crosses(corners: Sequence[tuple[float, float]], most: int = 24) -> bool:
-    """Whether an outline crosses itself; of many corners every second or further one is looked at."""
+    """Check whether an outline crosses itself; of many corners every second or further one is looked at."""
     step = -(-len(corners) // most)
     points = corners[::step]
     count = len(points)
