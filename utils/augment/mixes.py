@@ -27,7 +27,7 @@ CENTRE_RANGE = (0.2, 0.8)
 
 
 def mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -> Sample:
-    """Windows of four samples around a random centre, as one square sample.
+    """Join windows of four samples around a random centre, as one square sample.
 
     Each window shows its image at the scale the model would use, so objects keep their size (a mosaic shrunk to
     fit would show all of them at half of it), and lies anywhere in its image, so that all of it is seen in time.
@@ -59,8 +59,13 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -
     return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
 
 
+def shuffled_mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -> Sample:
+    """Make a mosaic of samples in a random order."""
+    return mosaic([samples[i] for i in rng.permutation(len(samples))], rng, img_size)
+
+
 def mixup(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -> Sample:
-    """The blend of two samples, with all boxes of both and no weights on them.
+    """Blend two samples, with all boxes of both and no weights on them.
 
     Both are at the scale the model would use. The first decides the size, so that the model resizes the result no
     more; a canvas for both, say of a landscape and a portrait, would be shrunk. The second lies at the top left where
@@ -78,7 +83,7 @@ def mixup(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) ->
 
 
 def copy_paste(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -> Sample:
-    """The first sample with 1 to MAX_PASTED objects of the second at random places, each at its image's model scale.
+    """Paste 1 to MAX_PASTED objects of the second sample into the first, at random places and their model scale.
 
     After Ghiasi et al. 2021 (Simple Copy-Paste), who paste masks. There are only boxes here, so what is pasted is the
     box, with a border that fades into its new place: a hard edge is what a network would learn to detect (Dwibedi
@@ -111,14 +116,14 @@ def copy_paste(samples: Sequence[Sample], rng: np.random.Generator, img_size: in
 
 
 def _whole_pixels(boxes: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """The pixels, (N, 4) int xyxy, that boxes (N, 4) touch in an image of `size_hw`."""
+    """Return the pixels, (N, 4) int xyxy, that boxes (N, 4) touch in an image of `size_hw`."""
     height, width = size_hw
     outer = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1)
     return outer.clip(0, [width, height, width, height]).astype(int)
 
 
 def _seen(boxes: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """For each box, (N, 4), the share of the pixels it touches that are True in `shown`, (H, W) bool."""
+    """Return for each box, (N, 4), the share of the pixels it touches that are True in `shown`, (H, W) bool."""
     windows = _whole_pixels(boxes, shown.shape).tolist()
     return np.array([shown[y1:y2, x1:x2].mean() for x1, y1, x2, y2 in windows])
 

@@ -1,6 +1,6 @@
 """Augmentation of single images; the only module that knows albumentations.
 
-Adding an augmentation is a transform and its line in a preset. What most samples go through, and noise, is written in
+What most samples go through, and noise, is written in
 OpenCV calls on uint8, each of which goes over the image once: the library takes three times as long for the same, most
 of it in float arithmetic and in checking its arguments.
 """
@@ -9,13 +9,12 @@ import functools
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from utils.augment.sample import Sample, blank, clip_and_drop, cut, pad, random_crop, resize_sample, stretch
-from utils.errors import ConfigError
 from utils.img_size import model_scale
 
 JITTER_RANGE = (0.1, 2.0)  # Ghiasi et al. 2021, Simple Copy-Paste; torchvision's ScaleJitter
@@ -34,7 +33,7 @@ SHIFT = 0.2  # of the image's sides
 
 
 def flip(sample: Sample, rng: np.random.Generator) -> Sample:
-    """What torchvision's reference training does."""
+    """Mirror a sample, as torchvision's reference training does."""
     width = sample.size_hw[1]
     boxes = sample.boxes[:, [2, 1, 0, 3]]
     boxes[:, ::2] = width - boxes[:, ::2]
@@ -42,7 +41,7 @@ def flip(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def zoom(sample: Sample, rng: np.random.Generator) -> Sample:
-    """About the centre, as often smaller as larger, and shifted, which reaches what a zoom alone would never show.
+    """Zoom about the centre, as often smaller as larger, and shifted, which reaches what a zoom alone would never show.
 
     The window that stays in sight is cut and resized, which is four times as fast as a general affine map. It is whole
     pixels wide, before and after: the scale is off by less than a pixel over the window, and the boxes follow exactly.
@@ -66,7 +65,7 @@ def zoom(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def of_pixels(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]):
-    """A transform of samples from one of images, (H, W, 3) uint8 to the same, which leaves its input alone."""
+    """Make a transform of samples of one of images, (H, W, 3) uint8 to the same, which leaves its input alone."""
 
     @functools.wraps(change)
     def transform(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -77,7 +76,7 @@ def of_pixels(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]):
 
 @of_pixels
 def colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness and contrast, saturation and hue, or no colour at all: one matrix, hence one pass."""
+    """Change brightness and contrast, saturation and hue, or no colour at all: one matrix, hence one pass."""
     lights, tints, greys = rng.random(3) < (0.4, 0.3, 0.05)
     if not (lights or tints or greys):
         return image
@@ -93,12 +92,12 @@ def colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _saturation(factor: float) -> np.ndarray:
-    """1 leaves colours as they are, 0 leaves their luma alone; (3, 3) for RGB columns."""
+    """Return the (3, 3) matrix for RGB columns: 1 leaves colours as they are, 0 leaves their luma alone."""
     return factor * np.eye(3) + (1 - factor) * LUMA
 
 
 def _hue(angle: float) -> np.ndarray:
-    """Colours turned about the line of greys by `angle` in radians: Rodrigues' formula for the axis (1, 1, 1)."""
+    """Return the matrix that turns colours about the line of greys by `angle` in radians: Rodrigues' formula."""
     axis = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     return math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) * axis
 
@@ -116,6 +115,9 @@ class Albumentations:
 
     def __init__(self, name: str, build: Callable):
         self.__name__, self.build, self.made = name, build, None
+
+    def __reduce__(self) -> str:
+        return self.__name__  # the name in this module: whatever the library's transforms hold stays in its process
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.made is None:
@@ -138,7 +140,7 @@ jpeg = Albumentations("jpeg", lambda A: A.ImageCompression(quality_range=(50, 95
 
 @of_pixels
 def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of a deviation of 1 to 4 % of the range, by itself in each channel.
+    """Add noise of a deviation of 1 to 4 % of the range, by itself in each channel.
 
     The mean of two random bytes: its triangular distribution looks like a normal one and is drawn ten times as fast.
     """
@@ -150,38 +152,29 @@ def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.addWeighted(image, 1, drawn, weight, -127.5 * weight)
 
 
-FLIP = (0.5, flip)
-PHOTOMETRIC = ((1.0, colour), (0.1, gamma), (0.1, blur), (0.05, noise), (0.05, jpeg))
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
 # How likely each transform is, and the transform. Geometry first: a zoom would enlarge or smooth away noise and
 # compression artefacts made before it.
-PRESETS = {
-    "flip": (FLIP,),
-    "train": (FLIP, (0.5, zoom), *PHOTOMETRIC),
-    # For images whose scale and place are decided: a further shift may lose a small one altogether.
-    "train-in-place": (FLIP, *PHOTOMETRIC),
-}
+FLIP: tuple[tuple[float, Transform], ...] = ((0.5, flip),)
+TRAIN: tuple[tuple[float, Transform], ...] = (
+    (0.5, zoom), (1.0, colour), (0.1, gamma), (0.1, blur), (0.05, noise), (0.05, jpeg)
+)  # fmt: skip
+MOVING = (zoom,)  # transforms that change an object's scale and place
 
 
 class Augmenter:
-    """A preset's random transforms, decided by the seed alone; no global random state is read or written.
+    """Random transforms, decided by the seed alone; no global random state is read or written.
 
     Args:
-        preset: a key of PRESETS.
-
-    Raises:
-        ConfigError: the preset is unknown.
+        transforms: pairs of a probability and a transform, in their order.
     """
 
-    def __init__(self, preset: str):
-        if preset not in PRESETS:
-            raise ConfigError(f"augmentation preset: expected one of {', '.join(sorted(PRESETS))}; got {preset!r}")
-        self.preset, self.transforms = preset, PRESETS[preset]
-
-    def __reduce__(self) -> tuple:
-        return Augmenter, (self.preset,)  # whatever the library's transforms hold stays in its process
+    def __init__(self, transforms: Sequence[tuple[float, Transform]]):
+        self.transforms = tuple(transforms)
 
     def __call__(self, sample: Sample, seed: int | np.random.SeedSequence | np.random.Generator) -> Sample:
-        """A new sample: boxes cut at the image's border, dropped by the rule of `clip_and_drop`.
+        """Return a new sample: boxes cut at the image's border, dropped by the rule of `clip_and_drop`.
 
         Where nothing happens to the image, the new sample holds the very array of the old one. Boxes are cut once, at
         the end: one that was cut twice would count its visible share from the first cut.
@@ -194,7 +187,7 @@ class Augmenter:
 
 
 def scale_jitter(sample: Sample, rng: np.random.Generator, img_size: int) -> Sample:
-    """The sample at 0.1 to 2 times the model's scale: a random window where that is too large, filled where too small.
+    """Scale to 0.1 to 2 times the model's scale: a random window of what is too large, filled where too small.
 
     The references jitter about the scale at which the image fits their square of 1024, next to which they evaluate at
     a short side of 800: for a photograph of 4:3 nearly the same scale. Here the square has the short side, so that
@@ -221,7 +214,7 @@ def scale_jitter(sample: Sample, rng: np.random.Generator, img_size: int) -> Sam
 
 
 def short_sides(img_size: int) -> list[int]:
-    """Short sides in pixels, ascending, that training takes turns with: down from `img_size` in steps of 32.
+    """Return short sides in pixels, ascending, that training takes turns with: down from `img_size` in steps of 32.
 
     None is larger than `img_size`, as in torchvision's and detectron2's references: memory is that of the plain run,
     and no image is enlarged beyond what evaluation shows.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from utils.augment.names import check_augmentations
+from utils.augment.augmentations import check_augmentations
 from utils.cli.recipes import RECIPES
 from utils.errors import ConfigError
 

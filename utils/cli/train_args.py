@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from utils.augment.augmentations import augmentations_help
 from utils.cli.parser import (
     Parser,
     add_split_flags,
@@ -100,7 +101,7 @@ def _add_data(add) -> None:
     add("-ims", "--img-size", "--imgsz", type=image_size, help="short side in pixels; default: the model's, mostly 640")
     add("-uta", "--use-train-aug", action="store_true", help="blur, grey, colour, gamma, zoom besides the flip")
     add("-nm", "--no-mosaic", action="store_true", help="train on whole images only, no mosaics of four")
-    add("--augment", nargs="+", metavar="NAME", help="flip, train, mosaic, mixup, copy-paste, multi-scale, lsj")
+    add("--augment", nargs="+", metavar="NAME", help=augmentations_help())
     add("--close-mosaic", type=count, metavar="N", help="no mixed images in the last N epochs")
     add("--repeat-rare", type=share, metavar="SHARE",
         help="show images more often whose classes are on less than this share of them")  # fmt: skip

@@ -9,12 +9,22 @@ import pytest
 
 from support.paths import ROOT
 from support.rectangles import make_sample
-from utils.augment.names import AUGMENTATIONS, check_augmentations
+from utils.augment.augmentations import (
+    AUGMENTATIONS,
+    MIX,
+    PIXELS,
+    SCALE,
+    SIZE,
+    augmentations_help,
+    check_augmentations,
+)
 from utils.augment.sample import Sample
-from utils.augment.sample_builder import MIXES, SampleBuilder
+from utils.augment.sample_builder import SampleBuilder
+from utils.augment.transforms import JITTER_RANGE
 from utils.errors import ConfigError
 
 IMG_SIZE = 96
+MIXES = [name for name, row in AUGMENTATIONS.items() if row.stage == MIX]
 SIZES = [(90, 120), (120, 90), (200, 200), (300, 400)]
 
 
@@ -55,22 +65,27 @@ def test_all_faults_come_at_once():
 
 
 def test_names_are_checked_without_numpy():
-    code = "import sys, utils.augment.names as a; a.check_augmentations(['lsj']); print('numpy' in sys.modules)"
+    code = "import sys, utils.augment.augmentations as a; a.check_augmentations(['lsj']); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_every_mix_has_a_name():
-    assert MIXES.keys() <= AUGMENTATIONS.keys()
+def test_every_row_has_its_function_and_a_line_of_help():
+    for name, row in AUGMENTATIONS.items():
+        function = row.load()
+        assert callable(function) if row.stage != PIXELS else all(callable(transform) for _, transform in function)
+        assert row.stage in (MIX, SIZE, SCALE, PIXELS) and (row.partners > 0) == (row.stage == MIX)
+        assert f"{name}: {row.help}" in augmentations_help()
+    assert MIXES == ["mosaic", "mixup", "copy-paste"] and AUGMENTATIONS["lsj"].largest == JITTER_RANGE[1]
 
 
 def test_half_of_the_samples_are_mixed_each_kind_equally_often():
     maker = _maker(MIXES)
-    names = {mix: name for name, mix in MIXES.items()}
+    names = {row: name for name, row in AUGMENTATIONS.items()}
     rng = np.random.default_rng(0)
     drawn = Counter(names.get(maker.draw_mix(rng, 1)) for _ in range(6000))
     assert abs(drawn.pop(None) / 6000 - 1 / 2) < 0.03
-    assert drawn.keys() == MIXES.keys() and all(abs(count / 6000 - 1 / 6) < 0.02 for count in drawn.values())
+    assert drawn.keys() == set(MIXES) and all(abs(count / 6000 - 1 / 6) < 0.02 for count in drawn.values())
 
 
 def test_objects_to_paste_come_from_images_that_have_some():
@@ -104,7 +119,7 @@ def test_mixes_end_with_their_last_epoch():
     assert {len(_make(_maker(MIXES, mix_until=0), 1, seed, 1).sources) for seed in range(40)} == {1}
 
 
-@pytest.mark.parametrize("names", [list(MIXES), [*MIXES, "lsj", "train"], ["multi-scale", *MIXES]], ids=str)
+@pytest.mark.parametrize("names", [MIXES, [*MIXES, "lsj", "train"], ["multi-scale", *MIXES]], ids=str)
 def test_images_as_on_disk_are_left_alone(names):
     kept = {index: _load(index) for index in range(4)}
     maker = _maker(names)
