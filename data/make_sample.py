@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import tempfile
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -29,33 +28,11 @@ from sample.scenes import photographed, scene
 from sample.showcase import staged_image, write_clip
 from tqdm import tqdm
 
+from utils.formats.voc.writer import voc_xml
+
 DATA_DIR = Path(__file__).resolve().parent
 SIZES = ((448, 336), (416, 416), (336, 448), (480, 320), (512, 384), (384, 480), (480, 360))  # width, height
 NOTE = "made_by_make_sample.json"  # marks this script's complete output
-
-
-def voc_xml(image_path, width, height, objects):
-    """Return XML text as labelImg writes it.
-
-    Args:
-        objects: `[(class name, (x1, y1, x2, y2), truncated)]` in pixels, x2 and y2 exclusive.
-    """
-
-    def add(parent, **texts):
-        for tag, text in texts.items():
-            ET.SubElement(parent, tag).text = str(text)
-
-    folder, root = image_path.parent.name, ET.Element("annotation")
-    add(root, folder=folder, filename=image_path.name, path=f"{folder}/{image_path.name}")
-    add(ET.SubElement(root, "source"), database="Unknown")
-    add(ET.SubElement(root, "size"), width=width, height=height, depth=3)
-    add(root, segmented=0)
-    for name, (x1, y1, x2, y2), truncated in objects:
-        element = ET.SubElement(root, "object")
-        add(element, name=name, pose="Unspecified", truncated=int(truncated), difficult=0)
-        add(ET.SubElement(element, "bndbox"), xmin=x1, ymin=y1, xmax=x2, ymax=y2)
-    ET.indent(root, "\t")
-    return ET.tostring(root, encoding="unicode") + "\n"
 
 
 def write_pair(split_dir, split_index, index, seed):
@@ -65,7 +42,16 @@ def write_pair(split_dir, split_index, index, seed):
     canvas = scene(width, height, rng, empty=index % 20 == 4)  # one in twenty shows nothing of the five classes
     image_path = split_dir / f"ppe_{index:04d}.jpg"
     write_jpeg(image_path, photographed(canvas.finished(), rng), quality=int(rng.integers(82, 95)))
-    xml = voc_xml(image_path, width, height, canvas.visible_boxes())
+    objects = canvas.visible_boxes()
+    names, boxes, truncated = zip(*objects, strict=True) if objects else ((), (), ())
+    xml = voc_xml(
+        image_path.name,
+        (width, height),
+        names,
+        np.array(boxes, float).reshape(-1, 4),
+        truncated=truncated,
+        path=Path(split_dir.name, image_path.name),
+    )
     image_path.with_suffix(".xml").write_text(xml, encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ import struct
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 ORIENTATION_TAG = 0x0112
 
@@ -23,16 +25,16 @@ def turned_upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 def stored_size_of(image: Image.Image) -> tuple[int, int]:
     """Return (width, height) as stored; Pillow turns a TIFF's size at once, every other format's never."""
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         return int(image.tag_v2[256]), int(image.tag_v2[257])
     return image.size
 
 
 def orientation_of(image: Image.Image) -> int:
     """Read the EXIF orientation 1..8 as OpenCV applies it. Pillow's `getexif` also reads XMP and text chunks."""
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         value = image.tag_v2.get(ORIENTATION_TAG, 1)
-    elif image.format == "PNG":
+    elif isinstance(image, PngImageFile):
         value = _exif_orientation(_png_exif(image.fp))
     elif image.format == "AVIF":
         value = image.getexif().get(ORIENTATION_TAG, 1)

@@ -42,7 +42,7 @@ def plot_label_statistics(path: Path, class_names: Sequence[str], splits: Splits
         split: sum((np.bincount(a.labels, minlength=len(class_names)) for a in annotations), np.zeros(len(class_names)))
         for split, annotations in splits.items()
     }
-    total = sum(counts.values())[1:]
+    total = np.sum(list(counts.values()), axis=0)[1:]
     chosen = np.sort(np.argsort(-total, kind="stable")[:MAX_CLASSES]) + 1
     parts = np.array_split(chosen, 1 if len(chosen) <= 24 else 2 if len(chosen) <= 50 else 3)
     bars_height = 0.4 + len(parts[0]) * (0.12 + 0.16 * len(splits))  # in inches, as is all below but widths

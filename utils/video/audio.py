@@ -47,10 +47,12 @@ class AudioTrack:
             self.damaged += 1
 
     def _copy(self, packet: av.Packet) -> None:
-        ticks = round(self._offset / packet.time_base)
+        unit = packet.time_base
+        assert unit is not None and packet.pts is not None and packet.dts is not None  # PacketReader leaves others out
+        ticks = round(self._offset / unit)
         packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
-        self._check(packet.dts * packet.time_base)
-        if packet.duration * packet.time_base > LONGEST:
+        self._check(packet.dts * unit)
+        if (packet.duration or 0) * unit > LONGEST:
             raise ValueError("a duration that cannot be")
         packet.stream = self._stream
         self._output.mux(packet)
@@ -61,7 +63,8 @@ class AudioTrack:
         except av.FFmpegError as error:
             raise ValueError("cannot be decoded") from error
         for frame in frames:
-            if frame.pts is not None:
+            assert isinstance(frame, av.AudioFrame)
+            if frame.pts is not None and frame.time_base is not None:
                 frame.pts -= round(self._offset / frame.time_base)
                 self._check(frame.pts * frame.time_base)
             self._output.mux(self._stream.encode(frame))

@@ -18,6 +18,7 @@ def voc_xml(
     boxes: np.ndarray,
     *,
     difficult: Sequence[bool] | None = None,
+    truncated: Sequence[bool] | None = None,
     path: Path | None = None,
 ) -> str:
     """Return the XML of one image as labelImg writes it, indented by tabs.
@@ -27,8 +28,8 @@ def voc_xml(
         size: (width, height) in pixels.
         names: the class of each box.
         boxes: (N, 4) xyxy in pixels. A number is the shortest text that reads back as the same value: 12 for 12.0.
-        difficult: a flag for each box; without, none is.
-        path: of the image, absolute; without, <folder> and <path> are left out.
+        difficult, truncated: a flag for each box; without, none is.
+        path: of the image; without, <folder> and <path> are left out.
     """
     root = ElementTree.Element("annotation")
     head: dict = {"filename": filename}
@@ -36,10 +37,11 @@ def voc_xml(
         head = {"folder": path.parent.name, **head, "path": str(path), "source": {"database": "Unknown"}}
     width, height = size
     _add(root, {**head, "size": {"width": width, "height": height, "depth": 3}, "segmented": 0})
-    for name, box, hard in zip(names, boxes, difficult or [False] * len(boxes), strict=True):
+    none = [False] * len(boxes)
+    for name, box, hard, cut in zip(names, boxes, difficult or none, truncated or none, strict=True):
         numbers = [np.format_float_positional(value, trim="-") for value in box]
         bndbox = dict(zip(("xmin", "ymin", "xmax", "ymax"), numbers, strict=True))
-        entry = {"name": name, "pose": "Unspecified", "truncated": 0, "difficult": int(hard), "bndbox": bndbox}
+        entry = {"name": name, "pose": "Unspecified", "truncated": int(cut), "difficult": int(hard), "bndbox": bndbox}
         _add(root, {"object": entry})
     for element in root.iter():
         element.text = element.text and escaped(element.text)

@@ -70,7 +70,7 @@ def find_video_stream(container: av.container.InputContainer, path: Path | str) 
 
 def duration_of(stream: av.VideoStream) -> Fraction | None:
     """Return the end of a stream in seconds by its own time stamps; None where the file does not state it."""
-    if stream.duration:
+    if stream.duration and stream.time_base:
         return (stream.duration + (stream.start_time or 0)) * stream.time_base
     try:  # Matroska has it as a tag, such as 00:00:02.400000000
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")

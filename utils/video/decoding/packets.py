@@ -45,7 +45,7 @@ class PacketReader:
         self._container, self._streams, self._video = container, [video, *sound], video
         self._start, self._end = start, end
         self.rate = Fraction(25)
-        starts = [s.start_time * s.time_base for s in self._streams if s.start_time is not None]
+        starts = [s.start_time * s.time_base for s in self._streams if s.start_time is not None and s.time_base]
         self.origin = min(starts, default=Fraction(0))
         self.before: int | None = 0
         # AVI knows no order of showing, and what is made up for it here is wrong.
@@ -63,9 +63,17 @@ class PacketReader:
     def __iter__(self) -> Iterator[av.Packet]:
         return self._from_key_frame() if self._start else self._placed()
 
-    def seconds(self, stamp: int | None, time_base: Fraction) -> Fraction | None:
+    def seconds(self, stamp: int, time_base: Fraction) -> Fraction:
         """Convert a time stamp to seconds since the file's beginning."""
-        return None if stamp is None else stamp * time_base - self.origin
+        return stamp * time_base - self.origin
+
+    def _times_of(self, packet: av.Packet) -> tuple[Fraction | None, Fraction | None]:
+        """Return when a packet is shown and decoded, in seconds since the file's beginning; None where unknown."""
+        shown, decoded = (
+            None if stamp is None or packet.time_base is None else self.seconds(stamp, packet.time_base)
+            for stamp in (packet.pts, packet.dts)
+        )
+        return shown, decoded
 
     def measure_rate(self) -> Fraction | None:
         """Return frames per second by the time stamps of the first RATE_PACKETS packets; None where these have none."""
@@ -94,11 +102,10 @@ class PacketReader:
             if packet.stream is not self._video:
                 sound.append(packet)
                 continue
-            shown, decoded = (self.seconds(stamp, packet.time_base) for stamp in (packet.pts, packet.dts))
+            shown, decoded = self._times_of(packet)
             time = decoded if shown is None else shown
-            if self.unordered or (
-                time is None and not self.before
-            ):  # no way to know which frames come before the start
+            # Without a time there is no way to know which frames come before the start.
+            if self.unordered or self.before is None or (time is None and not self.before):
                 self.before = None
                 held = [packet]
                 break
@@ -137,7 +144,7 @@ class PacketReader:
     def _place(self, packet: av.Packet) -> None:
         """Move the time stamps after what came before, where another recording begins."""
         stream = packet.stream_index
-        shown, decoded = (self.seconds(stamp, packet.time_base) for stamp in (packet.pts, packet.dts))
+        shown, decoded = self._times_of(packet)
         shown = decoded if shown is None else shown
         if shown is None:
             return

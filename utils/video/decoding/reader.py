@@ -114,8 +114,7 @@ class VideoReader:
                 continue
             if not packet.size and packet.pts is not None:
                 # Theora's and AVI's way to show the image before for longer.
-                shown = self._packets.seconds(packet.pts, packet.time_base) + (packet.duration or 0) * packet.time_base
-                self._ends = max(self._ends, shown)
+                self._ends = max(self._ends, self._packets.seconds(packet.pts + (packet.duration or 0), self.time_base))
                 continue
             try:
                 frames = packet.decode()
@@ -125,8 +124,11 @@ class VideoReader:
                 continue
             for frame in frames:
                 stamp = frame.pts if frame.pts is not None else frame.dts
-                counted = stamp is None or self._packets.unordered
-                time = self._ends if counted else self._packets.seconds(stamp, self.time_base)
+                time = (
+                    self._ends
+                    if stamp is None or self._packets.unordered
+                    else self._packets.seconds(stamp, self.time_base)
+                )
                 duration = frame.duration * self.time_base if frame.duration else 1 / self.rate
                 self._newest, self._ends = time, time + duration
                 self._note_kind(frame)
@@ -149,6 +151,7 @@ class VideoReader:
         """Choose the streams and learn how long they are."""
         self._stream = stream = find_video_stream(self._container, self.path)
         stream.thread_type = "AUTO"
+        assert stream.time_base is not None
         self.time_base = stream.time_base
         sound = self._container.streams.audio
         self.audio_streams = [s for s in sound if s.codec_context and s.codec_context.sample_rate]

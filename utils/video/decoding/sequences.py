@@ -172,9 +172,7 @@ def _numbered(pattern: Path) -> tuple[list[Path], list[str]]:
     """Find the files that a name such as frame_%04d.jpg means, by number."""
     parts = re.split(r"(%0?\d*d|%%)", pattern.name)
     expression = "".join(
-        r"(\d{%s,})" % (_NUMBER.match(part)[2] or 1)
-        if _NUMBER.match(part)
-        else re.escape("%" if part == "%%" else part)
+        r"(\d{%s,})" % (match[2] or 1) if (match := _NUMBER.match(part)) else re.escape("%" if part == "%%" else part)
         for part in parts
     )
     found = {}

@@ -1,6 +1,7 @@
 """Converts decoded video frames to upright RGB images."""
 
 import struct
+from typing import Any
 
 import av
 import numpy as np
@@ -35,7 +36,7 @@ def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     From the display matrix [a b u; c d v; x y w] of ISO/IEC 14496-12, 8.3.2: a stored point (p, q) is shown at
     (a p + c q + x, b p + d q + y). PyAV's `frame.rotation` reads the angle alone, so that it loses mirrors.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
