@@ -1,15 +1,19 @@
-# make train: set up, draw the sample dataset, train on it.   make test: set up, run the tests.
-# Only what is missing or out of date is done again. On Windows, see the plain commands in README.md.
+# `make help` lists the targets. Only what is missing or out of date is done again. On Windows, see docs/install.md.
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := outputs/training/ppe_sample
 TEST_PROCESSES ?= auto
+MYPY ?= $(BIN)/mypy
 SOURCES := $(shell git ls-files "*.py" 2>/dev/null)
 
-.PHONY: train test setup lint
+.PHONY: help train test setup lint
 
-train: $(RUN)/.trained
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 8
+	@echo "variables: PYTHON=python3.12 makes .venv with another Python, TEST_PROCESSES=N runs so many tests at a time"
+
+train: $(RUN)/.trained  ## set up, draw the sample dataset, train a small model on it
 	@echo "results: $(RUN): best_model.pth, map.png, train_loss_epoch.png, val_pred_0.jpg, results.csv"
 
 $(RUN)/.trained: .venv/.installed data/ppe_sample/made_by_make_sample.json $(SOURCES) data_configs/ppe_sample.yaml
@@ -20,11 +24,11 @@ $(RUN)/.trained: .venv/.installed data/ppe_sample/made_by_make_sample.json $(SOU
 data/ppe_sample/made_by_make_sample.json: | .venv/.installed
 	$(BIN)/python data/make_sample.py
 
-test: .venv/.installed-dev
+test: .venv/.installed-dev  ## set up, install the test tools, run ruff and all tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-setup: .venv/.installed
+setup: .venv/.installed  ## make .venv with all that the toolkit needs
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -39,6 +43,7 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install -r requirements-dev.txt
 	@touch $@
 
-lint: .venv/.installed-dev
+lint: .venv/.installed-dev  ## ruff check, ruff format and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MYPY) --python-executable $(BIN)/python

@@ -38,7 +38,7 @@ def _remedy():
         here = python
     make = "make setup" if Path.cwd() == VENV.parent else f"make -C {VENV.parent} setup"
     if not python.exists():
-        return f"use {here}, which {make} installs with all that is needed (README.md has the plain commands)"
+        return f"use {here}, which {make} installs with all that is needed (docs/install.md has the plain commands)"
     if Path(sys.prefix).resolve() == VENV.resolve():
         return f"it is the toolkit's own, and not complete: {make} installs what is missing"
     return f"use {here} instead, or {make} where that is not complete"

@@ -65,7 +65,7 @@ def _add_what(add) -> None:
 
 
 def _add_how(add) -> None:
-    add("--recipe", choices=tuple(RECIPES), help="a set of defaults; the README has the table")
+    add("--recipe", choices=tuple(RECIPES), help="a set of defaults, listed in docs/training.md")
     add("-e", "--epochs", type=positive, help="passes over the training images")
     add("-b", "--batch-size", "--batch", type=positive, help="images per pass; with torchrun, per process")
     add("--accumulate", type=positive, metavar="N", help="N passes per step: a batch N times as large")
