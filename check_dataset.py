@@ -101,7 +101,7 @@ def write_new(folder: Path, output: Path, share: float | None) -> int:
 
 
 def earlier_reports(folder: Path) -> list[Path]:
-    """Reports of an earlier check in `folder`, which may be replaced. Raises ToolkitError where they are not ours."""
+    """Return the reports of an earlier check in `folder`, to be replaced. Raises ToolkitError for files of others."""
     there = [folder / name for name in REPORTS if (folder / name).exists()]
     if there:
         try:
@@ -116,13 +116,14 @@ def earlier_reports(folder: Path) -> list[Path]:
 
 
 def write_reports(diagnosis, folder: Path) -> None:
+    """Write report.json and report.html to `folder`, which is made. Raises ToolkitError where it cannot be."""
     from utils.checks.report.html import write_html
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ToolkitError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
-    write_json(diagnosis, folder / REPORTS[1])  # first: it tells whose the other one is
+    write_json(diagnosis, folder / REPORTS[1])  # first: it says whose the other one is
     write_html(diagnosis, folder / REPORTS[0])
 
 

@@ -51,7 +51,7 @@ def test_a_clean_set(tmp_path):
     assert "train: 6 images, 0 of them without objects; 12 objects" in lines
     assert "  Mask         10        6                  0.0%" in lines
     assert lines[-3:] == [
-        "nothing to find fault with",
+        "no problems found",
         "reports: outputs/checks/shapes/report.html, report.json",
         f"next: python train.py --config {yaml}",
     ]
@@ -345,7 +345,7 @@ def test_what_training_says(tmp_path):
     write_labels(tmp_path / "train", "a2", [*boxes_of(2), ("Mask", (40, 250, 40, 280))])  # the reader's own finding
     copy_pair(tmp_path / "train/a4.jpg", tmp_path / "test/b9.jpg")
     lines = findings(3)
-    assert lines[0] == "worth a look before a long training:"
+    assert lines[0] == "check before a long training:"
     assert lines[1:4] == [
         "  images of both splits: 1",
         "    val: b9.jpg is the same file as a4.jpg in the training split",

@@ -16,7 +16,7 @@ from models.training_model import resume_model
 from support.clean_sets import drawn_image, objects_of, write_clean_set, write_yaml
 from support.small_models import SMALL, checkpoint_of, resumed_settings
 from torch_utils.runs.saver import BestEpoch, save_weights
-from utils.checks.report.thumbnails import Wanted, make_pictures
+from utils.checks.report.thumbnails import Wanted, make_thumbnails
 from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
@@ -134,7 +134,7 @@ def test_training_the_cache_the_images_and_inference_see_the_same(tmp_path):
         wanted.mean(), abs=1
     )
     assert (_shrunk(annotations[0], config.pixel_range)[0] == wanted).all()
-    (drawn,) = make_pictures([Wanted(path, ())], pixel_range=config.pixel_range, progress=False)
+    (drawn,) = make_thumbnails([Wanted(path, ())], pixel_range=config.pixel_range, progress=False)
     assert cv2.imdecode(np.frombuffer(drawn.jpeg, np.uint8), 1).mean() > 60
     ((_, decoded),) = read_ahead(
         [SourceImage(path, Path(path.name))], threads=1, ahead=1, megapixels=1e3, pixel_range=config.pixel_range

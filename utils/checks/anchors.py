@@ -1,4 +1,4 @@
-"""Matches a model's anchors with the boxes of a dataset, without building the model.
+"""Measures how well a model's anchors match the boxes of a dataset, without building the model.
 
 The region proposal network learns from the anchors that overlap an object: IoU 0.7 makes one an example of an object,
 and where none gets there the best one alone is taken. An object that even its best anchor overlaps by less than half
@@ -21,7 +21,7 @@ TRIED_SIZES = (480, 640, 800, 1024, 1333)  # --img-size; 1333 costs more than fo
 
 @dataclass(frozen=True)
 class Anchors:
-    """The anchors of a model: their sides and steps.
+    """The places and sizes of a model's anchors.
 
     strides: pixels between the centres, for each feature map.
     sizes: for each feature map the sides of its anchors, square roots of their areas.
@@ -32,20 +32,20 @@ class Anchors:
 
 
 def network_sizes(sizes_wh: np.ndarray, img_size: int) -> np.ndarray:
-    """Width and height of images as the network sees them, (M, 2) int64: resized and not yet padded."""
+    """Return width and height of images as the network sees them, (M, 2) int64: resized, not yet padded."""
     distinct, index = np.unique(np.asarray(sizes_wh).reshape(-1, 2), axis=0, return_inverse=True)
     scales = np.array([model_scale((height, width), img_size) for width, height in distinct.tolist()])
     return np.floor(distinct * scales[:, None]).astype(np.int64)[index.reshape(-1)]
 
 
 def network_boxes(objects: Objects, img_size: int) -> np.ndarray:
-    """The boxes as the network sees them, (N, 4) xyxy in pixels of its resized images."""
+    """Return the boxes as the network sees them, (N, 4) xyxy in pixels of its resized images."""
     factors = network_sizes(objects.sizes_wh, img_size) / objects.sizes_wh
     return objects.boxes * np.tile(factors, 2)[objects.image_of]
 
 
 def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
-    """For each box the highest IoU that any of a model's anchors has with it, (N,) float64.
+    """Return for each box the highest IoU that any of a model's anchors has with it, (N,) float64.
 
     Anchors of one shape differ in their centres alone, and what two intervals share only shrinks as their centres move
     apart. So the nearest centre is the best one, in x and in y by themselves, and no other needs to be looked at.
@@ -62,7 +62,7 @@ def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
     low, high = boxes[:, :2], boxes[:, 2:]
     for stride, sizes in zip(anchors.strides, anchors.sizes, strict=True):
         cells = -(-padded // stride)  # of the feature map; the last one is torchvision's max pooling, which rounds up
-        step = padded // cells  # so torchvision has it: not quite the stride where the cells do not divide the image
+        step = padded // cells  # as in torchvision: not quite the stride where the cells do not divide the image
         centres = np.clip(np.rint((low + high) / 2 / step), 0, cells - 1) * step
         for size in sizes:
             for ratio in RATIOS:
@@ -71,11 +71,6 @@ def best_ious(objects: Objects, anchors: Anchors, img_size: int) -> np.ndarray:
     return best
 
 
-def larger_sizes(img_size: int) -> list[int]:
-    """Values of --img-size to try instead of a smaller one."""
-    return [size for size in TRIED_SIZES if size > img_size]
-
-
 def shown_size(img_size: int) -> str:
-    """Return what --img-size means, in words."""
+    """Return the meaning of --img-size in words."""
     return f"short side {img_size} px, long side up to {long_side_limit(img_size)}"

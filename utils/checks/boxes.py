@@ -15,25 +15,25 @@ SMALLEST_SIDE = 4
 
 
 def box_findings(objects: Objects, class_names: tuple[str, ...], img_size: int) -> list[Finding]:
-    """Duplicates, boxes of two classes, boxes that cover their image, tiny boxes."""
+    """Find duplicates, boxes of two classes, boxes that cover their image, and tiny boxes."""
     found = []
 
     def add(check: str, index: int, text: str, *others: int) -> None:
         image = objects.annotations[objects.image_of[index]].image_path
         boxes = tuple(tuple(objects.boxes[i].tolist()) for i in (index, *others))
-        found.append(Finding(check, f"{image.name}: {told(index)} {text}", image=image, boxes=boxes))
+        found.append(Finding(check, f"{image.name}: {named(index)} {text}", image=image, boxes=boxes))
 
-    def told(index: int) -> str:
+    def named(index: int) -> str:
         box = ", ".join(f"{value:g}" for value in objects.boxes[index].round(1))
         return f"{class_names[objects.labels[index]]} ({box})"
 
     repeats = same_boxes(objects.boxes, objects.image_of * len(class_names) + objects.labels)
     for index, first in repeats:
-        add("box-twice", index, f"is there twice: {told(first)}", first)
+        add("box-twice", index, f"is there twice: {named(first)}", first)
     single = np.setdiff1d(np.arange(len(objects.labels)), [index for index, _ in repeats])
     for index, first in same_boxes(objects.boxes[single], objects.image_of[single]):
         index, first = int(single[index]), int(single[first])  # of different classes, or one would not be here
-        add("box-two-classes", index, f"is the same box as {told(first)}", first)
+        add("box-two-classes", index, f"is the same box as {named(first)}", first)
 
     areas = box_area(objects.boxes)
     covered = areas / objects.sizes_wh.prod(axis=1)[objects.image_of]
@@ -49,7 +49,7 @@ def box_findings(objects: Objects, class_names: tuple[str, ...], img_size: int) 
 
 
 def same_boxes(boxes: np.ndarray, groups: np.ndarray, *, least: float = SAME_BOX) -> list[tuple[int, int]]:
-    """Boxes that repeat another of their group: (index, that of the other), each index once, in rising order.
+    """Find boxes that repeat another of their group: (index, that of the other), each index once, in rising order.
 
     Boxes with an IoU of t differ at their left sides by at most 1 - t of the left one's width. So each box, in the
     order of those sides, meets only the next few: thousands of boxes in one image need no table of all pairs.
@@ -71,8 +71,8 @@ def same_boxes(boxes: np.ndarray, groups: np.ndarray, *, least: float = SAME_BOX
         active, other = active[near], other[near]
         fresh = (box_iou(boxes[active], boxes[other]) >= least) & (partner[other] < 0)
         partner[other[fresh]] = active[fresh]
-        # A box that repeats another need not be compared any further: a pile of a thousand is told a thousand times,
-        # not half a million.
+        # A box that repeats another need not be compared any further: a pile of a thousand is reported a thousand
+        # times, not half a million.
         active = active[partner[active] < 0]
         step += 1
     found = np.flatnonzero(partner >= 0)

@@ -17,13 +17,13 @@ UNREACHED = 0.1  # share of boxes; with the default model and size it was below 
 # area, with an IoU of s / (2 - s) where s is the root of the ratio of the two shapes: a half at s = 2/3.
 SLIM = 4.5
 LEAST_IMAGES = 3  # of a split
-FEWEST = 10  # boxes that a share is told of: of three boxes, one is no share
+FEWEST = 10  # boxes from which a share is reported: of three boxes, one is no share
 
 
 def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[Finding]]:
-    """Classes without objects, rare ones, and splits too small, as findings of "train" and "val"."""
+    """Find classes without objects, rare ones, and splits too small, as findings of "train" and "val"."""
     train, val = statistics["train"], statistics["val"]
-    found = {"train": [], "val": []}
+    found: dict[str, list[Finding]] = {"train": [], "val": []}
 
     def add(split: str, check: str, text: str) -> None:
         found[split].append(Finding(check, text))
@@ -52,7 +52,7 @@ def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[
     if val.images and not val.objects:
         add("val", "class-not-validated", "no object of any class: AP is undefined, the last epoch will be the best")
 
-    most = max(train.images_of_class, key=train.images_of_class.get)
+    most = max(train.images_of_class, key=lambda name: train.images_of_class[name])
     for name, shown in train.images_of_class.items():
         if shown and shown * RARE <= train.images_of_class[most]:
             # As in batch_sampler: an image comes sqrt(SHARE / share of the images with its class) times.
@@ -70,7 +70,7 @@ def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[
 def anchor_findings(
     objects: Objects, ious: np.ndarray, class_names: tuple[str, ...], anchors: Anchors, img_size: int
 ) -> list[Finding]:
-    """Shares of boxes that no anchor reaches: of all, or else of single classes."""
+    """Find shares of boxes that no anchor reaches: of all, or else of single classes."""
     groups = [("boxes", np.ones(len(ious), bool))]
     groups += [(f"{name} boxes", objects.labels == label) for label, name in enumerate(class_names) if label]
     seen = network_boxes(objects, img_size)
@@ -97,10 +97,10 @@ def anchor_findings(
 
 
 def _advice(shares: Mapping[int, float], img_size: int) -> str:
-    """The size nearest to `img_size` that leaves few boxes out, or else what all of them leave out."""
+    """Return the size nearest to `img_size` that leaves few boxes out, or else what all sizes leave out."""
     enough = [size for size, share in shares.items() if share <= UNREACHED]
     if not enough:
-        told = ", ".join(f"{share:.0%} at {size}" for size, share in shares.items())
-        return f"no --img-size brings it to {UNREACHED:.0%}: {told}"
+        listed = ", ".join(f"{share:.0%} at {size}" for size, share in shares.items())
+        return f"no --img-size brings it to {UNREACHED:.0%}: {listed}"
     size = min(enough, key=lambda size: abs(np.log(size / img_size)))
     return f"--img-size {size} leaves {shares[size]:.1%}"

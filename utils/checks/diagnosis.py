@@ -1,4 +1,4 @@
-"""The result of looking at a dataset: what its splits hold, and what was found."""
+"""The result of a check: what the splits of a dataset hold, and what was found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ SAMPLES = {"train": 8, "val": 4}  # annotated images that a report shows, whatev
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "val"."""
+    """A check's `statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "val"."""
 
     config: DatasetConfig
     model: str
@@ -32,7 +32,7 @@ class Diagnosis:
     samples: dict[str, list[Annotation]] = field(default_factory=dict)
 
     def by_check(self) -> dict[str, list[tuple[str, Finding]]]:
-        """Check -> its (split, finding), for checks that found something, the gravest first."""
+        """Return check -> its (split, finding), for checks that found something, the gravest first."""
         found: dict[str, list[tuple[str, Finding]]] = {}
         for check in sorted(CHECKS, key=lambda name: SEVERITIES.index(CHECKS[name].severity)):
             if pairs := [(split, f) for split, findings in self.findings.items() for f in findings if f.check == check]:
@@ -53,7 +53,7 @@ def diagnose(
     img_size: int,
     thorough: bool = True,
 ) -> Diagnosis:
-    """The diagnosis of a dataset that was read by `scan_splits`.
+    """Check a dataset that was read by `scan_splits`.
 
     Args:
         model: the model that is to be trained, for the words of the report.
@@ -80,7 +80,7 @@ def diagnose(
 
 
 def _spread(annotations: Sequence[Annotation], count: int) -> list[Annotation]:
-    """At most so many images with objects, evenly spread over the split."""
+    """Return at most `count` images with objects, evenly spread over the split."""
     shown = [annotation for annotation in annotations if len(annotation.labels)]
     chosen = np.linspace(0, len(shown) - 1, min(count, len(shown))).round().astype(int)
     return [shown[i] for i in chosen.tolist()]

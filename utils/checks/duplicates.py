@@ -1,6 +1,6 @@
-"""The same image several times: in both splits, where it makes the score false, or within one.
+"""Finds the same image several times: in both splits, where it makes the score false, or within one.
 
-Images are compared by their looks, see `similarity`; two that are equal in all pixels, as files.
+Images are compared by their thumbnails, see `similarity`; two of equal thumbnails, as files.
 """
 
 import hashlib
@@ -12,19 +12,19 @@ import numpy as np
 
 from utils.annotations.annotation import Scan
 from utils.annotations.findings import Finding
-from utils.images.similarity import CHUNK, average_of, least_likeness, mirrored, thumbnail_vectors
+from utils.images.similarity import CHUNK, average_of, is_near_duplicate, least_likeness, mirrored, thumbnail_vectors
 
 NAMED = 3  # images of a group
 
 
 def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
-    """Return what is there several times, as findings of "train" and "val"; pairs across the splits stand with "val".
+    """Find what is there several times, by "train" and "val"; pairs across the splits stand with "val".
 
-    `thorough` also looks for like images within a split, which costs the square of their number.
+    `thorough` also finds like images within a split, which costs the square of their number.
     """
     paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
-    digests = _digests([*scans["train"].thumbnails, *scans["val"].thumbnails], [*paths["train"], *paths["val"]])
-    digests = {"train": digests[: len(paths["train"])], "val": digests[len(paths["train"]) :]}
+    both = _digests([*scans["train"].thumbnails, *scans["val"].thumbnails], [*paths["train"], *paths["val"]])
+    digests = {"train": both[: len(paths["train"])], "val": both[len(paths["train"]) :]}
 
     vectors = {split: thumbnail_vectors(scan.thumbnails) for split, scan in scans.items()}
     average = average_of(*vectors.values())
@@ -38,12 +38,12 @@ def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str,
             single = np.array([i for i in range(len(paths[split])) if i not in again], int)
             groups = _like(vectors[split][single], least[split][single])
             found[split] += [_like_within(single[group].tolist(), paths[split]) for group in groups]
-    found["val"] += _across(vectors, least["val"], digests, paths)
+    found["val"] += _across(vectors, least, digests, paths)
     return found
 
 
 def _digests(thumbnails: Sequence[bytes], paths: Sequence[Path]) -> list[bytes | None]:
-    """The content's hash of each file that looks exactly like another; None for all others, which need not be read."""
+    """Return the hash of each file whose thumbnail another has, too; None for all others, which need not be read."""
     by_look = defaultdict(list)
     for index, look in enumerate(thumbnails):
         by_look[look].append(index)
@@ -61,7 +61,7 @@ def _digests(thumbnails: Sequence[bytes], paths: Sequence[Path]) -> list[bytes |
 
 
 def _copies(digests: Sequence[bytes | None]) -> list[list[int]]:
-    """Groups of equal files, each in rising order."""
+    """Find groups of equal files, each in rising order."""
     by_digest = defaultdict(list)
     for index, digest in enumerate(digests):
         if digest is not None:
@@ -70,23 +70,29 @@ def _copies(digests: Sequence[bytes | None]) -> list[list[int]]:
 
 
 def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
-    """Groups of nearly the same images: each belongs to the most like one before it."""
+    """Find groups of nearly the same images: each belongs to the most like one before it."""
     group_of = np.arange(len(vectors))
     rows = max(1, CHUNK // max(1, len(vectors)))
     for start in range(0, len(vectors), rows):
         stop = min(start + rows, len(vectors))
         likeness = vectors[start:stop] @ vectors[:stop].T
         likeness[np.arange(stop) >= np.arange(start, stop)[:, None]] = -1  # itself, and those after it
+        likeness[~is_near_duplicate(likeness, least[start:stop, None], least[:stop])] = -1
         best = likeness.argmax(axis=1)
-        for row in np.flatnonzero(likeness[np.arange(stop - start), best] >= least[start:stop]).tolist():
+        for row in np.flatnonzero(likeness[np.arange(stop - start), best] > -1).tolist():
             group_of[start + row] = group_of[best[row]]
     order = np.argsort(group_of, kind="stable")
     ends = np.flatnonzero(np.diff(group_of[order])) + 1
     return [group.tolist() for group in np.split(order, ends) if len(group) > 1]
 
 
-def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
-    """For each validation image the training image that it is, or is most like."""
+def _across(
+    vectors: Mapping[str, np.ndarray],
+    least: Mapping[str, np.ndarray],
+    digests: Mapping[str, Sequence[bytes | None]],
+    paths: Mapping[str, Sequence[Path]],
+) -> list[Finding]:
+    """Find for each validation image the training image that it is, or is most like."""
     first = {digest: index for index, digest in reversed(list(enumerate(digests["train"]))) if digest is not None}
     train, val = vectors["train"], vectors["val"]
     rows, found = max(1, CHUNK // max(1, len(train))), []
@@ -95,17 +101,19 @@ def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
         best, likeness = {}, {}
         for way, compared in (("", chunk), ("the mirror image of ", mirrored(chunk))):
             product = compared @ train.T
+            product[~is_near_duplicate(product, least["val"][start : start + rows, None], least["train"])] = -1
             best[way] = product.argmax(axis=1)
             likeness[way] = product[own, best[way]]
         for row in own.tolist():
             way = max(likeness, key=lambda way: likeness[way][row])
-            path, same = paths["val"][start + row], first.get(digests["val"][start + row])
+            path, digest = paths["val"][start + row], digests["val"][start + row]
+            same = first.get(digest) if digest is not None else None
             if same is not None:
                 other = paths["train"][same]
                 name, other_name = _names([path, other])
                 text = f"{name} is the same file as {other_name} in the training split"
                 found.append(Finding("same-in-both", text, image=path, other=other))
-            elif likeness[way][row] >= least[start + row]:
+            elif likeness[way][row] > -1:
                 other = paths["train"][best[way][row]]
                 name, other_name = _names([path, other])
                 text = f"{name} looks like {way}{other_name} in the training split (correlation "
@@ -117,22 +125,22 @@ def _across(vectors, least: np.ndarray, digests, paths) -> list[Finding]:
 def _twice(group: list[int], paths: Sequence[Path], scan: Scan) -> Finding:
     boxes = [scan.annotations[index].boxes for index in group]
     differ = any(not np.array_equal(other, boxes[0]) for other in boxes[1:])
-    text = _told(group, paths, "are one and the same image") + ("; their boxes differ" if differ else "")
+    text = _group_text(group, paths, "are one and the same image") + ("; their boxes differ" if differ else "")
     return Finding("same-twice", text, image=paths[group[0]], other=paths[group[1]])
 
 
 def _like_within(group: list[int], paths: Sequence[Path]) -> Finding:
-    text = _told(group, paths, "look nearly the same")
+    text = _group_text(group, paths, "look nearly the same")
     return Finding("like-within", text, image=paths[group[0]], other=paths[group[1]])
 
 
-def _told(group: list[int], paths: Sequence[Path], what: str) -> str:
+def _group_text(group: list[int], paths: Sequence[Path], what: str) -> str:
     names = _names([paths[index] for index in group])
     rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{rest} {what}"
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The files' names, with their folders where two names are equal."""
+    """Return the files' names, with their folders where two names are equal."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [f"{path.parent.name}/{path.name}" for path in paths]

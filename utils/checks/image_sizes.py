@@ -1,4 +1,4 @@
-"""Images that the network can take, but hardly see anything in: by their size, by the values of their samples."""
+"""Finds images that the network takes, but hardly sees anything in: by their size, by the values of their samples."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ SMALL = 16  # pixels of the short side; two cells of the finest feature map that
 
 
 def image_findings(annotations: Sequence[Annotation], img_size: int) -> list[Finding]:
-    """A finding for each image that is longer than `LONG` times its width or smaller than `SMALL` pixels."""
+    """Find images that are longer than `LONG` times their width or smaller than `SMALL` pixels."""
     found = []
     for annotation in annotations:
         width, height = annotation.width, annotation.height

@@ -1,4 +1,4 @@
-"""A copy of a dataset without the faults that can be fixed without looking at the images."""
+"""Writes a copy of a dataset without the faults that can be fixed without a look at the images."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ REPORT = "repairs.txt"
 EQUAL_BOX = 0.97  # IoU; of what is merely much alike, one may be an object of its own
 
 # What reading alone has fixed in the annotations that are written, what is wrong there still, and what is not there.
-MENDED = ("box-clipped", "rotated", "box-rotated")
-NOT_MENDED = ("size-mismatch", "exif-unclear")
+FIXED = ("box-clipped", "rotated", "box-rotated")
+NOT_FIXED = ("size-mismatch", "exif-unclear")
 LEFT_OUT = (
     *(name for name, check in CHECKS.items() if check.of_a_file),
     "unlabelled", "orphaned", "no-box-left", "box-dropped", "crowd", "deleted", "ignored",
@@ -31,7 +31,7 @@ LEFT_OUT = (
 
 
 def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, progress: bool = True) -> list[str]:
-    """Write the dataset to `out_dir`, in its own format, and return lines that tell what is different in it.
+    """Write the dataset to `out_dir`, in its own format, and return lines that name each difference.
 
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
     the image's border, and left out where nothing is left or where the image has the same one already. Files that
@@ -41,7 +41,7 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
 
     Raises:
         ToolkitError: the folder is not empty, or the disk has too little room; DatasetError where no image is left,
-            or where it cannot be told what the labels' class numbers mean.
+            or where the meaning of the labels' class numbers is unknown.
     """
     unusable = [
         f"{split}: {finding.text}"
@@ -59,10 +59,10 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     for split, scan in scans.items():
         lines += [
             f"{split}: fixed: {line}"
-            for check in MENDED
+            for check in FIXED
             for line in format_findings(scan.of(check), files=len(scan.findings))
         ]
-        lines += [f"{split}: not fixed: {line}" for check in NOT_MENDED for line in format_findings(scan.of(check))]
+        lines += [f"{split}: not fixed: {line}" for check in NOT_FIXED for line in format_findings(scan.of(check))]
         lines += [f"{split}: left out: {line}" for check in LEFT_OUT for line in format_findings(scan.of(check))]
     annotations = {
         split: [_single(annotation, split, lines) for annotation in scan.annotations] for split, scan in scans.items()
@@ -86,7 +86,7 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
 
 
 def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
-    """Without boxes that are there twice."""
+    """Return the annotation without boxes that are there twice."""
     again = [index for index, _ in same_boxes(annotation.boxes, annotation.labels, least=EQUAL_BOX)]
     if not again:
         return annotation
@@ -103,6 +103,7 @@ def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
 def _without_copies(
     annotations: Mapping[str, Sequence[Annotation]], lines: list[str], progress: bool
 ) -> dict[str, list[Annotation]]:
+    """Leave out further copies of an image whose boxes are equal; validation keeps what both splits have."""
     kept: dict[str, list[Annotation]] = {split: [] for split in annotations}
     first: dict[bytes, tuple[str, Annotation]] = {}
     order = sorted(annotations, key=lambda split: split != "val")  # what both have stays for validation

@@ -1,4 +1,4 @@
-"""The contents of a split, in numbers."""
+"""Counts and measures what a split holds."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ from utils.dataset.annotation_table import Objects
 
 @dataclass(frozen=True)
 class Histogram:
-    """`counts[i]` values lie in `edges[i] <= value < edges[i + 1]`; the last bin includes its upper edge."""
+    """The number of values in each bin: `counts[i]` of them are in `edges[i] <= value < edges[i + 1]`.
+
+    The last bin includes its upper edge.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -19,7 +22,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SplitStatistics:
-    """The contents of a split. Boxes are measured as the network sees them, at the diagnosis's `img_size`.
+    """The numbers of a split. Boxes are measured as the network sees them, at the diagnosis's `img_size`.
 
     | field | meaning |
     |---|---|
@@ -54,7 +57,7 @@ MOST_BINS = 20  # of objects per image
 def split_statistics(
     objects: Objects, ious: np.ndarray, class_names: tuple[str, ...], img_size: int
 ) -> SplitStatistics:
-    """The statistics of one split; `ious` (N,) are the highest that any anchor reaches with each box."""
+    """Return the statistics of one split; `ious` (N,) are the highest that any anchor reaches with each box."""
     per_image = np.bincount(objects.image_of, minlength=len(objects.annotations))
     widths, heights = _sides(network_boxes(objects, img_size))
     count, known = len(class_names), class_names[1:]
@@ -96,7 +99,7 @@ def _whole_numbers(values: np.ndarray) -> Histogram:
 
 
 def _octaves(values: np.ndarray, low: float, high: float) -> Histogram:
-    """Two bins to an octave, from `low` to `high` at least and to where the values reach."""
+    """Count in two bins to an octave, from `low` to `high` at least and to where the values reach."""
     ends = np.log2([min(low, values.min(initial=low)), max(high, values.max(initial=high))])
     first, last = int(np.floor(2 * ends[0])), int(np.ceil(2 * ends[1]))
     return _histogram(values, 2.0 ** (np.arange(first, last + 1) / 2))

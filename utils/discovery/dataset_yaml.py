@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 
 from utils.config.folders import Folder, as_keys
-from utils.discovery.discover import format_title
 from utils.discovery.layout import SHARE, Discovery, Part
 from utils.errors import ToolkitError
+from utils.formats.formats import FORMATS
 
 MOST_CLASSES = 10  # in the lines for the terminal
 
@@ -35,7 +35,7 @@ def write_dataset_yaml(found: Discovery, path: Path, *, share: float = SHARE) ->
 def yaml_text(found: Discovery, path: Path, *, share: float = SHARE) -> str:
     """Return the YAML's text, with comments; its paths count from its folder or from the working folder."""
     lines = [
-        f"# {_comment(found.root.resolve().name)}: {format_title(found.annotation_format)}. Change what you like.",
+        f"# {_comment(found.root.resolve().name)}: {FORMATS[found.annotation_format].title}. Change what you like.",
         "# A path counts from this file's folder, or else from the folder the command is run in.",
         *(f"# Note: {_comment(note)}" for note in _notes(found)),
         "",
@@ -67,7 +67,7 @@ def summary_lines(found: Discovery) -> list[str]:
     more = f", … and {len(counted) - MOST_CLASSES} more" if len(counted) > MOST_CLASSES else ""
     kind = "classes" if classes.names else "class numbers"
     lines = [
-        f"{found.root}: {format_title(found.annotation_format)}",
+        f"{found.root}: {FORMATS[found.annotation_format].title}",
         f"  {kind} (objects): {', '.join(counted[:MOST_CLASSES])}{more}",
         f"  {'train' if layout.val else 'images'}: {_part_text(layout.train)}",
     ]

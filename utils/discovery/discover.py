@@ -15,7 +15,7 @@ from utils.formats.formats import FORMATS
 from utils.images.io import is_image
 from utils.pairing.file_tree import FileTree, list_tree
 
-SAMPLED = 20  # annotation files that tell whether all are of a format
+SAMPLED = 20  # annotation files that show whether all are of a format
 
 
 def discover(root: Path) -> Discovery:
@@ -32,17 +32,18 @@ def discover(root: Path) -> Discovery:
     paths = [path for _, path in images]
     sets = find_coco_sets(root, tree.files, paths)
     pairs = {name: _pairs_of(name, tree, images) for name, known in FORMATS.items() if known.one_file_per_image}
-    counts = {name: len(of) for name, of in pairs.items()} | {"coco": sum(one.images for one in sets)}
+    counts = {name: len(pairs[name]) if name in pairs else sum(one.images for one in sets) for name in FORMATS}
     best = max(counts, key=lambda name: counts[name])  # of equals, XML first: tools leave other files beside it
     if not counts[best]:
         raise DatasetError(
             f"{root}: found {len(images)} images, but no annotations for them: expected Pascal VOC XML, YOLO text or "
             f"LabelMe JSON files of the same names, or a COCO JSON file that lists them; it holds {first_entries(root)}"
         )
-    others = [
-        f"{counts[name]} images have {format_title(name)}, too, which is not used" for name in counts if name != best
+    notes = [
+        f"{count} images have {FORMATS[name].title}, too, which is not used"
+        for name, count in counts.items()
+        if count and name != best
     ]
-    notes = [note for note, name in zip(others, (n for n in counts if n != best), strict=True) if counts[name]]
     if best == "coco":
         layout, used = layout_of_coco(sets)
         objects: Counter[str] = Counter()
@@ -79,8 +80,3 @@ def _discover_yolo(tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: 
     classes = yolo_classes(tree.root, folders, [label for _, label in pairs])
     kpt_shape = about[1].get("KPT_SHAPE") if about else None
     return Discovery(tree.root, "yolo", layout, classes, kpt_shape, tuple(notes))
-
-
-def format_title(name: str) -> str:
-    """Return the name of a format in words, such as "Pascal VOC XML"."""
-    return FORMATS[name].title

@@ -17,7 +17,7 @@ SPLIT_OF = {
 }
 FILLERS = frozenset("set data dataset split obj part".split())  # beside the split's name: obj_train_data
 LIST_FOLDERS = frozenset("main imagesets splits split lists sets".split())
-SAMPLED = 50  # lines of a text file that tell whether it lists images
+SAMPLED = 50  # lines of a text file that show whether it lists images
 
 
 def split_of_words(text: str) -> tuple[str | None, list[str]]:

@@ -50,6 +50,17 @@ def average_of(*parts: np.ndarray) -> np.ndarray:
     return sum(part.sum(axis=0) for part in parts) / (sum(map(len, parts)) + STEADY)
 
 
+def is_near_duplicate(likeness: np.ndarray, least: np.ndarray, other_least: np.ndarray) -> np.ndarray:
+    """Check which pairs of images are nearly the same: the one rule, for a split and for the checks.
+
+    Args:
+        likeness: correlation of each pair; the arguments have shapes that go together.
+        least, other_least: `least_likeness` of the two images of each pair. The lower one decides, so the order of the
+            two does not.
+    """
+    return likeness >= np.minimum(least, other_least)
+
+
 def near_duplicate_groups(thumbnails: Sequence[bytes], *, most: int) -> np.ndarray:
     """Return the number of each image's group, (M,) int64: those that are alike, also mirrored, share one.
 
@@ -63,7 +74,7 @@ def near_duplicate_groups(thumbnails: Sequence[bytes], *, most: int) -> np.ndarr
     for start in range(0, len(vectors), rows):
         chunk = vectors[start : start + rows]
         likeness = np.maximum(chunk @ vectors.T, mirrored(chunk) @ vectors.T)
-        alike = likeness >= np.minimum(least[start : start + rows, None], least)
+        alike = is_near_duplicate(likeness, least[start : start + rows, None], least)
         alike[np.arange(len(chunk)), np.arange(start, start + len(chunk))] = False
         for row in np.flatnonzero(alike.any(axis=1)).tolist():
             joined = np.append(group[alike[row]], group[start + row])

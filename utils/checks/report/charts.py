@@ -13,7 +13,7 @@ LEFT, TOP, RIGHT, BOTTOM = 44, 24, 12, 40  # around the plot
 
 @dataclass(frozen=True)
 class Chart:
-    """The layout of a histogram, in units of its viewBox; the template has the markup.
+    """The places of everything that a histogram draws, in units of its viewBox; the template has the markup.
 
     grid: (y, text). areas: (style, SVG path) of each split. labels: (x of the tick, x of the text, text). marks: x of
     each dashed line. tips: (x, width, text) of what is shown where the pointer rests.
@@ -39,7 +39,7 @@ class Chart:
 
     @property
     def middle(self) -> float:
-        """The middle of the plot's width."""
+        """Return the middle of the plot's width."""
         return (self.left + self.right) / 2
 
 
@@ -105,12 +105,12 @@ def histogram(
 
 
 def split_class(number: int) -> str:
-    """The style's name for the colour of a split."""
+    """Return the style's name for the colour of a split."""
     return f"split{number % 4}"
 
 
 def median(histogram: Histogram) -> float:
-    """About: as if values were spread evenly in their bin; NaN without values."""
+    """Return about the median, as if values were spread evenly in their bin; NaN without values."""
     half, before = sum(histogram.counts) / 2, 0
     for edge, after, count in zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True):
         if count and before + count >= half:
@@ -120,7 +120,7 @@ def median(histogram: Histogram) -> float:
 
 
 def _finite(histogram: Histogram, *, log: bool) -> Histogram:
-    """Edges that can be drawn: a first edge of 0 has no logarithm, a last one may be infinite."""
+    """Return edges that can be drawn: a first edge of 0 has no logarithm, a last one may be infinite."""
     edges = list(histogram.edges)
     if log and edges[0] <= 0:
         edges[0] = edges[1] / (edges[2] / edges[1] if len(edges) > 2 and math.isfinite(edges[2]) else 2)
@@ -139,7 +139,7 @@ def _span(histograms: dict[str, Histogram], marks: Sequence[float]) -> tuple[flo
 
 
 def _ticks(highest: float) -> tuple[list[float], float]:
-    """Values for about four lines across, and the top of the axis."""
+    """Return values for about four lines across, and the top of the axis."""
     rough = highest / 4
     size = 10 ** math.floor(math.log10(rough))
     step = next(size * f for f in (1, 2, 2.5, 5, 10) if size * f >= rough * 0.999)
@@ -149,7 +149,7 @@ def _ticks(highest: float) -> tuple[list[float], float]:
 
 
 def _x_labels(histograms, low: float, high: float, *, log: bool, whole: bool) -> list[tuple[float, str, float]]:
-    """(value, label, where the label stands) below the axis."""
+    """Return (value, text, place of the text) below the axis."""
     if log:  # powers of two, as anchors are
         powers = range(math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9) + 1)
         every = math.ceil(len(powers) / 9)
@@ -167,7 +167,7 @@ def _x_labels(histograms, low: float, high: float, *, log: bool, whole: bool) ->
 
 
 def _tips(histograms, shares, x, low: float, high: float, *, whole: bool) -> list[tuple[float, float, str]]:
-    """Return the tip of each bin."""
+    """Return (x, width, text) of what each bin holds."""
     bins: dict[tuple[float, float], list[str]] = {}
     for split, h in histograms.items():
         for edge, after, count, part in zip(h.edges[:-1], h.edges[1:], h.counts, shares[split], strict=True):

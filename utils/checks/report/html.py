@@ -17,7 +17,7 @@ from utils.checks.diagnosis import Diagnosis
 from utils.checks.report.html_statistics import statistics_view
 from utils.checks.report.markup import counted, environment, short_path
 from utils.checks.report.terminal import format_title
-from utils.checks.report.thumbnails import SIDE, Picture, Sample, Wanted, make_pictures
+from utils.checks.report.thumbnails import SIDE, Sample, Thumbnail, Wanted, make_thumbnails
 from utils.files import write_text_atomically
 
 MOST_CARDS = 12  # images of a check, or pairs of them,
@@ -36,15 +36,16 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a bro
 
 @dataclass
 class Card:
-    """One figure of the page: an image with all that a check found in it, perhaps beside another image."""
+    """An image with all that a check found in it, perhaps beside another image."""
 
     split: str
     findings: list[Finding]
 
     @property
     def wanted(self) -> list[Wanted]:
-        """The images to make, those that are there."""
-        boxes, seconds = [], set()
+        """Return the images to make, those that are there."""
+        boxes: list[tuple[float, float, float, float]] = []
+        seconds: set[int] = set()
         for finding in self.findings:
             seconds |= {len(boxes) + i for i in range(1, len(finding.boxes))}
             boxes += finding.boxes
@@ -65,10 +66,10 @@ def write_html(diagnosis: Diagnosis, path: Path, *, progress: bool = True) -> No
 def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
     found = diagnosis.by_check()
     cards = {check: _cards(pairs, _room(found)) for check, pairs in found.items()}
-    wanted = [wanted for of_check in cards.values() for card in of_check for wanted in card.wanted]
+    wanted: list[Wanted | Sample] = [one for of_check in cards.values() for card in of_check for one in card.wanted]
     samples = [(split, a) for split, of_split in diagnosis.samples.items() for a in of_split]
     wanted += [Sample(annotation, diagnosis.config.class_names) for _, annotation in samples]
-    pictures = iter(make_pictures(wanted, pixel_range=diagnosis.config.pixel_range, progress=progress))
+    thumbnails = iter(make_thumbnails(wanted, pixel_range=diagnosis.config.pixel_range, progress=progress))
     config = diagnosis.config
     return (
         environment()
@@ -92,15 +93,15 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
                 (split, counted(s.images, "image"), counted(s.objects, "object"))
                 for split, s in diagnosis.statistics.items()
             ],
-            sections=[_section(check, pairs, cards[check], pictures, len(found)) for check, pairs in found.items()],
-            samples=[_sample(split, annotation, next(pictures)) for split, annotation in samples],
+            sections=[_section(check, pairs, cards[check], thumbnails, len(found)) for check, pairs in found.items()],
+            samples=[_sample(split, annotation, next(thumbnails)) for split, annotation in samples],
             statistics=statistics_view(diagnosis),
         )
     )
 
 
 def _room(found: dict) -> int:
-    """Cards for each check, in rows of four: fewer where many checks found something."""
+    """Return the number of cards for each check, in rows of four: fewer where many checks found something."""
     return max(4, min(MOST_CARDS, MOST_IMAGES // max(1, len(found)) // 4 * 4))
 
 
@@ -108,7 +109,7 @@ def _verdict(diagnosis: Diagnosis) -> dict[str, str]:
     counts = {severity: diagnosis.count(severity) for severity in SEVERITIES}
     if counts[ERROR]:
         kind, text = ERROR, "Fix the errors before any training."
-        if all(check.of_a_file for check in map(CHECKS.get, diagnosis.by_check()) if check.severity == ERROR):
+        if all(CHECKS[name].of_a_file for name in diagnosis.by_check() if CHECKS[name].severity == ERROR):
             text = "Errors stop a training before it starts: fix them, or leave these files out with --skip-bad."
     elif counts[WARNING]:
         kind, text = WARNING, "Nothing stops a training, but look at the warnings: the network learns what is labelled."
@@ -120,7 +121,7 @@ def _verdict(diagnosis: Diagnosis) -> dict[str, str]:
 
 
 def _cards(pairs: list[tuple[str, Finding]], most: int) -> list[Card]:
-    """At most so many, of every split and every cause in turn, so that they show all kinds of what was found."""
+    """Return at most `most` cards, of every split and cause in turn, so that they show all kinds of findings."""
     cards: dict[tuple, Card] = {}
     for number, (split, finding) in enumerate(pairs):
         alone = number if finding.other or not finding.image else None
@@ -135,7 +136,7 @@ def _cards(pairs: list[tuple[str, Finding]], most: int) -> list[Card]:
 
 
 def _section(
-    check: str, pairs: list[tuple[str, Finding]], cards: list[Card], pictures: Iterator[Picture], checks: int
+    check: str, pairs: list[tuple[str, Finding]], cards: list[Card], thumbnails: Iterator[Thumbnail], checks: int
 ) -> dict:
     about, most = CHECKS[check], min(MOST_TEXTS, MOST_LINES // checks)
     return {
@@ -147,7 +148,7 @@ def _section(
         "remedy": about.remedy,
         "renaming": _renaming(pairs),
         "causes": _causes(pairs),
-        "cards": [_figure(card, [next(pictures) for _ in card.wanted]) for card in cards],
+        "cards": [_figure(card, [next(thumbnails) for _ in card.wanted]) for card in cards],
         "open": not cards and len(pairs) <= MOST_SHOWN,
         "summary": "The one finding" if len(pairs) == 1 else f"All {len(pairs):,} findings",
         "lines": [(split, _cut(finding.text)) for split, finding in pairs[:most]],
@@ -156,7 +157,7 @@ def _section(
 
 
 def _renaming(pairs: list[tuple[str, Finding]]) -> str:
-    """The YAML's line that gives misspelt classes their meaning, if any have one."""
+    """Return the YAML's line that gives misspelt classes their meaning, "" where none has one."""
     meant = dict(finding.meant for _, finding in pairs if finding.meant)
     if not meant:
         return ""
@@ -165,7 +166,7 @@ def _renaming(pairs: list[tuple[str, Finding]]) -> str:
 
 
 def _causes(pairs: list[tuple[str, Finding]]) -> list[tuple[str, list[str]]]:
-    """Say how many findings have a cause in common, where they have."""
+    """Count the findings of each cause, where several have one in common."""
     causes = Counter(finding.subject for _, finding in pairs if finding.subject).most_common()
     if not causes or len(causes) == len(pairs):
         return []
@@ -175,14 +176,14 @@ def _causes(pairs: list[tuple[str, Finding]]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _figure(card: Card, pictures: list[Picture]) -> dict:
+def _figure(card: Card, thumbnails: list[Thumbnail]) -> dict:
     first = card.findings[0]
     paths = [path for path in (first.image, first.other) if path]
     where, _, fault = first.text.partition(": ")
     boxes = sum(len(finding.boxes) for finding in card.findings)
     images = [
-        _image(picture, path, boxes if path == first.image else 0)
-        for picture, path in zip(pictures, paths, strict=True)
+        _image(thumbnail, path, boxes if path == first.image else 0)
+        for thumbnail, path in zip(thumbnails, paths, strict=True)
     ]
     if not paths:  # of an image that cannot be read, the text has the name
         paths, images = [Path(where)], [{"fault": _cut(fault, 200)}]
@@ -190,7 +191,7 @@ def _figure(card: Card, pictures: list[Picture]) -> dict:
     if first.image and Path(where).stem == first.image.stem:  # the list of all findings has the folders
         text = Path(where).name + text.removeprefix(where)
     return {
-        "kind": "pair" if len(paths) > 1 else "" if any(picture.jpeg for picture in pictures) else "low",
+        "kind": "pair" if len(paths) > 1 else "" if any(thumbnail.jpeg for thumbnail in thumbnails) else "low",
         "split": card.split,
         "images": images,
         "names": [(path, short_path(path) if len(paths) > 1 else path.name) for path in paths],
@@ -199,24 +200,24 @@ def _figure(card: Card, pictures: list[Picture]) -> dict:
     }
 
 
-def _sample(split: str, annotation: Annotation, picture: Picture) -> dict:
+def _sample(split: str, annotation: Annotation, thumbnail: Thumbnail) -> dict:
     path = annotation.image_path
     return {
-        "kind": "" if picture.jpeg else "low",
+        "kind": "" if thumbnail.jpeg else "low",
         "split": split,
-        "images": [_image(picture, path, len(annotation.labels))],
+        "images": [_image(thumbnail, path, len(annotation.labels))],
         "names": [(path, path.name)],
         "text": counted(len(annotation.labels), "object"),
         "more": 0,
     }
 
 
-def _image(picture: Picture, path: Path, boxes: int) -> dict:
+def _image(thumbnail: Thumbnail, path: Path, boxes: int) -> dict:
     return {
-        "fault": _cut(picture.fault or "", 200),
-        "data": base64.b64encode(picture.jpeg or b"").decode(),
-        "width": picture.width,
-        "height": picture.height,
+        "fault": _cut(thumbnail.fault or "", 200),
+        "data": base64.b64encode(thumbnail.jpeg or b"").decode(),
+        "width": thumbnail.width,
+        "height": thumbnail.height,
         "alt": path.name + (f", with {counted(boxes, 'marked box', 'marked boxes')}" if boxes else ""),
     }
 

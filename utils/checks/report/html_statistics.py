@@ -45,7 +45,7 @@ def _part(count: int, total: int) -> str:
 
 
 def _classes(splits: Splits) -> dict | None:
-    """A row for each class: objects and images of each split as numbers and bars, and what no anchor reaches."""
+    """Return a row for each class: objects and images of each split as numbers and bars, and what no anchor reaches."""
     names = list(dict.fromkeys(name for s in splits.values() for name in s.objects_of_class))
     if not names:
         return None
@@ -77,7 +77,7 @@ def _of(count: int, most: int) -> str:
 
 
 class _Scale:
-    """Lengths of bars, 0 to 100, for the counts of several splits by class."""
+    """The lengths of bars, 0 to 100, for the counts of several splits by class."""
 
     def __init__(self, counts: list[dict[str, int]]):
         values = [count for of_class in counts for count in of_class.values() if count]

@@ -44,7 +44,7 @@ def _spelled(match: re.Match) -> str:
 
 
 def short_path(path: Path) -> str:
-    """Return the last folder and the name: enough to tell `train/a.jpg` from `test/a.jpg`."""
+    """Return the last folder and the name: `train/a.jpg` is another image than `test/a.jpg`."""
     return "/".join(path.parts[-2:])
 
 

@@ -1,4 +1,4 @@
-"""A diagnosis in the terminal and as JSON."""
+"""Writes a diagnosis as lines for the terminal and as JSON."""
 
 import json
 import math
@@ -27,10 +27,10 @@ MOST_CLASSES = 30
 def terminal_lines(
     diagnosis: Diagnosis, *, max_listed: int = 5, colour: bool = False, plain: bool = False, width: int | None = None
 ) -> list[str]:
-    """The report for a terminal, without the line that counts the findings.
+    """Return the report for a terminal, without the line that counts the findings.
 
     Args:
-        max_listed: findings of a kind that are told one by one.
+        max_listed: findings of a kind that are listed one by one.
         colour: with ANSI escapes.
         plain: histograms of ASCII characters.
         width: columns; None takes the terminal's, 100 where there is none.
@@ -59,25 +59,25 @@ def terminal_lines(
 
 
 def format_title(diagnosis: Diagnosis) -> str:
-    """The name of the annotations' format, where any were read."""
+    """Return the name of the annotations' format, where any were read."""
     if not any(statistics.images for statistics in diagnosis.statistics.values()):
         return "no image with annotations was read"
     return FORMATS[diagnosis.config.annotation_format].title
 
 
 def count_line(diagnosis: Diagnosis, *, colour: bool = False) -> str:
-    """Such as "2 errors, 3 warnings, 1 note"."""
+    """Return the counts by severity: "2 errors, 3 warnings, 1 note"."""
     counts = {severity: diagnosis.count(severity) for severity in (ERROR, WARNING, NOTE)}
     if not any(counts.values()):
-        return "nothing to find fault with"
+        return "no problems found"
     return ", ".join(
-        _styled(f"{count} {severity}{'' if count == 1 else 's'}", COLOURS[severity], colour and count)
+        _styled(f"{count} {severity}{'' if count == 1 else 's'}", COLOURS[severity], colour and count > 0)
         for severity, count in counts.items()
     )
 
 
 def as_dict(diagnosis: Diagnosis) -> dict:
-    """The diagnosis in plain values, as report.json has it. Keys are added in time, and never change their meaning.
+    """Return the diagnosis in plain values, as report.json has it. Keys are added, and never change their meaning.
 
     | key | value |
     |---|---|
@@ -129,13 +129,13 @@ def as_dict(diagnosis: Diagnosis) -> dict:
 
 
 def write_json(diagnosis: Diagnosis, path: Path) -> None:
-    """`as_dict` as strictly valid JSON in UTF-8."""
+    """Write `as_dict` as strictly valid JSON in UTF-8."""
     text = json.dumps(_without_nan(as_dict(diagnosis)), indent=1, ensure_ascii=False, allow_nan=False)
     write_text_atomically(path, text + "\n")
 
 
 def _without_nan(value):
-    """`value` with null for what JSON has no number for, such as a box that a broken file puts at infinity."""
+    """Return `value` with null for what JSON has no number for, such as a box that a broken file puts at infinity."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -161,8 +161,8 @@ def _split_lines(split: str, statistics: SplitStatistics, *, colour: bool, plain
     if len(rows) > MOST_CLASSES:
         lines.append(f"  … and {len(rows) - MOST_CLASSES} more classes")
     if len(rows) > 1:
-        shown = statistics.images - statistics.negatives
-        lines.append(f"  {'all':<{width}} {statistics.objects:8d} {shown:8d}  {_percent(statistics.unreached):>20}")
+        positives = statistics.images - statistics.negatives
+        lines.append(f"  {'all':<{width}} {statistics.objects:8d} {positives:8d}  {_percent(statistics.unreached):>20}")
     sizes = list(statistics.image_sizes.items())
     more = f", and {len(sizes) - 3} more" if len(sizes) > 3 else ""
     lines.append("  image sizes           " + ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + more)
@@ -177,7 +177,7 @@ def _split_lines(split: str, statistics: SplitStatistics, *, colour: bool, plain
 
 
 def _bar_line(histogram: Histogram, bars: str) -> str:
-    """A histogram in one line: its first edge, a bar for each bin, its last edge; a blank for nothing."""
+    """Return a histogram in one line: its first edge, a bar for each bin, its last edge; a blank for nothing."""
     top = max(*histogram.counts, 1)
     drawn = "".join(bars[math.ceil(len(bars) * count / top) - 1] if count else " " for count in histogram.counts)
     return f"{histogram.edges[0]:6.4g} {drawn} {histogram.edges[-1]:.4g}"

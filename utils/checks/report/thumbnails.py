@@ -1,4 +1,4 @@
-"""Small images of what was found: the boxes in question on their image, also those that one would not see there."""
+"""Draws small images of what was found: the boxes in question on their image, also those too small to be seen."""
 
 import os
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ COLOURS = 8, 2  # labels of `class_color`: pink for a finding's first box, blue 
 
 
 @dataclass(frozen=True)
-class Picture:
+class Thumbnail:
     """A JPEG and its size in pixels; `fault` says instead why there is none."""
 
     jpeg: bytes = b""
@@ -75,11 +75,11 @@ class Sample:
         return draw_boxes(image, self.annotation.boxes * scale, labels, self.class_names, show_labels=named)
 
 
-def make_pictures(
+def make_thumbnails(
     wanted: Sequence[Wanted | Sample], *, pixel_range: PixelRange | None = None, progress: bool = True
-) -> list[Picture]:
-    """An image for each; one that cannot be made has its fault and stops nothing."""
-    # Threads, because OpenCV lets others run while it decodes; few, for each may hold an image of a gigabyte.
+) -> list[Thumbnail]:
+    """Make a thumbnail of each; one that cannot be made has its fault and stops nothing."""
+    # Threads, because OpenCV lets others run while it decodes; few, because each may hold an image of a gigabyte.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         made = pool.map(lambda one: _make(one, pixel_range), wanted)
         try:
@@ -93,22 +93,22 @@ def make_pictures(
             raise
 
 
-def _make(wanted: Wanted | Sample, pixel_range: PixelRange | None) -> Picture:
+def _make(wanted: Wanted | Sample, pixel_range: PixelRange | None) -> Thumbnail:
     try:
-        picture = wanted.draw(read_image(wanted.path, pixel_range=pixel_range))
+        thumbnail = wanted.draw(read_image(wanted.path, pixel_range=pixel_range))
     except DatasetError as error:
-        return Picture(fault=str(error).removeprefix(f"{wanted.path}: "))
+        return Thumbnail(fault=str(error).removeprefix(f"{wanted.path}: "))
     except (OSError, ValueError, MemoryError, cv2.error) as error:  # a name with a null byte; an image of gigabytes
-        return Picture(fault=str(error) or type(error).__name__)
-    height, width = picture.shape[:2]
-    return Picture(_jpeg(picture), width, height)
+        return Thumbnail(fault=str(error) or type(error).__name__)
+    height, width = thumbnail.shape[:2]
+    return Thumbnail(_jpeg(thumbnail), width, height)
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def _jpeg(thumbnail: np.ndarray) -> bytes:
     data = b""
     for quality in QUALITIES:
         flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1, *SHARP_COLOURS]
-        data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
+        data = cv2.imencode(".jpg", cv2.cvtColor(thumbnail, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
         if len(data) <= MOST_BYTES:
             break
     return data
@@ -117,7 +117,7 @@ def _jpeg(picture: np.ndarray) -> bytes:
 def show_boxes(
     image: np.ndarray, boxes: Boxes, *, seconds: frozenset[int] = frozenset(), side: int = SIDE
 ) -> np.ndarray:
-    """The image with its boxes, RGB uint8, its long side `side` pixels.
+    """Return the image with its boxes, RGB uint8, its long side `side` pixels.
 
     Where boxes leave the image, a hatched margin follows them, up to 30 % of the image's long side. Boxes that would be
     too small to be seen have brackets around them, and one of them is enlarged in a corner. Boxes that are not finite
@@ -140,7 +140,7 @@ def show_boxes(
 
 
 def _region(size_hw: tuple[int, int], corners: np.ndarray) -> Region:
-    """Return the part to show: the image, and as much around it as its boxes need; of a panorama the first box."""
+    """Return what is shown: the image and what its boxes need around it; of a panorama what is near its first box."""
     height, width = size_hw
     start, end = np.zeros(2), np.array([width, height], np.float64)
     if len(corners):
@@ -156,7 +156,7 @@ def _region(size_hw: tuple[int, int], corners: np.ndarray) -> Region:
 
 
 def _view(image: np.ndarray, region: Region, scale: float) -> np.ndarray:
-    """A part of the image, scaled, on a hatched ground where it reaches out of the image."""
+    """Return a part of the image, scaled, on a hatched ground where it reaches out of the image."""
     height, width = image.shape[:2]
     left, top, right, bottom = region
     out_width, out_height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
@@ -175,7 +175,7 @@ def _view(image: np.ndarray, region: Region, scale: float) -> np.ndarray:
 
 
 def _paint(canvas: np.ndarray, corners: np.ndarray, labels: np.ndarray) -> None:
-    """Frames on `canvas`, those of the first colour on top; `corners` (N, 4) are in its pixels."""
+    """Draw frames on `canvas`, those of the first colour on top; `corners` (N, 4) are in its pixels."""
     last = np.array(canvas.shape[1::-1]) - 2  # so that the line of a box at the border is seen
     for i in [*np.flatnonzero(labels != COLOURS[0]), *np.flatnonzero(labels == COLOURS[0])]:
         box, label = corners[i], labels[i]
@@ -190,7 +190,7 @@ def _paint(canvas: np.ndarray, corners: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _brackets(canvas: np.ndarray, box: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """Four strokes that point at a box from outside."""
+    """Draw four strokes that point at a box from outside."""
     gap, stroke = 6, 13
     x, y = ((box[:2] + box[2:]) / 2).round().astype(int).tolist()
     reach_x, reach_y = (np.ceil((box[2:] - box[:2]) / 2).astype(int) + gap).tolist()
@@ -203,7 +203,7 @@ def _brackets(canvas: np.ndarray, box: np.ndarray, colour: tuple[int, int, int])
 
 
 def _focus(corners: np.ndarray, scale: float) -> np.ndarray | None:
-    """Return what to enlarge: all boxes, if together they are small, else the first small one, xyxy (4,)."""
+    """Choose what to enlarge: all boxes, if together they are small, else the first small one, xyxy (4,)."""
     if not len(corners):
         return None
     union = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
@@ -214,7 +214,7 @@ def _focus(corners: np.ndarray, scale: float) -> np.ndarray | None:
 
 
 def _with_lens(shown, image, region: Region, corners, labels, focus) -> np.ndarray:
-    """`shown` with the vicinity of `focus` enlarged, in the corner that hides the least of it."""
+    """Enlarge the vicinity of `focus` in a corner of `shown`, the one that hides the least of it."""
     height, width = shown.shape[:2]
     left, top, right, bottom = region
     scale = width / (right - left)

@@ -10,7 +10,7 @@ from support.html_pages import Page, extent, near
 from support.voc_files import write_image
 from utils.checks.report.charts import histogram, median
 from utils.checks.report.markup import environment
-from utils.checks.report.thumbnails import COLOURS, SIDE, Wanted, make_pictures, show_boxes
+from utils.checks.report.thumbnails import COLOURS, SIDE, Wanted, make_thumbnails, show_boxes
 from utils.checks.statistics import Histogram
 from utils.drawing.colors import class_color
 from utils.images.io import read_image
@@ -82,7 +82,7 @@ def test_a_panorama_is_shown_around_its_box():
 def test_images_come_in_their_order(tmp_path):
     for number in range(12):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((20 + number, 40, 3), 20 * number, np.uint8))
-    made = make_pictures([Wanted(tmp_path / f"{number}.png") for number in range(12)], progress=False)
+    made = make_thumbnails([Wanted(tmp_path / f"{number}.png") for number in range(12)], progress=False)
     greys = [cv2.imdecode(np.frombuffer(p.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).mean() for p in made]
     assert greys == pytest.approx([20 * number for number in range(12)], abs=2)
 
