@@ -129,7 +129,7 @@ def test_a_sound_dataset_has_nothing_to_fix(tmp_path):
     config = load_config(write_config(tmp_path))
     scans = scan_splits(config, progress=False)
     assert repair(config, scans, tmp_path / "repaired", progress=False) == [
-        f"the repaired copy: {tmp_path / 'mended' / 'dataset.yaml'}"
+        f"the repaired copy: {tmp_path / 'repaired' / 'dataset.yaml'}"
     ]
     with pytest.raises(ToolkitError, match="is not empty"):
         repair(config, scans, tmp_path / "repaired", progress=False)

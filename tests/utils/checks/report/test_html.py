@@ -71,7 +71,7 @@ def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
 
 @pytest.fixture
 def picture(tmp_path) -> Path:
-    path = tmp_path / "pictures" / "grey.png"
+    path = tmp_path / "photos" / "grey.png"
     write_image(path, (400, 300))
     return path
 
@@ -113,7 +113,7 @@ def test_every_fault_that_the_reader_finds_is_reported_and_shown(tmp_path):
     for name in ("bad xml.png", "unknown.png", "boxes.png", "size.png", "unlabelled.png", "copy.jpg", "image 1.jpg"):
         assert name in names
     assert "No image: cannot be decoded as an image" in page.text
-    assert any(near(picture, FIRST).any() for picture in page.pictures)
+    assert any(near(image, FIRST).any() for image in page.images)
     errors = diagnosis.count("error")
     assert f"{errors} errors" in page.text and errors >= 4
     assert "Nothing wrong found" not in page.text
@@ -138,7 +138,7 @@ def test_a_clean_report_shows_twelve_annotated_images(shapes, tmp_path):
     assert "Nothing wrong found." in page.text and "As it is annotated" in page.text
     assert len(page.all("img")) == 12 and len(shapes.samples["train"]) == 8 and len(shapes.samples["val"]) == 4
     for (image, picture), annotation in zip(
-        zip(page.all("img"), page.pictures, strict=True), [a for s in shapes.samples.values() for a in s], strict=True
+        zip(page.all("img"), page.images, strict=True), [a for s in shapes.samples.values() for a in s], strict=True
     ):
         assert image["alt"].startswith(annotation.image_path.name) and "marked box" in image["alt"]
         color = np.array(class_color(int(annotation.labels[0])))
@@ -188,12 +188,12 @@ def test_a_image_of_a_hostile_name_is_shown(shapes, tmp_path):
     write_image(image)
     page = written(with_findings(shapes, Finding("unlabelled", image.name, image=image)), tmp_path)
     (shown,) = page.all("img")
-    assert shown["alt"] == r'a "b" <i>\n\xff.png' and len(page.pictures) == 1
+    assert shown["alt"] == r'a "b" <i>\n\xff.png' and len(page.images) == 1
 
 
 def test_the_boxes_in_question_are_drawn_where_they_are(shapes, picture, tmp_path):
     found = Finding("box-twice", "two", image=picture, boxes=((40, 60, 240, 200), (300, 200, 380, 280)))
-    (shown,) = written(with_findings(shapes, found), tmp_path).pictures
+    (shown,) = written(with_findings(shapes, found), tmp_path).images
     scale = SIDE / 400
     assert shown.shape == (270, 360, 3)
     assert extent(near(shown, FIRST)) == pytest.approx(np.array((40, 60, 240, 200)) * scale, abs=3)
@@ -204,7 +204,7 @@ def test_what_one_image_has_of_a_check_is_one_image(shapes, picture, tmp_path):
     boxes = [(40.0, 60.0, 140.0, 160.0), (200.0, 100.0, 380.0, 280.0)]
     found = [Finding("box-covers-image", f"box {i}", image=picture, boxes=(box,)) for i, box in enumerate(boxes)]
     page = written(with_findings(shapes, *found), tmp_path)
-    (shown,) = page.pictures
+    (shown,) = page.images
     assert extent(near(shown, FIRST)) == pytest.approx(np.array((40, 60, 380, 280)) * SIDE / 400, abs=3)
     assert not near(shown, SECOND).any()
     assert "box 0" in page.text and "box 1" in page.text and "and 1 more here" in page.text
@@ -214,8 +214,8 @@ def test_a_second_image_stands_beside_the_first(shapes, picture, tmp_path):
     other = tmp_path / "other" / "narrow.png"
     write_image(other, (100, 300))
     page = written(with_findings(shapes, Finding("like-in-both", "x", image=picture, other=other)), tmp_path)
-    assert [shown.shape[0] > shown.shape[1] for shown in page.pictures] == [False, True]
-    assert "pictures/grey.png" in page.text and "other/narrow.png" in page.text
+    assert [shown.shape[0] > shown.shape[1] for shown in page.images] == [False, True]
+    assert "photos/grey.png" in page.text and "other/narrow.png" in page.text
 
 
 def test_an_image_that_went_away_leaves_its_place(shapes, picture, tmp_path):
@@ -223,7 +223,7 @@ def test_an_image_that_went_away_leaves_its_place(shapes, picture, tmp_path):
     broken.write_bytes(picture.read_bytes()[:60])
     found = [Finding("unlabelled", path.name, image=path) for path in (gone, picture, broken, picture.parent)]
     page = written(with_findings(shapes, *found), tmp_path)
-    assert len(page.pictures) == 1
+    assert len(page.images) == 1
     assert "No image: image file not found" in page.text
     assert "No image: cannot be decoded as an image" in page.text
     assert "No image: is a folder" in page.text
@@ -243,7 +243,7 @@ def test_thousands_of_findings_make_a_page_of_a_few_megabytes(shapes, tmp_path):
     assert len(found) == 5000
     page = written(with_findings(shapes, *found), tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 4e6
-    assert len(page.pictures) == 5 * MOST_CARDS
+    assert len(page.images) == 5 * MOST_CARDS
     assert page.text.count(", object ") >= 5000
 
     many = [replace(finding, check="box-dropped") for finding in found]
