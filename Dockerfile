@@ -4,7 +4,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2
     rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY requirements.txt ./
-COPY utils/__init__.py utils/fix_opencv.py utils/
+COPY utils utils
 RUN pip install --no-cache-dir -r requirements.txt && python -m utils.fix_opencv
 COPY . .
 CMD ["python", "train.py", "--help"]

@@ -95,7 +95,7 @@ def result(options: list) -> dict[str, float]:
 
 
 def print_table(found: list[dict]) -> None:
-    print("| | AP@[.50:.95] | AP50 | AP of the first epoch | seeds |\n|---|---|---|---|---|")
+    print("| | AP | AP50 | AP of the first epoch | seeds |\n|---|---|---|---|---|")
     for name in dict.fromkeys(row["name"] for row in found):
         own = [row for row in found if row["name"] == name]
         cells = []

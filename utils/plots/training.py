@@ -111,7 +111,7 @@ def _map(epochs: list[Record]) -> Figure | None:
     curves = [("", "val", GREEN, BLUE), (" of averaged weights", "ema", PURPLE, ORANGE)]
     found = {}  # prefix -> AP over the epochs
     for words, prefix, half_color, color in curves:
-        for name, key, line in (("AP@.50", "map_50", half_color), ("AP@[.50:.95]", "map_50_95", color)):
+        for name, key, line in (("AP50", "map_50", half_color), ("AP", "map_50_95", color)):
             x, y = _series(epochs, "epoch", f"{prefix}/{key}")
             found[prefix] = x[y >= 0], y[y >= 0]  # COCO writes -1 where AP is undefined
             _curve(ax, *found[prefix], line, name + words)
@@ -121,7 +121,7 @@ def _map(epochs: list[Record]) -> Figure | None:
     if len(x):
         best = int(y.argmax())
         half = next(r.get(f"{prefix}/map_50", -1) for r in epochs if r["epoch"] == x[best])
-        text = f"best: epoch {x[best]:.0f}, {y[best]:.3f}" + (f" (AP@.50 {half:.3f})" if half >= 0 else "")
+        text = f"best: epoch {x[best]:.0f}, {y[best]:.3f}" + (f" (AP50 {half:.3f})" if half >= 0 else "")
         ax.axvline(x[best], color=RED, lw=1, ls=":", zorder=0)
         ax.plot(x[best], y[best], color=RED, ls="", marker="*", ms=15, mec="white", zorder=5, label=text)
     if ax.lines:
