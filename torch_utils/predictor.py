@@ -20,7 +20,7 @@ class Predictor:
         device: where it runs.
         amp_dtype: autocast type, None for float32.
         threshold: the least score that is wanted, for `capped`.
-        pixel_range: what its images were trained with, because whoever reads them, by `read_image`.
+        pixel_range: the range that its images were trained with, for whoever reads them with `read_image`.
 
     Attributes:
         capped: images so far that reached the model's limit of detections with wanted ones, and may hold more.
