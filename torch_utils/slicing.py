@@ -68,7 +68,7 @@ class SlicedPredictor:
         return self.predictor.max_detections
 
     def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """Return None: the images of a batch need not be alike, because each is looked at by itself."""
+        """Return (0, 0) for any image: the images of a batch need not be alike, because each is looked at by itself."""
         return 0, 0
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
