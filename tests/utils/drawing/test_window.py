@@ -151,8 +151,13 @@ def test_keys_and_closing_end_it(screen, how):
         assert process.stdout.readline() == "on\n"
         press(display, window, "s")
         assert process.stdout.readline() == "save\n"
-        shown = pixels(dump)
-        red = (shown == (200, 40, 40)).all(axis=2)
+        deadline = time.monotonic() + 60  # the screen shows the frame when the server has painted it
+        while True:
+            shown = pixels(dump)
+            red = (shown == (200, 40, 40)).all(axis=2)
+            if red.sum() > 40_000 or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         assert 40_000 < red.sum() < 320 * 240  # the image, without the corner that holds the rate
         y, x = np.argwhere(red.any(axis=1))[0, 0], np.argwhere(red.any(axis=0))[0, 0]
         corner = shown[y : y + 20, x : x + 60]
