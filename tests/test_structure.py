@@ -4,6 +4,7 @@ Everything is read from the files themselves; only `test_every_module_of_utils_i
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,10 +17,19 @@ from support.paths import ROOT
 
 # What each floor may import, beside itself and installed packages; the scripts at the top may import everything.
 BELOW = {"utils": set(), "torch_utils": {"utils"}, "models": {"utils", "torch_utils"}, "datasets": {"utils"}}
-MAX_CHAIN = 14  # modules, from a script down
+MAX_CHAIN = 13  # modules, from a script down
 MAX_MODULES = 12  # in a folder, `__init__` not counted
 FORMER_NAMES = {"convert.py", "mend_opencv.py"}  # which only run what took their place
 MAX_LINES = {"utils": 330, "torch_utils": 330, "models": 330, "tests": 420, "benchmarks": 330}
+
+# Docstrings open with a verb or a noun.
+OPENINGS = ("What", "How", "Of", "Which", "Whether", "Where", "Whatever")
+# Words that the source once had for what the field has words for; parts of names, split at underscores and capitals.
+WORDS = set("wish told looks leaks leans lean mend mended keeper standing uploaded dealt picture pictures".split())
+NAMES = {
+    "BestStanding", "DealtBatches", "EpochBatches", "Gradients", "Made", "NoPause", "SampleMaker", "Share", "Trainer",
+    "examine", "explained", "first_one_first", "from_first", "go_on", "like_groups", "share_of", "where",
+}  # fmt: skip
 
 
 def modules_of(root: Path) -> dict[str, Path]:
@@ -164,6 +174,69 @@ def test_files_are_short():
     for floor, limit in MAX_LINES.items():
         lengths = {str(f.relative_to(ROOT)): len(f.read_text().splitlines()) for f in (ROOT / floor).rglob("*.py")}
         assert {name: length for name, length in lengths.items() if length > limit} == {}
+
+
+def places(found: list[tuple[Path, ast.AST, str]]) -> list[str]:
+    return [f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {text}" for file, node, text in found]
+
+
+def source_nodes(below_scripts: bool = False):
+    """Yield (file, node) for every node of the source, without tests and benchmarks."""
+    for file in modules_of(ROOT).values():
+        if not below_scripts or file.parent != ROOT:
+            for node in ast.walk(tree_of(file)):
+                yield file, node
+
+
+def test_no_argparse_namespace_reaches_below_the_command_line():
+    found = [
+        (file, node, node.arg)
+        for file, node in source_nodes(below_scripts=True)
+        if isinstance(node, ast.arg) and node.arg == "args" and (ROOT / "utils/cli") not in file.parents
+    ]
+    assert places(found) == []
+
+
+def test_no_object_changes_its_class():
+    found = [
+        (file, node, "__class__ =")
+        for file, node in source_nodes()
+        if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
+    ]
+    assert places(found) == []
+
+
+def test_docstrings_open_with_a_verb_or_a_noun():
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [
+        (file, node, text.splitlines()[0])
+        for file, node in source_nodes()
+        if isinstance(node, documented) and (text := ast.get_docstring(node)) and text.split()[0] in OPENINGS
+    ]
+    assert places(found) == []
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """Return the names that a node gives: definitions, parameters, assignments."""
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return [node.name]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return [node.id]
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return [node.attr]
+    return []
+
+
+def test_names_are_the_fields_words():
+    found = [
+        (file, node, name)
+        for file, node in source_nodes()
+        for name in names_in(node)
+        if name in NAMES or WORDS & {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+    ]
+    assert places(found) == []
 
 
 def test_tests_and_benchmarks_import_no_tests():

@@ -1,4 +1,4 @@
-"""How much memory and disk may still be taken."""
+"""The memory, disk space and CPUs that may still be taken."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def in_units(size: int) -> str:
 
 
 def _left_by_cgroups() -> list[int]:
-    """What is left of each limit on memory that a control group of this process or one above it has."""
+    """Return what is left of each limit on memory that a control group of this process or one above it has."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

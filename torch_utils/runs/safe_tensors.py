@@ -37,18 +37,20 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return {name: _tensor(data, start, entry, f"{path}: {name}") for name, entry in header.items()}
 
 
-def _tensor(data: bytes, start: int, entry: dict, where: str) -> Tensor:
+def _tensor(data: bytes, start: int, entry: dict, source: str) -> Tensor:
     try:
         dtype, shape, (begin, end) = DTYPES.get(entry["dtype"]), entry["shape"], entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (TypeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{where}: expected dtype, shape and data_offsets, found {entry!r:.80}") from error
+        raise CheckpointError(f"{source}: expected dtype, shape and data_offsets, found {entry!r:.80}") from error
     if dtype is None:
-        raise CheckpointError(f"{where}: type {entry['dtype']!r} is not supported; expected one of {', '.join(DTYPES)}")
+        raise CheckpointError(
+            f"{source}: type {entry['dtype']!r} is not supported; expected one of {', '.join(DTYPES)}"
+        )
     if not whole or begin > end or end - begin != math.prod(shape) * dtype.itemsize:
-        raise CheckpointError(f"{where}: shape {shape} of {entry['dtype']} does not fill bytes {begin} to {end}")
+        raise CheckpointError(f"{source}: shape {shape} of {entry['dtype']} does not fill bytes {begin} to {end}")
     if start + end > len(data):
         missing = start + end - len(data)
-        raise CheckpointError(f"{where}: ends {missing} bytes behind the end of the file: cut short? Copy it again")
+        raise CheckpointError(f"{source}: ends {missing} bytes behind the end of the file: cut short? Copy it again")
     values = bytearray(data[start + begin : start + end])  # a copy: aligned, and writable
     return torch.frombuffer(values, dtype=dtype).reshape(shape) if values else torch.empty(shape, dtype=dtype)

@@ -140,7 +140,7 @@ class _Epoch:
         self.first_step = (epoch - 1) * len(batches)
         self.pending: list[tuple[dict, dict[str, Tensor], Tensor, tuple]] = []
         self.batch_sampler = getattr(batches, "batch_sampler", None)
-        self.scale_told = False
+        self.scale_reported = False
 
     def over(self, batches, bar, between_steps) -> None:
         trainer, progress = self.trainer, self.progress
@@ -211,17 +211,17 @@ class _Epoch:
         table = ", ".join(
             f"{key.removeprefix('train/')} {value:g}" for key, value in record.items() if key.startswith("train/")
         )
-        told = (
+        report = (
             f"float16: the gradient is not finite at step {record['step']}, though the losses are scaled down to "
             f"{scale:.2g} by now (from 65536, halved each time): {table}\n  Such steps change nothing."
         )
         remedy = "--amp bf16 or --amp off computes with more range; or lower --lr"
         if scale < HOPELESS_SCALE:
-            message = f"{told} Nothing is being learned, so the training ends here: {remedy}. {GO_ON}"
+            message = f"{report} Nothing is being learned, so the training ends here: {remedy}. {GO_ON}"
             raise self.trainer.group.refuse(TrainingError(message))
-        if not self.scale_told:
-            logging.getLogger("train").warning(f"{told} If it continues, the training ends: {remedy}.")
-        self.scale_told = True
+        if not self.scale_reported:
+            logging.getLogger("train").warning(f"{report} If it continues, the training ends: {remedy}.")
+        self.scale_reported = True
 
     def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:
         """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""
@@ -230,20 +230,20 @@ class _Epoch:
         files = sorted({name for names in trainer.group.gather(own) for name in names})
         table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
         what = "gradient" if all(map(math.isfinite, losses.values())) else "loss"
-        told = f"the {what} is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
+        report = f"the {what} is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
         in_a_row, trainer.last_bad_step = trainer.last_bad_step == step - 1, step
         # Running statistics of batch norms are each process's own.
         own = all(bool(b.isfinite().all()) for b in trainer.model.buffers() if b.is_floating_point())
         (spoilt,) = trainer.group.all_max(not own)
         if not in_a_row and not spoilt:
             logging.getLogger("train").warning(
-                f"{told}\n  The step is left out; a second one in a row would end the training."
+                f"{report}\n  The step is left out; a second one in a row would end the training."
             )
             return
         self.on_steps(records)
         why = "and running statistics of batch norms no longer are" if spoilt else "nor was it at the step before"
         error = TrainingError(
-            f"{told}\n  {why}, so the training ends here.\n"
+            f"{report}\n  {why}, so the training ends here.\n"
             "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr. "
             f"{GO_ON}"
         )

@@ -38,7 +38,7 @@ class Written:
     | labelled | the same as the file has it, None where it does not say |
     """
 
-    where: str
+    source: str
     file: str
     layout: tuple[str, str]
     numbers: np.ndarray
@@ -75,7 +75,7 @@ def one_cause(files: Sequence[Written]) -> str | None:
             turned = (labelled == image_sizes[:, ::-1]).all(axis=1).mean() >= NEARLY_ALL
             why = "the images were turned, or x and y are exchanged" if turned else "the images were resized"
             return (
-                f"all of {of} were drawn on images of another size, which the files name: {files[0].where} on "
+                f"all of {of} were drawn on images of another size, which the files name: {files[0].source} on "
                 f"{width:g}x{height:g}, but the image is {files[0].size[0]}x{files[0].size[1]}: {why}"
             )
         own = files[0].layout
@@ -84,10 +84,8 @@ def one_cause(files: Sequence[Written]) -> str | None:
             ways, bad = [(own[0], "percent")], len(boxes)
     if not ways:
         return None
-    return (
-        f"expected {_told(own)}; {bad} of {of} cannot be meant so, and all fit as {' or as '.join(map(_told, ways))}: "
-        f"{files[0].where}"
-    )
+    others = " or as ".join(map(_title, ways))
+    return f"expected {_title(own)}; {bad} of {of} cannot be meant so, and all fit as {others}: {files[0].source}"
 
 
 def _without_repeats(file: Written) -> Written:
@@ -96,7 +94,7 @@ def _without_repeats(file: Written) -> Written:
     return replace(file, numbers=file.numbers[first], boxes=file.boxes[first])
 
 
-def _told(way: tuple[str, str]) -> str:
+def _title(way: tuple[str, str]) -> str:
     return f"{LAYOUTS[way[0]][0]} {UNIT_WORDS[way[1]]}"
 
 

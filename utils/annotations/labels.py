@@ -18,7 +18,7 @@ class LabelledObject:
     `rotation` is what the box is turned by around its centre, in degrees.
     """
 
-    where: str
+    source: str
     name: str
     box: Box
     difficult: bool = False

@@ -26,7 +26,7 @@ def written_boxes(pair: Pair, labels: Labels, image: ImageInfo) -> Written | Non
     size, first = (image.width, image.height), labels.objects[0]
     straight = [item for item in labels.objects if not item.rotation % 360]
     return Written(
-        f"{pair.called}: {first.where}: box ({', '.join(f'{v:g}' for v in first.box)})",
+        f"{pair.called}: {first.source}: box ({', '.join(f'{v:g}' for v in first.box)})",
         pair.called.rpartition(": image ")[2],
         labels.layout,
         np.array([item.box for item in straight], np.float64).reshape(-1, 4),
@@ -68,32 +68,32 @@ def place(
     written = f"{pair.called}: <size> is {labels.size[0]:g}x{labels.size[1]:g}" if labels.size else ""
     by_exif = f"{pair.image_path.name} is {image.width}x{image.height} by its EXIF orientation {image.orientation}"
     if reading == STORED and labels.objects:
-        told = f"{written}, {by_exif}"
+        text = f"{written}, {by_exif}"
         if labels.size != stored_size or stored_size == size:
-            told = f"{pair.called}: the boxes were drawn on the image as stored, {why}; {by_exif}"
-        scan.add("rotated", told, image=pair.image_path)
+            text = f"{pair.called}: the boxes were drawn on the image as stored, {why}; {by_exif}"
+        scan.add("rotated", text, image=pair.image_path)
     if labels.size and labels.size != (stored_size if reading == STORED else size):
-        told = f"{pair.image_path.name} is {image.width}x{image.height}; the boxes are used as they stand"
+        text = f"{pair.image_path.name} is {image.width}x{image.height}; the boxes are used as they stand"
         if labels.size == stored_size:
-            told = f"{by_exif}; the boxes are used as drawn on the upright image, {why}"
-        scan.add("size-mismatch", f"{written}, {told}", image=pair.image_path)
+            text = f"{by_exif}; the boxes are used as drawn on the upright image, {why}"
+        scan.add("size-mismatch", f"{written}, {text}", image=pair.image_path)
 
     boxes, kept = [], []
     for item in labels.objects:
         box = _drawn(labels, item, stored_size if reading == STORED else size)
         box = upright_box(box, image) if reading == STORED else box
         clipped = np.clip(box, 0, [image.width, image.height] * 2).astype(np.float32)
-        where = f"{pair.called}: {item.where}: box ({', '.join(f'{v:g}' for v in item.box)})"
+        source = f"{pair.called}: {item.source}: box ({', '.join(f'{v:g}' for v in item.box)})"
         about = {"image": pair.image_path, "boxes": (tuple(map(float, box)),)}
         if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            scan.add("box-dropped", f"{where} {_why_nothing_left(box, image)}", **about)
+            scan.add("box-dropped", f"{source} {_why_nothing_left(box, image)}", **about)
             continue
         out = np.abs(clipped - np.asarray(box)).max() > 0.5  # less is rounding
         if item.rotation % 360:
             cut = ", cut at the image's border" * bool(out)
-            scan.add("box-rotated", f"{where} is turned by {item.rotation:g} degrees: the box around it{cut}", **about)
+            scan.add("box-rotated", f"{source} is turned by {item.rotation:g} degrees: the box around it{cut}", **about)
         elif out:
-            scan.add("box-clipped", f"{where} reaches out of the {image.width}x{image.height} image", **about)
+            scan.add("box-clipped", f"{source} reaches out of the {image.width}x{image.height} image", **about)
         boxes.append(clipped)
         kept.append(item)
     if not kept and (labels.objects or labels.crowds):  # it shows objects, and would be trained on as if it did not

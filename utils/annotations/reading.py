@@ -152,7 +152,7 @@ def _tell_unknown(
         meant = [n for n in known if items[0].named and plain(n) == plain(name)]
         scan.add(
             "unknown-class",
-            f"{pair.path}: {items[0].where.split(' (')[0]}{also}: {subject}",
+            f"{pair.path}: {items[0].source.split(' (')[0]}{also}: {subject}",
             subject=subject,
             image=pair.image_path,
             boxes=tuple(labels.to_pixels(i.box, (image.width, image.height)) for i in items[:20]) if image else (),

@@ -138,6 +138,6 @@ def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:
 
 
 def _cut(side: int, length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Where a cut of about `length` pixels starts, uniformly, and its true length."""
+    """Choose where a cut of about `length` pixels starts, uniformly, and its true length."""
     length = max(1, length)
     return int(rng.integers(0, side - length, endpoint=True)), length

@@ -34,15 +34,15 @@ def search_labels(scan: Scan, config, split: str) -> None:
     used = {annotation.image_path for annotation in scan.annotations} - set(bare)
     if len(bare) < len(used) or not FORMATS[config.annotation_format].one_file_per_image:
         return
-    explained = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
+    replaced = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
     places = _places(bare, images_dir, labels_dir, getattr(config, "path", None))
     if places:
-        told = " or ".join(f"{place} has {count} {what} of these names" for place, count, what in places[:2])
+        found_there = " or ".join(f"{place} has {count} {what} of these names" for place, count, what in places[:2])
         given = f"write `{key}: {{}}` in place of {labels_dir}" if labels_dir != images_dir else f"add `{key}: {{}}`"
         line = given.format(_as_written(places[0][0], config))
-        scan.findings = [f for f in scan.findings if f.check not in explained]
+        scan.findings = [f for f in scan.findings if f.check not in replaced]
         _drop(scan, set(bare))
-        scan.add("labels-elsewhere", f"{len(bare)} images have no annotation in {labels_dir}; {told}: {line}")
+        scan.add("labels-elsewhere", f"{len(bare)} images have no annotation in {labels_dir}; {found_there}: {line}")
     elif not used and scan.of("unlisted-negative"):
         scan.findings = [f for f in scan.findings if f.check != "unlisted-negative"]
         _drop(scan, set(bare))

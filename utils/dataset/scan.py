@@ -49,9 +49,9 @@ def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dic
         _tell_ignored(scan)
     for text in config.notes:
         scans["train"].add("two-places", text)
-    told_already = {finding.text for finding in scans["train"].of("class-numbers")}
+    reported = {finding.text for finding in scans["train"].of("class-numbers")}
     findings = scans["val"].findings
-    scans["val"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in told_already]
+    scans["val"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in reported]
     return scans
 
 
@@ -117,8 +117,8 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
     lines: dict[int, list[str]] = {}
     for list_path in {folder.list_path for folder in folders if folder.list_path}:
         ids = [i for i, folder in enumerate(folders) if folder.list_path == list_path]
-        dealt = deal_lines(read_split_list(list_path), [folders[i].images_dir for i in ids])
-        lines |= dict(zip(ids, dealt, strict=True))
+        shared_out = deal_lines(read_split_list(list_path), [folders[i].images_dir for i in ids])
+        lines |= dict(zip(ids, shared_out, strict=True))
     whole, seen = Scan(skip_bad=how["skip_bad"]), set()
     for index, folder in enumerate(folders):
         places = {f"{name}_{kind}": getattr(folder, short) for kind, short in FOLDER_FIELDS.items()}
@@ -129,8 +129,8 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
         seen.update(a.image_path.resolve() for a in [*scan.annotations, *scan.turned])
         scan.annotations = [scan.annotations[i] for i in ids]
         scan.thumbnails = [scan.thumbnails[i] for i in ids]
-        told_already = {finding.text for finding in whole.of("class-numbers")}
-        scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in told_already]
+        reported = {finding.text for finding in whole.of("class-numbers")}
+        scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in reported]
         whole.extend(scan)
     return whole
 
@@ -180,8 +180,8 @@ def _tell_ignored(scan: Scan) -> None:
     objects = sum(scan.ignored.values(), Counter())
     for name, count in objects.items():
         images = [path for path, gone in scan.ignored.items() if gone[name]]
-        where = "1 image, which stays" if len(images) == 1 else f"{len(images)} images, which stay"
-        scan.add("ignored", f"{name}: {count} object{'s' * (count > 1)} on {where}", image=images[0])
+        shown_on = "1 image, which stays" if len(images) == 1 else f"{len(images)} images, which stay"
+        scan.add("ignored", f"{name}: {count} object{'s' * (count > 1)} on {shown_on}", image=images[0])
     scan.ignored.clear()
 
 

@@ -177,11 +177,11 @@ def _allocate(file, path: Path, total: int, count: int) -> None:
     """Make the file anew, with all of its space taken now: a full disk met later would kill the process (SIGBUS)."""
     file.truncate(0)
     free = free_disk(path.parent)
-    told = f"--cache disk needs {in_units(total)} for {count} images"
+    need = f"--cache disk needs {in_units(total)} for {count} images"
     remedy = "make room, take a smaller --img-size, or no --cache"
     if total > free:
         path.unlink()
-        raise ConfigError(f"{told}, and {in_units(free)} are free at {path.parent}: {remedy}")
+        raise ConfigError(f"{need}, and {in_units(free)} are free at {path.parent}: {remedy}")
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, total)
@@ -189,7 +189,7 @@ def _allocate(file, path: Path, total: int, count: int) -> None:
             file.truncate(total)
     except OSError as error:
         path.unlink()
-        raise ConfigError(f"{told}, which {path.parent} does not take ({error.strerror}): {remedy}") from error
+        raise ConfigError(f"{need}, which {path.parent} does not take ({error.strerror}): {remedy}") from error
     file.seek(0)
     file.write(MAGIC)
 
@@ -201,7 +201,7 @@ def _finish(owner: int, file, records: np.ndarray) -> None:
 
 
 def _settle(file, states: np.ndarray) -> None:
-    """What is filled is on the disk from now on."""
+    """Write what is filled to the disk."""
     filled = np.flatnonzero(states == FILLED)
     if len(filled):
         os.fsync(file.fileno())
@@ -225,7 +225,7 @@ def _lock(file, *, shared: bool = False) -> bool:
 
 
 def _layout(sizes_hw: np.ndarray) -> tuple[np.ndarray, int]:
-    """Where each image's pixels start, (N,) int64, and the bytes of all: header, records, pixels."""
+    """Return where each image's pixels start, (N,) int64, and the bytes of all: header, records, pixels."""
     lengths = sizes_hw.astype(np.int64).prod(axis=1) * 3
     lengths += -lengths % 64
     ends = PAGE + -(-len(sizes_hw) * RECORD.itemsize // PAGE) * PAGE + lengths.cumsum()
@@ -233,7 +233,7 @@ def _layout(sizes_hw: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _key(table: AnnotationTable, sizes_hw: np.ndarray, pixel_range: PixelRange | None) -> str:
-    """Of what decides the block's contents, the files' own contents aside."""
+    """Return a hash of what decides the block's contents, the files' own contents aside."""
     digest = hashlib.sha256(f"{cv2.__version__} {SHRINKS} {pixel_range} {len(table)}\n".encode())
     digest.update(np.ascontiguousarray(sizes_hw, "<i8").tobytes())
     for index in range(len(table)):
@@ -249,7 +249,7 @@ def _mark(file: str) -> tuple[int, int] | None:
 
 
 def _boot_id() -> str:
-    """Which start of this machine it is; empty where the system does not say."""
+    """Return an id of this start of the machine; empty where the system does not say."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
@@ -258,5 +258,5 @@ def _boot_id() -> str:
 def cache_report(kind: str, cache: ImageCache) -> str:
     """A line for the log."""
     kept = np.count_nonzero(cache.records["state"])
-    where = f", {kept} of them kept in {cache.path}" if kind == "disk" else ""
-    return f"cache: {kind}, {in_units(cache.nbytes)} for {len(cache.sizes_hw)} images{where}"
+    on_disk = f", {kept} of them kept in {cache.path}" if kind == "disk" else ""
+    return f"cache: {kind}, {in_units(cache.nbytes)} for {len(cache.sizes_hw)} images{on_disk}"

@@ -10,7 +10,7 @@ from utils.names import nfc
 from utils.pairing.file_tree import folder_of, placeless, stem_of
 
 
-def listed_names(scan: Scan, lines: Iterable[str], known: Iterable[str], where: str) -> set[str]:
+def listed_names(scan: Scan, lines: Iterable[str], known: Iterable[str], source: str) -> set[str]:
     """Those of `known`, relative names with or without suffix, that the lines of a split list mean.
 
     A line is a name, perhaps with folders above, the image's extension, or VOC's second column. It may lack the
@@ -26,7 +26,7 @@ def listed_names(scan: Scan, lines: Iterable[str], known: Iterable[str], where: 
             shown = ", ".join(found[:4]) + ", …" * (len(found) > 4)
             scan.add("listed-missing", f"{line}: listed, but it may be any of {shown}: expected the folder in the line")
         else:
-            scan.add("listed-missing", f"{line}: listed, but {where}")
+            scan.add("listed-missing", f"{line}: listed, but {source}")
     return result
 
 

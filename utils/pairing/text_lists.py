@@ -24,12 +24,12 @@ def deal_lines(lines: Iterable[str], folders: Sequence[Path]) -> list[list[str]]
     A line belongs to a folder whose path its own folders are the end of, and of several to one that has the file.
     What belongs to none goes to the first, where it will be missed.
     """
-    dealt: list[list[str]] = [[] for _ in folders]
+    shared_out: list[list[str]] = [[] for _ in folders]
     ends = [folder.resolve().parts for folder in folders]
     for line in lines:
         wanted = PurePosixPath(line.replace("\\", "/"))
         above = tuple(part for part in wanted.parent.parts if part not in ("/", ".", ".."))
         fits = [i for i, parts in enumerate(ends) if parts[len(parts) - len(above) :] == above]
         fits = [i for i in fits if (folders[i] / wanted.name).is_file()] or fits or [0]
-        dealt[fits[0]].append(line)
-    return dealt
+        shared_out[fits[0]].append(line)
+    return shared_out

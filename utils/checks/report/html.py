@@ -179,17 +179,17 @@ def _causes(pairs: list[tuple[str, Finding]]) -> list[tuple[str, list[str]]]:
 def _figure(card: Card, thumbnails: list[Thumbnail]) -> dict:
     first = card.findings[0]
     paths = [path for path in (first.image, first.other) if path]
-    where, _, fault = first.text.partition(": ")
+    source, _, fault = first.text.partition(": ")
     boxes = sum(len(finding.boxes) for finding in card.findings)
     images = [
         _image(thumbnail, path, boxes if path == first.image else 0)
         for thumbnail, path in zip(thumbnails, paths, strict=True)
     ]
     if not paths:  # of an image that cannot be read, the text has the name
-        paths, images = [Path(where)], [{"fault": _cut(fault, 200)}]
+        paths, images = [Path(source)], [{"fault": _cut(fault, 200)}]
     text = first.text if first.image else ""
-    if first.image and Path(where).stem == first.image.stem:  # the list of all findings has the folders
-        text = Path(where).name + text.removeprefix(where)
+    if first.image and Path(source).stem == first.image.stem:  # the list of all findings has the folders
+        text = Path(source).name + text.removeprefix(source)
     return {
         "kind": "pair" if len(paths) > 1 else "" if any(thumbnail.jpeg for thumbnail in thumbnails) else "low",
         "split": card.split,

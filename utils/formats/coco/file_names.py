@@ -77,8 +77,8 @@ class ImageFinder:
         for same in (lambda path: nfc(path.name) == nfc(parts[-1]), lambda path: True):
             if fits := [path for path in found if same(path)]:
                 in_folder = [path for path in fits if _folded(path.parent.name) == _folded(parts[-2:][0])]
-                told = in_folder if len(parts) > 1 and len(in_folder) == 1 else fits
-                return told[0] if len(told) == 1 and self._may_lie_there(told[0], parts[:-1]) else None
+                fits = in_folder if len(parts) > 1 and len(in_folder) == 1 else fits
+                return fits[0] if len(fits) == 1 and self._may_lie_there(fits[0], parts[:-1]) else None
         return None
 
     def _may_lie_there(self, path: Path, folders: list[str]) -> bool:

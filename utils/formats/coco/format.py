@@ -40,16 +40,16 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOp
         if path:
             of_path.setdefault(path, []).append((is_own_name, entry))
         elif inside(images_dir, entry.file_name) is None:
-            where = f"{json_path}: image {entry.file_name!r:.200}"
-            scan.add("annotation-unreadable", f"{where}: expected a path inside {images_dir}")
+            source = f"{json_path}: image {entry.file_name!r:.200}"
+            scan.add("annotation-unreadable", f"{source}: expected a path inside {images_dir}")
         else:
             scan.add("orphaned", f"{json_path.name}: image {entry.file_name}")
     ignored = options.ignored
     gone = {nfc(name) for name in (*ignored, *(old for old, new in options.renamed.items() if new in ignored))}
     for path, found in of_path.items():
         if entry := _entry_of(scan, path, found, json_path):
-            where = f"{json_path}: image {entry.file_name!r:.200}"
-            pairs.append(Pair(path, where, f"{json_path.name}: image {entry.file_name}", _reader(entry, where, gone)))
+            source = f"{json_path}: image {entry.file_name!r:.200}"
+            pairs.append(Pair(path, source, f"{json_path.name}: image {entry.file_name}", _reader(entry, source, gone)))
     if options.stems is None:
         _report_unlisted(scan, finder.tree, set(of_path), json_path)
     return Found(pairs)
@@ -102,14 +102,14 @@ def json_file(path: Path) -> Path:
     return found[0]
 
 
-def _reader(entry: CocoImage, where: str, gone: Collection[str]) -> Callable[[], Labels]:
+def _reader(entry: CocoImage, source: str, gone: Collection[str]) -> Callable[[], Labels]:
     """Return what reads the entry; crowd regions of the classes in `gone` are left out like their objects."""
     crowds = sum(nfc(name) not in gone for name in entry.crowds)
 
     def read() -> Labels:
         if entry.faults:
             more = f"; … and {len(entry.faults) - 5} more" if len(entry.faults) > 5 else ""
-            raise DatasetError(f"{where}: {'; '.join(entry.faults[:5])}{more}")
+            raise DatasetError(f"{source}: {'; '.join(entry.faults[:5])}{more}")
         notes = (("crowd", f"{entry.file_name}: {crowds} crowd regions"),) if crowds else ()
         return Labels(entry.objects, entry.size, _from_xywh, notes, crowds, ("xywh", "pixels"))
 

@@ -13,7 +13,7 @@ from utils.names import nfc
 
 MAX_JSON_BYTES = 4 * 2**30
 MAX_SEARCHED_BYTES = 2**28  # of a file that nobody named
-MAX_TOLD = 5  # faults of a kind in a message
+MAX_LISTED = 5  # faults of a kind in a message
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def read_coco_file(path: Path) -> CocoFile:
         else:
             entry[1].append((index, item))
     if lost:
-        more = f"; … and {len(lost) - MAX_TOLD} more" if len(lost) > MAX_TOLD else ""
+        more = f"; … and {len(lost) - MAX_LISTED} more" if len(lost) > MAX_LISTED else ""
         faults.append(
             f"{path}: {len(lost)} of {len(tables['annotations'])} annotations are of none of the images: "
-            f"{'; '.join(lost[:MAX_TOLD])}{more}"
+            f"{'; '.join(lost[:MAX_LISTED])}{more}"
         )
     return CocoFile(tuple(_entry(*entry, name_of) for entry in entries.values()), tuple(faults))
 
@@ -172,9 +172,9 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], 
             name = name_of(item.get("category_id"))
             if name is None:
                 raise ValueError(f"category_id {_shown(item.get('category_id'))} is none of the categories'")
-            where = f"annotation {label} ({name[:40]})"
+            source = f"annotation {label} ({name[:40]})"
             difficult, rotation = item.get("difficult") in (1, True), _rotation(item)
-            objects.append(LabelledObject(where, name, _box(item), difficult, rotation=rotation))
+            objects.append(LabelledObject(source, name, _box(item), difficult, rotation=rotation))
         except ValueError as fault:
             faults.append(f"annotation {label}: {fault}")
     size = tuple(image.get(key) for key in ("width", "height"))

@@ -108,10 +108,10 @@ class Extras:
         self.first: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def add(self, kind: str, where: str) -> None:
+    def add(self, kind: str, source: str) -> None:
         with self._lock:
             self.rows[kind] += 1
-            self.first.setdefault(kind, where)
+            self.first.setdefault(kind, source)
 
     def lines(self, labels_dir: Path) -> list[str]:
         """Return a line for each kind of row."""
