@@ -1,0 +1,1 @@
+"""Scores detectors: which detections are right, how sure the scores are, at what threshold, and where a model fails."""
