@@ -30,7 +30,7 @@ class ImageDetections(Detections):
 
     @property
     def names(self) -> list[str]:
-        """The class of each object, by name."""
+        """Return the class of each object, by name."""
         return [self.class_names[label] for label in self.labels.tolist()]
 
     def plot(self) -> np.ndarray:
@@ -91,7 +91,8 @@ class Detector:
             img_size=img_size,
             amp_dtype=pick_amp(self.device) if half else None,
         )
-        self._lowest_score = self._predictor.model.roi_heads.score_thresh
+        self._heads = self._predictor.model.roi_heads
+        self._lowest_score = float(self._heads.score_thresh)
 
     def __call__(
         self, images: ImageLike | Sequence[ImageLike], *, threshold: float = 0.3
@@ -109,8 +110,11 @@ class Detector:
         if not 0 <= threshold <= 1:
             raise ValueError(f"expected a threshold from 0 to 1, got {threshold}")
         if isinstance(images, ImageLike):
-            return self([images], threshold=threshold)[0]
-        self._predictor.model.roi_heads.score_thresh = min(self._lowest_score, threshold)
+            return self._detect([images], threshold)[0]
+        return self._detect(images, threshold)
+
+    def _detect(self, images: Sequence[ImageLike], threshold: float) -> list[ImageDetections]:
+        self._heads.score_thresh = min(self._lowest_score, threshold)
         results: list[ImageDetections] = []
         for start in range(0, len(images), self.batch_size):
             batch = [_as_array(image, self._predictor.pixel_range) for image in images[start : start + self.batch_size]]
@@ -121,7 +125,7 @@ class Detector:
 
 
 def _as_array(image: ImageLike, pixel_range: PixelRange | None) -> np.ndarray:
-    """The image as RGB uint8 (H, W, 3)."""
+    """Return the image as RGB uint8 (H, W, 3)."""
     if isinstance(image, Image.Image):
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     if not isinstance(image, np.ndarray):

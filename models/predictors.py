@@ -27,19 +27,19 @@ def load_predictor(
     amp_dtype: torch.dtype | None = None,
     threshold: float = 0.3,
 ) -> tuple[Predictor, tuple[str, ...]]:
-    """A ready predictor and its class names, background first.
+    """Load a predictor; returns it and its class names, background first.
 
     Model, classes and image size come from the checkpoint; `config` fills in what an older file lacks; `model_name`,
     `img_size` (short side in pixels) and `max_detections` of an image override it. Without `weights`: torchvision's
     published COCO detector. Raises ConfigError where `config` names other classes than the checkpoint.
     """
-    pixel_range = None
+    pixel_range, class_names = None, None
     if weights is None:
         name = model_name or DEFAULT_MODEL
         spec = model_spec(name)
         if spec.coco is None:
             raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
-        class_names = (BACKGROUND, *spec.coco.meta["categories"][1:])
+        class_names = (BACKGROUND, *map(str, spec.coco.meta["categories"][1:]))
         # The size that the published figures are for: 800, but for the model made for 320.
         img_size = img_size or (320 if spec.img_size == 320 else 800)
         model = build_model(spec, len(class_names), img_size, max_detections=max_detections)

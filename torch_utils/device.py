@@ -15,7 +15,7 @@ from utils.system import cpu_count
 
 
 def pick_device(request: str = "auto") -> torch.device:
-    """The device that `--device` names; "auto" takes the first CUDA GPU, else the CPU.
+    """Return the device that `--device` names; "auto" takes the first CUDA GPU, else the CPU.
 
     Raises ConfigError for a device that is not there.
     """
@@ -64,15 +64,16 @@ def pick_amp(device: torch.device, request: str = "auto") -> torch.dtype | None:
 
 
 def default_workers(device: torch.device) -> int:
-    """Loader processes: up to eight to feed a GPU, of the CPUs that the processes of this machine share; on a CPU none,
-    since they would take the network's cores.
+    """Return the number of loader processes: up to eight to feed a GPU, by the CPUs of this machine's processes.
+
+    On a CPU none, because they would take the network's cores.
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(8, max(1, cpu_count() // processes)) if device.type == "cuda" else 0
 
 
 def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
-    """Lines for the log: versions, device, precision."""
+    """Return lines for the log: versions, device, precision."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         hardware = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"

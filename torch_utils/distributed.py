@@ -41,7 +41,7 @@ class Group:
         return self.rank == 0
 
     def broadcast(self, value: Any = None) -> Any:
-        """The first process's value, in every process."""
+        """Return the first process's value, in every process."""
         if self.size == 1:
             return value
         box = [value]
@@ -62,7 +62,7 @@ class Group:
         return self._outcome(value, error)
 
     def _outcome(self, value: Any, error: Exception | None) -> Any:
-        """The first process's value in every process, or its error raised in every process."""
+        """Return the first process's value in every process, or its error raised in every process."""
         if self.size > 1:
             known = error is None or isinstance(error, (ToolkitError, OSError))
             portable = error if known else RuntimeError(f"{type(error).__name__}: {error}")
@@ -124,7 +124,7 @@ class Group:
 
     @contextlib.contextmanager
     def rank_zero_first(self) -> Iterator[None]:
-        """The first process goes through the block before all others; what it raises there, all raise."""
+        """Let the first process through the block before all others; what it raises there, all raise."""
         if not self.is_main:
             self._outcome(None, None)
         try:

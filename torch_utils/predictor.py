@@ -1,6 +1,7 @@
 """One way from images to detections, for evaluation, images and video alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Predictor:
         threshold: float = 0.0,
         pixel_range: PixelRange | None = None,
     ):
-        self.model = model
+        self.model: Any = model  # with parts that the type of nn.Module does not have
         self.device = device
         self.amp_dtype = amp_dtype
         self.threshold = threshold
@@ -44,7 +45,7 @@ class Predictor:
 
     @property
     def max_detections(self) -> int:
-        """The most detections of an image."""
+        """Return the most detections of an image."""
         return self.model.roi_heads.detections_per_img
 
     def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -53,12 +54,12 @@ class Predictor:
         return padded_hw(size_hw, transform.min_size[-1], transform.max_size)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """RGB uint8 (H, W, 3) arrays in, one `Detections` each out."""
+        """Detect in RGB uint8 (H, W, 3) arrays; returns one `Detections` each."""
         return self.predict([torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1) for image in images])
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Tensor]) -> list[Detections]:
-        """uint8 (3, H, W) tensors in, one `Detections` each out.
+        """Detect in uint8 (3, H, W) tensors; returns one `Detections` each.
 
         Images that the model would pad differently go through it one kind after the other, so that what is found in
         an image does not depend on its neighbours.
@@ -95,7 +96,7 @@ class Predictor:
 
     @staticmethod
     def to_detections(outputs: Sequence[dict[str, Tensor]]) -> list[Detections]:
-        """torchvision's output dicts as NumPy arrays on the host."""
+        """Convert torchvision's output dicts to NumPy arrays on the host."""
         return [
             Detections(
                 boxes=output["boxes"].float().cpu().numpy(),
@@ -107,5 +108,5 @@ class Predictor:
 
 
 def to_float(image: Tensor, device: torch.device) -> Tensor:
-    """uint8 (3, H, W) to float32 in 0..1 on `device`; the bytes travel, not the floats."""
+    """Convert uint8 (3, H, W) to float32 in 0..1 on `device`; the bytes travel, not the floats."""
     return image.to(device, non_blocking=True).float().div_(255)

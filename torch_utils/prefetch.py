@@ -21,7 +21,7 @@ class Batch:
 
 
 def prefetch(batches: Iterable, device: torch.device) -> Iterator[Batch]:
-    """The batches of a loader on `device`. Raises the ToolkitError that a loader's worker gives in place of a batch.
+    """Yield a loader's batches on `device`. Raises the ToolkitError that a worker gives in place of a batch.
 
     To a GPU the next batch is copied while the step before it computes: from pinned memory, on a stream of its own,
     without waiting. On a CPU nothing is copied, and no batch is asked for before it is needed.

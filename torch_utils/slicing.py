@@ -18,7 +18,7 @@ EDGE_SHARE = 0.02  # of the window's side: how near a window's border a box coun
 
 
 class SlicedPredictor:
-    """A predictor that looks at windows of each image, and at the whole of it for what no window holds.
+    """A predictor that detects in windows of each image, and at the whole of it for what no window holds.
 
     Takes and returns what `torch_utils.predictor.Predictor` does. An object that several windows see is found once:
     boxes of one class are the same object where they agree in the part of the image that both windows show. Of them
@@ -64,7 +64,7 @@ class SlicedPredictor:
 
     @property
     def max_detections(self) -> int:
-        """The most detections of a window."""
+        """Return the most detections of a window."""
         return self.predictor.max_detections
 
     def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -90,7 +90,7 @@ class SlicedPredictor:
 
 
 def window_grid(size_hw: tuple[int, int], size: int, overlap: float) -> np.ndarray:
-    """Windows that cover an image of `size_hw` (height, width): (K, 4) int64 xyxy, row by row.
+    """Return windows that cover an image of `size_hw` (height, width): (K, 4) int64 xyxy, row by row.
 
     All are `size` wide and high where the image is, and evenly spread, so that none but an image's own border is
     far from the middle of another window.
@@ -107,7 +107,7 @@ def window_grid(size_hw: tuple[int, int], size: int, overlap: float) -> np.ndarr
 def merge_windows(
     windows: np.ndarray, found: Sequence[Detections], whole: Detections, size_hw: tuple[int, int]
 ) -> Detections:
-    """One `Detections` for an image of `size_hw` (height, width), best first.
+    """Merge into one `Detections` for an image of `size_hw` (height, width), best first.
 
     Args:
         windows: (K, 4) int, xyxy in the image.

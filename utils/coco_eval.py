@@ -57,7 +57,7 @@ class CocoEvaluator:
         self.detections[image_id] = detections
 
     def ground_truth(self) -> dict:
-        """The annotations as a COCO dataset of plain types; boxes xywh in pixels, ids by `formats.coco.ids`."""
+        """Return the annotations as a COCO dataset of plain types; boxes xywh in pixels, ids by `formats.coco.ids`."""
         images = [
             CocoObjects(name, a.width, a.height, a.boxes, a.labels)
             for name, a in zip(self.names, self.annotations, strict=True)
@@ -65,7 +65,7 @@ class CocoEvaluator:
         return coco_dataset(images, self.class_names)
 
     def results(self) -> list[dict]:
-        """The detections as COCO results of plain types; boxes xywh in pixels, image ids those of `ground_truth`."""
+        """Return the detections as COCO results of plain types; boxes xywh in pixels, ids as in `ground_truth`."""
         return [
             {"image_id": self.ids[index], "category_id": label, "bbox": box, "score": score}
             for index, found in sorted(self.detections.items())
@@ -73,7 +73,7 @@ class CocoEvaluator:
         ]
 
     def compute(self) -> dict[str, float]:
-        """The twelve COCO numbers and AP per class, `ap/NAME` and `ap_50/NAME`; -1 where nothing was there to find.
+        """Return the twelve COCO numbers, and `ap/NAME` and `ap_50/NAME` of each class; -1 where there is none.
 
         Where an image holds more than 100 objects of a class, all but `mar_...` count `max_detections` of each image
         and class, and `map_50_95_at_100` and `map_50_at_100` are by COCO's own limit. Raises ValueError when an image
@@ -120,7 +120,7 @@ def most_of_a_class(annotations: Sequence[Annotation]) -> int:
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean of what is defined, -1 where nothing is; as COCOeval's summary has it, to the bit."""
+    """Return the mean of what is defined, -1 where nothing is; as COCOeval's summary has it, to the bit."""
     defined = values[values > -1]
     return float(np.mean(defined)) if defined.size else -1.0
 

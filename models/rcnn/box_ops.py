@@ -42,5 +42,5 @@ def decode(coder: BoxCoder, deltas: Tensor, boxes: Tensor) -> Tensor:
 
 
 def large_enough(boxes: Tensor, min_size: float) -> Tensor:
-    """Mask (N,) of the (N, 4) boxes with both sides of at least `min_size` pixels; not of those with a NaN."""
+    """Return a mask (N,) of the (N, 4) boxes with both sides of at least `min_size` pixels; not of those with a NaN."""
     return ((boxes[:, 2:] - boxes[:, :2]) >= min_size).all(dim=1)

@@ -132,16 +132,18 @@ class SyncFreeTransform(GeneralizedRCNNTransform):
     def resize(self, image: Tensor, target: dict | None = None) -> tuple[Tensor, dict | None]:
         if not self.training:
             return super().resize(image, target)
-        size_hw, scale = image.shape[-2:], self._scale(image.shape[-2:], target)
+        assert target is not None
+        height, width = size_hw = image.shape[-2:]
+        scale = self._scale((height, width), target)
         image = F.interpolate(image[None], scale_factor=scale, mode="bilinear", recompute_scale_factor=True)[0]
         # Numbers, not tensors, and the sides apart: so nothing is copied to the device.
         x, y = (target["boxes"][:, i::2] * (image.shape[-1 - i] / size_hw[1 - i]) for i in (0, 1))
         return image, target | {"boxes": torch.stack((x, y), dim=2).flatten(1)}
 
     def resized_hw(self, size_hw: tuple[int, int], target: dict) -> tuple[int, int]:
-        """Height and width in training of an image of `size_hw`: rounded down, as torch's interpolation does."""
+        """Return height and width in training of an image of `size_hw`: rounded down, as torch's interpolation does."""
         scale = self._scale(size_hw, target)
-        return tuple(math.floor(side * scale) for side in size_hw)
+        return math.floor(size_hw[0] * scale), math.floor(size_hw[1] * scale)
 
     def _scale(self, size_hw: tuple[int, int], target: dict) -> float:
         short_side, limit = self.min_size[-1], self.max_size

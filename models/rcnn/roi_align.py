@@ -105,7 +105,7 @@ class _WeightedSums(torch.autograd.Function):
 
 
 def _taps(interval: Tensor, size: Tensor, bins: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Along one axis, the pixels that a bin is made of, and their weights: (K, bins, 2 * ratio) each.
+    """Return the pixels that a bin is made of along one axis, and their weights: (K, bins, 2 * ratio) each.
 
     Args:
         interval: (K, 2), start and end of each roi in pixels of its level.

@@ -52,7 +52,8 @@ class SyncFreeRoIHeads(RoIHeads):
     @torch.no_grad()
     def _sample(self, proposals: list[Tensor], targets) -> tuple[Tensor, Tensor, Tensor]:
         """Concatenate over the images: rois (K, 5) = image index and box, labels (K,), offsets wanted (K, 4)."""
-        rois, labels, wanted = [], [], []
+        parts: list[tuple[Tensor, Tensor]] = []  # of each image, rois and the boxes that are wanted
+        kinds: list[Tensor] = []
         for image, (boxes, target) in enumerate(zip(proposals, targets, strict=True)):
             gt_boxes = target["boxes"].to(boxes.dtype)
             valid = F.pad(large_enough(boxes, MIN_SIZE), (0, len(gt_boxes)), value=True)
@@ -60,11 +61,11 @@ class SyncFreeRoIHeads(RoIHeads):
             index, kind = match(self.proposal_matcher, gt_boxes, boxes)
             if len(gt_boxes):
                 kind = torch.where(kind > 0, target["labels"][index], kind)
-            labels.append(torch.where(valid, kind, -1))
-            rois.append(F.pad(boxes, (1, 0), value=image))
-            wanted.append(gt_boxes[index] if len(gt_boxes) else boxes)
-        positive, negative = self.fg_bg_sampler(labels)
+            kinds.append(torch.where(valid, kind, -1))
+            parts.append((F.pad(boxes, (1, 0), value=image), gt_boxes[index] if len(gt_boxes) else boxes))
+        positive, negative = self.fg_bg_sampler(kinds)
         drawn = (torch.cat(positive) | torch.cat(negative)).nonzero()[:, 0]
-        rois, labels, wanted = (torch.cat(parts)[drawn] for parts in (rois, labels, wanted))
+        rois, wanted = (torch.cat(tensors)[drawn] for tensors in zip(*parts, strict=True))
+        labels = torch.cat(kinds)[drawn]
         wanted = torch.where(labels[:, None] > 0, wanted, rois[:, 1:])
         return rois, labels, encode_boxes(wanted, rois[:, 1:], self.box_coder.weights)

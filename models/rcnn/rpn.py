@@ -12,7 +12,7 @@ from models.rcnn.box_ops import decode, large_enough, match
 
 
 def head_at(head: RPNHead, features: list[Tensor], drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Objectness (B, K) and offsets (B, K, 4), float32, of the anchors `drawn` (B, K).
+    """Return objectness (B, K) and offsets (B, K, 4), float32, of the anchors `drawn` (B, K).
 
     Anchors are counted as torchvision lays them out: level, row, column, kind; the same number of kinds everywhere.
     """
@@ -31,7 +31,7 @@ def head_at(head: RPNHead, features: list[Tensor], drawn: Tensor) -> tuple[Tenso
 
 
 def _patches(features: list[Tensor], places: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-    """The surroundings of `places` (B, K), pixels counted over all levels.
+    """Cut out the surroundings of `places` (B, K), pixels counted over all levels.
 
     Returns (B * K, C, side, side) with side = 2 * depth + 1, zeros outside of the map, and (B * K, side, side), True
     inside of it.
@@ -47,13 +47,13 @@ def _patches(features: list[Tensor], places: Tensor, depth: int) -> tuple[Tensor
         centers.append(rows[depth:-depth, depth:-depth].flatten())
         widths.append(torch.full_like(centers[-1], whole[1]))
         start += whole[0] * whole[1]
-    table, inside, centers, widths = torch.cat(tables, 1), torch.cat(inside), torch.cat(centers), torch.cat(widths)
+    table, starts, row_widths = torch.cat(tables, 1), torch.cat(centers), torch.cat(widths)
     steps = torch.arange(-depth, depth + 1, device=device)
-    rows = centers[places][..., None, None] + steps[:, None] * widths[places][..., None, None] + steps
+    rows = starts[places][..., None, None] + steps[:, None] * row_widths[places][..., None, None] + steps
     image = torch.arange(len(places), device=device).view(-1, 1, 1, 1)
     # An embedding, whose gradient is added up in a fixed order; that of an index is not, on several CPU cores.
     pixels = F.embedding(rows + image * table.shape[1], table.flatten(0, 1)).flatten(0, 1).permute(0, 3, 1, 2)
-    return pixels, inside[rows].flatten(0, 1)
+    return pixels, torch.cat(inside)[rows].flatten(0, 1)
 
 
 class SyncFreeRPN(RegionProposalNetwork):
@@ -82,15 +82,16 @@ class SyncFreeRPN(RegionProposalNetwork):
     def forward(self, images, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None):
         if not self.training:
             return super().forward(images, features, targets)
-        features = list(features.values())
-        anchors = self.anchor_generator(images, features)[0]  # (N, 4), the same for every image
+        assert targets is not None
+        maps = list(features.values())
+        anchors = self.anchor_generator(images, maps)[0]  # (N, 4), the same for every image
         gt_boxes = [target["boxes"] for target in targets]
         # Matching needs no output of the network, so a GPU gets it while it still works at the backbone.
         matches = [match(self.proposal_matcher, boxes, anchors) for boxes in gt_boxes]
         # First the losses: autocast keeps the 16-bit copy of a weight, which has to be one that gradients go through.
-        losses = self._losses(features, anchors, matches, gt_boxes)
+        losses = self._losses(maps, anchors, matches, gt_boxes)
         with torch.no_grad():
-            proposals = self._proposals(features, anchors, images.image_sizes)
+            proposals = self._proposals(maps, anchors, images.image_sizes)
         return proposals, losses
 
     def _losses(self, features, anchors, matches, gt_boxes) -> dict[str, Tensor]:

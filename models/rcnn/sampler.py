@@ -29,19 +29,22 @@ class ImageSampler(BalancedPositiveNegativeSampler):
         self._stage = stage
 
     def __call__(self, matched_idxs: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Per image (N,): 1 and above is positive, 0 negative, below is neither; returns two lists of masks (N,)."""
+        """Draw from each image's labels (N,), positive from 1 on, negative at 0; returns two lists of masks (N,)."""
         labels = pad_sequence(matched_idxs, batch_first=True, padding_value=-1)  # (images, longest N)
-        priority = self._priority(*labels.shape, labels.device)
+        priority = self._priority(len(labels), labels.shape[1], labels.device)
         most = int(self.batch_size_per_image * self.positive_fraction)
         positive = _highest(priority, labels >= 1, most, torch.full_like(priority[:, :1], most))
         left = self.batch_size_per_image - positive.sum(dim=1, keepdim=True)
         negative = _highest(priority, labels == 0, self.batch_size_per_image, left)
         self.drawn = positive.sum() + negative.sum()
         lengths = [len(labels) for labels in matched_idxs]
-        return tuple([row[:n] for row, n in zip(mask, lengths, strict=True)] for mask in (positive, negative))
+        cut_positive, cut_negative = (
+            [row[:n] for row, n in zip(mask, lengths, strict=True)] for mask in (positive, negative)
+        )
+        return cut_positive, cut_negative
 
     def _priority(self, images: int, length: int, device) -> Tensor:
-        """(images, length) int64 below 2**32, all different within an image: a hash of key, stage, place and index."""
+        """Return a hash of key, stage, place and index: (images, length) int64 below 2**32, unique in an image."""
         seed = int(np.random.SeedSequence((*self.key, self._stage)).generate_state(1)[0])
         if isinstance(self.first, int):
             place = torch.arange(self.first, self.first + images, device=device)
@@ -53,7 +56,7 @@ class ImageSampler(BalancedPositiveNegativeSampler):
 
 
 def _mix(x: Tensor) -> Tensor:
-    """A bijection of the numbers below 2**32 after which bits look random; changes `x`, which is taken mod 2**32.
+    """Map the numbers below 2**32 one to one to others whose bits look random; changes `x`, taken mod 2**32.
 
     Two rounds of xor-shift and multiply. The factor is below 2**31: no product leaves int64.
     """
@@ -67,18 +70,16 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def _highest(priority: Tensor, allowed: Tensor, count: int, limit: Tensor) -> Tensor:
-    """Mask (images, N) of the allowed ones with highest priority: at most `count`, and `limit` (images, 1), of each."""
+    """Return a mask (images, N) of the allowed ones of highest priority: at most `count` and `limit` (images, 1)."""
     value, index = torch.where(allowed, priority, -1).topk(min(count, allowed.shape[1]), dim=1)
     rank = torch.arange(value.shape[1], device=value.device)
     return torch.zeros_like(allowed).scatter_(1, index, (value >= 0) & (rank < limit))
 
 
 def seed_samplers(model: FasterRCNN) -> tuple[ImageSampler, ImageSampler]:
-    """The samplers with a seed per image, of RPN and box head, in `model`, which is given them if it has none."""
-    samplers = []
+    """Give RPN and box head of `model` samplers with a seed per image, where they have none; returns both."""
     for stage, part in enumerate((model.rpn, model.roi_heads)):
         old = part.fg_bg_sampler
         if not isinstance(old, ImageSampler):
             part.fg_bg_sampler = ImageSampler(old.batch_size_per_image, old.positive_fraction, stage)
-        samplers.append(part.fg_bg_sampler)
-    return tuple(samplers)
+    return model.rpn.fg_bg_sampler, model.roi_heads.fg_bg_sampler

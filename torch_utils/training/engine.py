@@ -19,7 +19,7 @@ from torch_utils.training.optim import Ema, Schedule, set_lr
 from utils.dataset.batch_sampler import Shard, shard_of
 from utils.errors import TrainingError
 
-GO_ON = "--resume-training continues from the last checkpoint, if there is one."
+RESUME = "--resume-training continues from the last checkpoint, if there is one."
 # float16: the scale of the losses begins at 65536 and is halved at each gradient that is not finite. A healthy run does
 # not get below a thousandth of that.
 SUSPICIOUS_SCALE = 1.0
@@ -57,7 +57,7 @@ class TrainState:
         self.last_bad_step = -1  # the latest that was left out, counted from 1
 
     def update(self, step: int) -> Tensor:
-        """One step of the optimizer, unless a gradient is not finite; returns the norm of all gradients together."""
+        """Make a step of the optimizer, unless a gradient is not finite; returns the norm of all gradients together."""
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters])
         norm = norm / self.scaler.scale(torch.ones_like(norm))
@@ -111,7 +111,7 @@ def train_one_epoch(
     progress: Progress | None = None,
     between_steps: Callable[[Callable[[], None]], None] | None = None,
 ) -> dict[str, float]:
-    """One pass over `batches`; returns the epoch's mean losses (`train/...`) and times (`time/...`).
+    """Train on all of `batches` once; returns the epoch's mean losses (`train/...`) and times (`time/...`).
 
     Args:
         batches: sized iterable of (images, targets): uint8 (3, H, W) tensors and torchvision's target dicts. Of an
@@ -125,7 +125,7 @@ def train_one_epoch(
 
     A step whose losses or gradients are not finite changes no parameter; it is named, with losses and image files, and
     left out of the means. Raises TrainingError at the second in a row. In float16 a gradient that is not finite is
-    ordinary: the scale of the losses is halved, and only where that continues and on is it told, and raised in the end.
+    ordinary: the scale of the losses is halved; only where that never ends is it reported, and raised at last.
     """
     run = _Epoch(trainer, batches, epoch, on_steps, progress or Progress())
     trainer.model.train()
@@ -204,47 +204,47 @@ class _Epoch:
         bar.set_postfix_str(f"loss {records[-1]['train/loss']:.3f}, data wait {share:.0%}")
 
     def check_scale(self, record: dict) -> None:
-        """Tell of gradients that stay beyond float16's range, whatever the losses are scaled by; raise in the end."""
+        """Report gradients that stay beyond float16's range, whatever the losses are scaled by; raise in the end."""
         scale = self.trainer.scaler.get_scale()
         if scale >= SUSPICIOUS_SCALE:
             return
         table = ", ".join(
             f"{key.removeprefix('train/')} {value:g}" for key, value in record.items() if key.startswith("train/")
         )
-        report = (
+        message = (
             f"float16: the gradient is not finite at step {record['step']}, though the losses are scaled down to "
             f"{scale:.2g} by now (from 65536, halved each time): {table}\n  Such steps change nothing."
         )
         remedy = "--amp bf16 or --amp off computes with more range; or lower --lr"
         if scale < HOPELESS_SCALE:
-            message = f"{report} Nothing is being learned, so the training ends here: {remedy}. {GO_ON}"
-            raise self.trainer.group.refuse(TrainingError(message))
+            ending = f"{message} Nothing is being learned, so the training ends here: {remedy}. {RESUME}"
+            raise self.trainer.group.refuse(TrainingError(ending))
         if not self.scale_reported:
-            logging.getLogger("train").warning(f"{report} If it continues, the training ends: {remedy}.")
+            logging.getLogger("train").warning(f"{message} If it continues, the training ends: {remedy}.")
         self.scale_reported = True
 
     def leave_out(self, step: int, losses: dict[str, float], norm: float, targets: tuple, records: list[dict]) -> None:
-        """Tell of a step that is not finite; raise at the second in a row, or where the model is spoilt."""
+        """Report a step that is not finite; raise at the second in a row, or where the model is spoilt."""
         trainer = self.trainer
         own = sorted({name for target in targets for name in trainer.names_of(target)})
         files = sorted({name for names in trainer.group.gather(own) for name in names})
         table = ", ".join(f"{name.removeprefix('train/')} {value:g}" for name, value in losses.items())
         what = "gradient" if all(map(math.isfinite, losses.values())) else "loss"
-        report = f"the {what} is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
+        message = f"the {what} is not finite at step {step}: {table}\n  images of this batch: {', '.join(files)}"
         in_a_row, trainer.last_bad_step = trainer.last_bad_step == step - 1, step
         # Running statistics of batch norms are each process's own.
         own = all(bool(b.isfinite().all()) for b in trainer.model.buffers() if b.is_floating_point())
         (spoilt,) = trainer.group.all_max(not own)
         if not in_a_row and not spoilt:
             logging.getLogger("train").warning(
-                f"{report}\n  The step is left out; a second one in a row would end the training."
+                f"{message}\n  The step is left out; a second one in a row would end the training."
             )
             return
         self.on_steps(records)
         why = "and running statistics of batch norms no longer are" if spoilt else "nor was it at the step before"
         error = TrainingError(
-            f"{report}\n  {why}, so the training ends here.\n"
+            f"{message}\n  {why}, so the training ends here.\n"
             "  Look at these files and their boxes (--vis-transformed shows what the network sees), or lower --lr. "
-            f"{GO_ON}"
+            f"{RESUME}"
         )
         raise trainer.group.refuse(error)

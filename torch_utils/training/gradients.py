@@ -72,7 +72,7 @@ class ForwardBackward:
             )
 
     def _whole_size(self, images, targets) -> list[int]:
-        """The largest height and width, after resizing, of all images of the batch, those of other processes, too."""
+        """Return the largest height and width, after resizing, of all of the batch's images in all processes."""
         resized = self.model.transform.resized_hw
         sizes = [resized(tuple(i.shape[-2:]), t) for i, t in zip(images, targets, strict=True)]
         return self.group.all_max(*map(max, zip(*sizes, strict=True)))

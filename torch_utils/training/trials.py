@@ -4,9 +4,7 @@ A trial uses the very step of training on the very data, and leaves nothing but 
 """
 
 import math
-import os
 import platform
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,20 +21,19 @@ from utils.dataset.batch_sampler import Shard
 from utils.errors import ConfigError, TrainingError
 from utils.plots.trials import plot_batch_sizes, plot_lr_trial
 from utils.runs.run_dir import create_run_dir
+from utils.system import free_memory
 
 
 def memory_limit(device: torch.device) -> int:
-    """Bytes that this process may take: of the GPU's memory, or of the machine's what is not others'."""
+    """Return the bytes that this process may take: the memory of the GPU, or what others leave of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    if Path("/proc/meminfo").is_file():
-        available = re.search(r"MemAvailable: +([0-9]+) kB", Path("/proc/meminfo").read_text())
-        return int(available[1]) * 1024 + memory_in_use(device)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 62
+    free = free_memory()
+    return 1 << 62 if free is None else free + memory_in_use(device)
 
 
 def memory_in_use(device: torch.device, *, reset: bool = False) -> int:
-    """The peak, in bytes, of this process's memory on a GPU since the last `reset`, or of all its memory."""
+    """Return the peak, in bytes, of this process's memory on a GPU since the last `reset`, or of all its memory."""
     if device.type == "cuda":
         if reset:
             torch.cuda.reset_peak_memory_stats(device)
@@ -106,7 +103,7 @@ def smoothed(losses: Sequence[float], keep: float = 0.9) -> list[float]:
 
 
 def suggest_lr(rates: Sequence[float], smooth: Sequence[float]) -> float | None:
-    """A third of the rate with the least smoothed loss; None where that never fell by a tenth.
+    """Return a third of the rate with the least smoothed loss; None where that never fell by a tenth.
 
     At the minimum the loss has already begun to turn; the steepest descent, the other usual choice, lies within noise
     on a hundred steps.
@@ -176,7 +173,7 @@ def find_batch_size(trainer: TrainState, loader, settings: TrainSettings, log) -
 
 
 def suggest_batch(trials: Sequence[BatchTrial], limit: int) -> int:
-    """The smallest batch that comes near the best rate among those that leave memory to spare."""
+    """Return the smallest batch that comes near the best rate among those that leave memory to spare."""
     fitting = [trial for trial in trials if trial.memory <= MEMORY_SHARE * limit] or [trials[0]]
     best = max(trial.rate for trial in fitting)
     return min(trial.batch for trial in fitting if trial.rate >= ENOUGH * best)

@@ -9,7 +9,7 @@ from torchvision.ops import boxes as box_ops
 
 from benchmarks.host_syncs import DataDependent
 from models import create_model, list_models, model_spec
-from models.rcnn import rpn as lean_rpn
+from models.rcnn import rpn as own_rpn
 from models.rcnn.box_ops import large_enough
 from models.rcnn.faster_rcnn import SyncFreeAnchors
 from models.rcnn.frozen import freeze_batch_norm
@@ -24,7 +24,7 @@ V1, V2 = "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"
 def either_way(request, monkeypatch):
     """Proposals as each kind of device takes them; torchvision's, too, whose rounding differs."""
     if request.param == "gpu":
-        monkeypatch.setattr(lean_rpn, "nms", lean_rpn.masked_nms)
+        monkeypatch.setattr(own_rpn, "nms", own_rpn.masked_nms)
         monkeypatch.setattr(box_ops, "_batched_nms_vanilla", box_ops._batched_nms_coordinate_trick)
     return request.param
 
@@ -224,7 +224,7 @@ def test_state_dict_and_children_keep_their_names():
 
 
 def test_data_dependent_operations_of_a_step(monkeypatch):
-    monkeypatch.setattr(lean_rpn, "nms", lean_rpn.masked_nms)  # as on a GPU
+    monkeypatch.setattr(own_rpn, "nms", own_rpn.masked_nms)  # as on a GPU
     images, targets = batch((320, 400), (320, 400))
     counts = []
     for model in models(SMALL, 320):
