@@ -83,7 +83,7 @@ def main(args) -> int:
     return 1 if diagnosis.count(ERROR) else 0
 
 
-def write_new(folder: Path, output: Path, share: float | None) -> int:
+def write_new(folder: Path, output: Path, share: float | tuple[float, float] | None) -> int:
     """Write the YAML of a dataset as it lies in `folder`; returns 1 where class names are missing in it."""
     from utils.discovery.dataset_yaml import check_new, summary_lines, write_dataset_yaml
     from utils.discovery.discover import discover

@@ -347,7 +347,7 @@ def test_what_training_says(tmp_path):
     lines = findings(3)
     assert lines[0] == "check before a long training:"
     assert lines[1:4] == [
-        "  images of both splits: 1",
+        "  images of two splits: 1",
         "    val: b9.jpg is the same file as a4.jpg in the training split",
         "  boxes too small to be seen: 8",
     ]

@@ -297,6 +297,10 @@ def there_twice(folder):
     (folder / "elsewhere" / "train").mkdir(parents=True)
 
 
+def test_folder_missing(folder):
+    write_yaml(folder, extra="TEST_DIR_IMAGES: nowhere\n")
+
+
 # (how to spoil the clean set, the check, its severity, the split that it is reported with, what its text says)
 FAULTS = [
     (truncated, "image-unreadable", ERROR, "train", r"a1\.jpg: damaged image"),
@@ -350,6 +354,7 @@ FAULTS = [
     (resized, "like-within", NOTE, "train", r"a4\.jpg, a9\.png look nearly the same"),
     (other_numbers, "class-numbers", ERROR, "train", r"number 0 is 'Gloves' there and 'Mask' here"),
     (there_twice, "two-places", WARNING, "train", r"^TRAIN_DIR_IMAGES: .*/train, beside the YAML, is used; not"),
+    (test_folder_missing, "test-missing", WARNING, "train", r"TEST_DIR_IMAGES: no such folder: nowhere"),
     (keypoints, "row-extras", NOTE, "train", r"2 rows taken for a box and keypoints, such as a4\.txt, line 1"),
     (crowd, "crowd", NOTE, "train", r"a0\.jpg"),
     (ignored, "ignored", NOTE, "train", r"^Hat: 2 objects on 1 image, which stays$"),

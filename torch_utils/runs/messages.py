@@ -51,7 +51,9 @@ def check_report(diagnosis, scans, *, max_listed: int | None) -> list[str]:
     config = diagnosis.config
     command = ["python", "check_dataset.py", "--config", str(config.path), "--model", diagnosis.model]
     command += ["--img-size", str(diagnosis.img_size)]
-    command += ["--split", str(config.split)] if config.split else []
+    command += (
+        ["--split", *(str(share) for share in (config.split, config.test_share) if share)] if config.split else []
+    )
     command += ["--split-groups", config.split_groups] if config.split_groups else []
     return ["check before a long training:", *lines, f"  what to do: {shlex.join(command)}"]
 

@@ -11,7 +11,7 @@ from utils.annotations.findings import CHECKS, ERROR, Finding
 from utils.images.pixel_range import UsedValues
 
 BACKGROUND = "__background__"
-YAML_PREFIX = {"train": "TRAIN", "val": "VALID"}  # split -> how its keys in the YAML begin
+YAML_PREFIX = {"train": "TRAIN", "val": "VALID", "test": "TEST"}  # split -> how its keys in the YAML begin
 
 
 @dataclass(frozen=True, eq=False)

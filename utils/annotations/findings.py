@@ -110,12 +110,12 @@ CHECKS = {
     "no-objects": Check("training splits without an object", ERROR, "Look at the folders that the YAML names."),
     # This one stops no training, but the score of one is false.
     "same-in-both": Check(
-        "images of both splits", ERROR,
+        "images of two splits", ERROR,
         "Take them out of one: an image that was trained on is no test. With SPLIT, --split-groups keeps names "
         "together, and copies can be removed.",
     ),
     "like-in-both": Check(
-        "nearly the same images in both splits", WARNING,
+        "nearly the same images in two splits", WARNING,
         "Where they show one scene, the score is too good: keep the frames of a video, and all versions of an image, "
         "in one split. With SPLIT, --split-groups does it by their names.",
     ),
@@ -202,6 +202,10 @@ CHECKS = {
     "two-places": Check(
         "paths that are there twice", WARNING,
         "Name the folder that you mean by its whole path, or by one that is there once.",
+    ),
+    "test-missing": Check(
+        "test splits that cannot be found", WARNING,
+        "Correct the path, where there is one to evaluate on; training does without.",
     ),
     "orphaned": Check(
         "annotation files left out, because they have no image", WARNING, "Add the images, or remove the files."

@@ -21,14 +21,15 @@ FEWEST = 10  # boxes from which a share is reported: of three boxes, one is no s
 
 
 def class_findings(statistics: Mapping[str, SplitStatistics]) -> dict[str, list[Finding]]:
-    """Find classes without objects, rare ones, and splits too small, as findings of "train" and "val"."""
+    """Find classes without objects, rare ones, and splits too small, by split."""
     train, val = statistics["train"], statistics["val"]
-    found: dict[str, list[Finding]] = {"train": [], "val": []}
+    found: dict[str, list[Finding]] = {split: [] for split in statistics}
 
     def add(split: str, check: str, text: str) -> None:
         found[split].append(Finding(check, text))
 
-    for split, images, purpose in (("train", train.images, "train"), ("val", val.images, "validate")):
+    for split, of_split in statistics.items():
+        images, purpose = of_split.images, {"train": "train", "val": "validate", "test": "test"}[split]
         if 0 < images < LEAST_IMAGES:
             add(split, "few-images", f"{images} image{'s' if images > 1 else ''} to {purpose} on")
     if not train.objects:  # an error by itself; what would follow from it says nothing new

@@ -16,12 +16,12 @@ from utils.checks.statistics import SplitStatistics, split_statistics
 from utils.config.config import DatasetConfig
 from utils.dataset.annotation_table import Objects
 
-SAMPLES = {"train": 8, "val": 4}  # annotated images that a report shows, whatever was found
+SAMPLES = {"train": 8, "val": 4, "test": 4}  # annotated images that a report shows, whatever was found
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A check's `statistics`, `findings` and a few `samples` by split; what concerns both splits stands with "val"."""
+    """A check's `statistics`, `findings` and a few `samples` by split; what concerns two stands with the later one."""
 
     config: DatasetConfig
     model: str

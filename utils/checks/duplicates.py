@@ -1,4 +1,4 @@
-"""Finds the same image several times: in both splits, where it makes the score false, or within one.
+"""Finds the same image several times: in two splits, where it makes the score false, or within one.
 
 Images are compared by their thumbnails, see `similarity`; two of equal thumbnails, as files.
 """
@@ -6,6 +6,7 @@ Images are compared by their thumbnails, see `similarity`; two of equal thumbnai
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,18 @@ from utils.annotations.findings import Finding
 from utils.images.similarity import CHUNK, average_of, is_near_duplicate, least_likeness, mirrored, thumbnail_vectors
 
 NAMED = 3  # images of a group
+CALLED = {"train": "training", "val": "validation"}
 
 
 def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str, list[Finding]]:
-    """Find what is there several times, by "train" and "val"; pairs across the splits stand with "val".
+    """Find what is there several times, by split; pairs across two splits stand with the later one.
 
     `thorough` also finds like images within a split, which costs the square of their number.
     """
     paths = {split: [a.image_path for a in scan.annotations] for split, scan in scans.items()}
-    both = _digests([*scans["train"].thumbnails, *scans["val"].thumbnails], [*paths["train"], *paths["val"]])
-    digests = {"train": both[: len(paths["train"])], "val": both[len(paths["train"]) :]}
+    thumbnails = [thumbnail for scan in scans.values() for thumbnail in scan.thumbnails]
+    every = iter(_digests(thumbnails, [path for of_split in paths.values() for path in of_split]))
+    digests = {split: list(islice(every, len(of_split))) for split, of_split in paths.items()}
 
     vectors = {split: thumbnail_vectors(scan.thumbnails) for split, scan in scans.items()}
     average = average_of(*vectors.values())
@@ -38,7 +41,8 @@ def duplicates(scans: Mapping[str, Scan], *, thorough: bool = True) -> dict[str,
             single = np.array([i for i in range(len(paths[split])) if i not in again], int)
             groups = _like(vectors[split][single], least[split][single])
             found[split] += [_like_within(single[group].tolist(), paths[split]) for group in groups]
-    found["val"] += _across(vectors, least, digests, paths)
+    for other, split in combinations(scans, 2):
+        found[split] += _across(split, other, vectors, least, digests, paths)
     return found
 
 
@@ -87,37 +91,38 @@ def _like(vectors: np.ndarray, least: np.ndarray) -> list[list[int]]:
 
 
 def _across(
+    split: str,
+    other_split: str,
     vectors: Mapping[str, np.ndarray],
     least: Mapping[str, np.ndarray],
     digests: Mapping[str, Sequence[bytes | None]],
     paths: Mapping[str, Sequence[Path]],
 ) -> list[Finding]:
-    """Find for each validation image the training image that it is, or is most like."""
-    first = {digest: index for index, digest in reversed(list(enumerate(digests["train"]))) if digest is not None}
-    train, val = vectors["train"], vectors["val"]
-    rows, found = max(1, CHUNK // max(1, len(train))), []
-    for start in range(0, len(val), rows) if len(train) else ():
-        chunk, own = val[start : start + rows], np.arange(min(rows, len(val) - start))
+    """Find for each image of a split the image of another that it is, or is most like."""
+    first = {digest: index for index, digest in reversed(list(enumerate(digests[other_split]))) if digest is not None}
+    there, here, place = vectors[other_split], vectors[split], f"in the {CALLED[other_split]} split"
+    rows, found = max(1, CHUNK // max(1, len(there))), []
+    for start in range(0, len(here), rows) if len(there) else ():
+        chunk, own = here[start : start + rows], np.arange(min(rows, len(here) - start))
         best, likeness = {}, {}
         for way, compared in (("", chunk), ("the mirror image of ", mirrored(chunk))):
-            product = compared @ train.T
-            product[~is_near_duplicate(product, least["val"][start : start + rows, None], least["train"])] = -1
+            product = compared @ there.T
+            product[~is_near_duplicate(product, least[split][start : start + rows, None], least[other_split])] = -1
             best[way] = product.argmax(axis=1)
             likeness[way] = product[own, best[way]]
         for row in own.tolist():
             way = max(likeness, key=lambda way: likeness[way][row])
-            path, digest = paths["val"][start + row], digests["val"][start + row]
+            path, digest = paths[split][start + row], digests[split][start + row]
             same = first.get(digest) if digest is not None else None
             if same is not None:
-                other = paths["train"][same]
+                other = paths[other_split][same]
                 name, other_name = _names([path, other])
-                text = f"{name} is the same file as {other_name} in the training split"
+                text = f"{name} is the same file as {other_name} {place}"
                 found.append(Finding("same-in-both", text, image=path, other=other))
             elif likeness[way][row] > -1:
-                other = paths["train"][best[way][row]]
+                other = paths[other_split][best[way][row]]
                 name, other_name = _names([path, other])
-                text = f"{name} looks like {way}{other_name} in the training split (correlation "
-                text += f"{likeness[way][row]:.3f})"
+                text = f"{name} looks like {way}{other_name} {place} (correlation {likeness[way][row]:.3f})"
                 found.append(Finding("like-in-both", text, image=path, other=other))
     return found
 

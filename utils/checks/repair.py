@@ -36,7 +36,7 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     Classes that differ from a known one in case, spaces, hyphens or underscores alone get its name. Boxes are cut at
     the image's border, and left out where nothing is left or where the image has the same one already. Files that
     cannot be read or paired are left out; so are images that show objects and have no box left, and further copies of
-    an image, if their boxes are equal: in its split, and in the training split of what validation has.
+    an image, if their boxes are equal: in its split, and of what two splits have, in the one that is learned from.
     The images are copied byte for byte. The lines stand in `repairs.txt`, too.
 
     Raises:
@@ -55,7 +55,8 @@ def repair(config: DatasetConfig, scans: Mapping[str, Scan], out_dir: Path, *, p
     meant = dict(f.meant for scan in scans.values() for f in scan.of("unknown-class") if f.meant)
     if meant:
         lines += [f"renamed: {old} to {new}" for old, new in sorted(meant.items())]
-        scans = scan_splits(replace(config, renamed={**config.renamed, **meant}), skip_bad=True, progress=progress)
+        config = replace(config, renamed={**config.renamed, **meant})
+        scans = scan_splits(config, tuple(scans), skip_bad=True, progress=progress)
     for split, scan in scans.items():
         lines += [
             f"{split}: fixed: {line}"
@@ -103,10 +104,10 @@ def _single(annotation: Annotation, split: str, lines: list[str]) -> Annotation:
 def _without_copies(
     annotations: Mapping[str, Sequence[Annotation]], lines: list[str], progress: bool
 ) -> dict[str, list[Annotation]]:
-    """Leave out further copies of an image whose boxes are equal; validation keeps what both splits have."""
+    """Leave out further copies of an image whose boxes are equal; what two splits have stays with the later one."""
     kept: dict[str, list[Annotation]] = {split: [] for split in annotations}
     first: dict[bytes, tuple[str, Annotation]] = {}
-    order = sorted(annotations, key=lambda split: split != "val")  # what both have stays for validation
+    order = list(reversed(annotations))  # test, val, train: what two have is not learned from
     total = sum(map(len, annotations.values()))
     with tqdm(
         total=total, desc="Comparing", unit="image", dynamic_ncols=True, disable=None if progress else True

@@ -88,7 +88,18 @@ factor = number(float, 0, "a number from 0 to 10", most=10)
 seed = number(int, 0, "a whole number from 0 to 2147483647", most=2**31 - 1)
 
 
+class _Shares(argparse.Action):
+    """An action that keeps one share as a number, and two as a tuple."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if len(values) > 2 or sum(values) >= 1:
+            given = " ".join(f"{value:g}" for value in values)
+            parser.error(f"{option_string}: expected one share or two, less than 1 together, got {given}")
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else tuple(values))
+
+
 def add_split_flags(add) -> None:
     """Add the flags that divide one folder of images, for any script that reads a dataset."""
-    add("--split", type=inner_share, metavar="SHARE", help="validate on this share of the training folder's images")
+    add("--split", type=inner_share, nargs="+", action=_Shares, metavar="SHARE",
+        help="validate on this share of the training folder's images; of two shares, test on the second")  # fmt: skip
     add("--split-groups", metavar="REGEX", help="keeps images whose names agree in its first group on one side")

@@ -55,7 +55,7 @@ class TrainSettings:
     resume_training: bool = False
     pretrained: str | None = _FINETUNE["pretrained"]
     backbone_weights: Path | None = None
-    split: float | None = None
+    split: float | tuple[float, float] | None = None
     split_groups: str | None = None
     skip_bad: bool = False
     exist_ok: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.annotations.annotation import BACKGROUND, YAML_PREFIX
 from utils.config.classes import read_classes
-from utils.config.folders import Folder, as_keys, folders_of_both, further_folders
+from utils.config.folders import Folder, as_keys, folders_of_both, further_folders, test_folders
 from utils.config.paths import find_path
 from utils.config.yaml_files import read_yaml
 from utils.dataset.split import group_names
@@ -18,7 +18,8 @@ from utils.suggestions import suggestion
 
 REQUIRED_KEYS = ("TRAIN_DIR_IMAGES", "VALID_DIR_IMAGES", "CLASSES")
 OPTIONAL_KEYS = (
-    "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
+    "TRAIN_DIR_LABELS", "VALID_DIR_LABELS", "TRAIN_LIST", "VALID_LIST", "TEST_DIR_IMAGES", "TEST_DIR_LABELS",
+    "TEST_LIST", "NC", "FORMAT", "VOC_ONE_BASED",
     "RENAME", "IGNORE", "YOLO_NAMES", "KPT_SHAPE", "SPLIT", "SPLIT_GROUPS", "SAVE_VALID_PREDICTION_IMAGES", "SOURCE",
     "PIXEL_RANGE",
 )  # fmt: skip
@@ -36,9 +37,10 @@ class DatasetConfig:
     A labels path may be a COCO file. `renamed` are names in the annotations that mean one of the classes, and objects
     of the `ignored` ones are left out. `numbered` are the names of YOLO's class numbers where they are not those of
     `class_names`, and `kpt_shape` the keypoints and numbers of each in YOLO's rows; None where nothing says it. A
-    split may have `further` folders, by "train" and "val". `notes` tell which of two readings of the file holds. With
-    `split`, the images of the training folder are divided: this share, by `dataset.split`, is for validation,
-    and the paths of the two splits are the same. `pixel_range` is as in `read_image`.
+    split may have `further` folders, by "train", "val" and "test". `notes` tell which of two readings of the file
+    holds. With `split`, the images of the training folder are divided: this share, by `dataset.split`, is for
+    validation, `test_share` for the test, and the paths of these splits are the same. Without a test split its paths
+    are None, and `test_faults` say what is wrong with one that is named. `pixel_range` is as in `read_image`.
     """
 
     path: Path
@@ -49,11 +51,15 @@ class DatasetConfig:
     class_names: tuple[str, ...]
     train_list: Path | None = None
     val_list: Path | None = None
+    test_images_dir: Path | None = None
+    test_labels_dir: Path | None = None
+    test_list: Path | None = None
     annotation_format: str = "voc"
     one_based: bool = False
     save_val_predictions: bool = True
     source: str | None = None
     split: float | None = None
+    test_share: float | None = None
     split_groups: str | None = None
     renamed: dict[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
@@ -61,6 +67,7 @@ class DatasetConfig:
     kpt_shape: tuple[int, int] | None = None
     further: dict[str, tuple[Folder, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    test_faults: tuple[str, ...] = ()
     pixel_range: PixelRange | None = None
 
     def __post_init__(self):
@@ -68,9 +75,32 @@ class DatasetConfig:
             raise ValueError(f"{self.path}: expected {BACKGROUND!r} and at least one class, got {self.class_names!r}")
 
     def folders(self, split: str) -> tuple[Folder, ...]:
-        """All folders of a split, "train" or "val"."""
-        first = Folder(*(getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")))
-        return first, *self.further.get(split, ())
+        """All folders of a split, "train", "val" or "test"; none where there is no test split."""
+        images_dir, labels_dir, list_path = (
+            getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")
+        )
+        first = (Folder(images_dir, labels_dir, list_path),) if images_dir else ()
+        return *first, *self.further.get(split, ())
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are: "train", "val", and maybe "test"."""
+        return ("train", "val", "test") if self.test_images_dir else ("train", "val")
+
+    def require_test(self) -> None:
+        """Raise ConfigError, with the keys, where there is no test split, or one that cannot be found."""
+        if self.test_faults:
+            raise ConfigError("\n".join([f"{self.path}:", *(f"  {fault}" for fault in self.test_faults)]))
+        if not self.test_images_dir:
+            raise ConfigError(
+                f"{self.path}: names no test split: add TEST_DIR_IMAGES, and TEST_DIR_LABELS or TEST_LIST where they "
+                "are needed, as for VALID_DIR_IMAGES; or divide the training images in three: --split 0.15 0.15"
+            )
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        """The splits that have keys of their own."""
+        return ("train", "val") if self.test_share else self.splits
 
     @property
     def num_classes(self) -> int:
@@ -81,13 +111,13 @@ class DatasetConfig:
         """The YAML's keys with plain values, as a checkpoint keeps them."""
         optional = {"SOURCE": self.source, "SPLIT_GROUPS": self.split_groups}
         return {
-            **{key: value for split in ("train", "val") for key, value in as_keys(split, self.folders(split)).items()},
+            **{key: value for split in self._named for key, value in as_keys(split, self.folders(split)).items()},
             "CLASSES": list(self.class_names),
             "NC": self.num_classes,
             "FORMAT": self.annotation_format,
             "VOC_ONE_BASED": self.one_based,
             "SAVE_VALID_PREDICTION_IMAGES": self.save_val_predictions,
-            **({"SPLIT": self.split} if self.split else {}),
+            **({"SPLIT": [self.split, self.test_share] if self.test_share else self.split} if self.split else {}),
             **({"RENAME": self.renamed} if self.renamed else {}),
             **({"IGNORE": list(self.ignored)} if self.ignored else {}),
             **({"YOLO_NAMES": list(self.numbered)} if self.numbered else {}),
@@ -97,34 +127,50 @@ class DatasetConfig:
         }
 
 
-def load_config(path: Path | str, *, split: float | None = None, split_groups: str | None = None) -> DatasetConfig:
+def load_config(
+    path: Path | str, *, split: float | Sequence[float] | None = None, split_groups: str | None = None
+) -> DatasetConfig:
     """Read a dataset's YAML. A relative path in it counts from the YAML's folder, or else from the working folder.
 
     `split` and `split_groups` win over the YAML's SPLIT and SPLIT_GROUPS; with a split, a validation folder is not
-    needed. A data.yaml of YOLO's tools (`path`, `train`, `val`, `names`) is read, too. Raises ConfigError with all
-    faults of the file: keys, class names, NC, folders and list files.
+    needed. `split` is the share to validate on, or that and the share to test on. A data.yaml of YOLO's tools (`path`,
+    `train`, `val`, `names`) is read, too. Raises ConfigError with all faults of the file: keys, class names, NC,
+    folders and list files; those of the test split are kept for `require_test`.
     """
     path = Path(path)
     values, faults, notes = read_yaml(path, REQUIRED_KEYS), [], []
     if is_yolo_yaml(values):
         values = translated(values, path, faults, notes)
-    given = {"SPLIT": split, "SPLIT_GROUPS": split_groups}
+    given = {"SPLIT": list(split) if isinstance(split, Sequence) else split, "SPLIT_GROUPS": split_groups}
     values |= {key: value for key, value in given.items() if value is not None}
-    split, split_groups = _split(values, faults)
-    faults += _key_faults(values, REQUIRED_KEYS if split is None else ("TRAIN_DIR_IMAGES", "CLASSES"))
+    shares, split_groups = _split(values, faults)
+    faults += _key_faults(values, ("TRAIN_DIR_IMAGES", "CLASSES") if shares else REQUIRED_KEYS)
     classes = read_classes(values, faults)
     kpt_shape = _kpt_shape(values, faults)
     source = values.get("SOURCE")
     if source is not None and not isinstance(source, str):
         faults.append(f"SOURCE: expected text, found {source!r}")
-    values, further = further_folders(path, values, faults, notes, one_folder=split is not None)
-    images, labels, lists = _paths(path, values, faults, notes, source, one_folder=split is not None)
-    if further and split is None and images["TRAIN"] and images["VALID"]:
-        every = [
-            (Folder(images[prefix], labels[prefix], lists[prefix]), *further.get(name, ()))
-            for name, prefix in YAML_PREFIX.items()
-        ]
-        faults += folders_of_both(*every)
+    tests, test_faults = test_folders(path, values, notes)
+    values, further = further_folders(path, values, faults, notes, splits=("train",) if shares else ("train", "val"))
+    images, labels, lists = _paths(path, values, faults, notes, source, one_folder=bool(shares))
+    every = {
+        name: (Folder(images[prefix], labels[prefix], lists[prefix]), *further.get(name, ()))
+        for name, prefix in YAML_PREFIX.items()
+        if images.get(prefix)
+    }
+    if further and not shares and len(every) == 2:
+        faults += folders_of_both(*every.values(), harm="validation images would be trained on")
+    if len(shares) == 2 and values.get("TEST_DIR_IMAGES") is not None:
+        faults.append("SPLIT has a share to test on, but there is TEST_DIR_IMAGES, too: leave out either")
+    for name, folders in every.items():
+        done = {"train": "trained on", "val": "chosen by"}[name]
+        test_faults += folders_of_both(folders, tests, harm=f"test images would be {done}")
+    every["test"] = tests if len(shares) < 2 else every.get("train", ())
+    if shares:
+        further |= dict.fromkeys(("val", "test") if len(shares) == 2 else ("val",), further.get("train", ()))
+    if tests[1:] and not test_faults:
+        further["test"] = tests[1:]
+    first_test = every["test"][0] if every["test"] and not test_faults else None
     annotation_format = values.get("FORMAT")
     if annotation_format is None and not faults:
         annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
@@ -145,28 +191,36 @@ def load_config(path: Path | str, *, split: float | None = None, split_groups: s
         class_names=classes.names,
         train_list=lists["TRAIN"],
         val_list=lists["VALID"],
+        test_images_dir=first_test and first_test.images_dir,
+        test_labels_dir=first_test and first_test.labels_dir,
+        test_list=first_test and first_test.list_path,
         annotation_format=annotation_format,
         one_based=one_based,
         save_val_predictions=save_val_predictions,
         source=source,
-        split=split,
+        split=shares[0] if shares else None,
+        test_share=shares[1] if len(shares) == 2 else None,
         split_groups=split_groups,
         renamed=classes.renamed,
         ignored=classes.ignored,
         numbered=classes.numbered,
         kpt_shape=kpt_shape,
-        further=further,
+        further={name: folders for name, folders in further.items() if folders},
+        test_faults=tuple(test_faults),
         notes=tuple(dict.fromkeys(notes)),
         pixel_range=pixel_range,
     )
 
 
-def _split(values: dict, faults: list[str]) -> tuple[float | None, str | None]:
-    """SPLIT and SPLIT_GROUPS, checked."""
-    share, pattern = values.get("SPLIT"), values.get("SPLIT_GROUPS")
-    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1):
-        faults.append(f"SPLIT: expected the share of images to validate on, between 0 and 1, found {share!r}")
-        share = None
+def _split(values: dict, faults: list[str]) -> tuple[tuple[float, ...], str | None]:
+    """SPLIT, as the shares to validate and maybe to test on, and SPLIT_GROUPS, checked."""
+    given, pattern = values.get("SPLIT"), values.get("SPLIT_GROUPS")
+    shares = tuple(given) if isinstance(given, list) else () if given is None else (given,)
+    numbers = all(isinstance(s, int | float) and not isinstance(s, bool) and 0 < s < 1 for s in shares)
+    if given is not None and not (numbers and 1 <= len(shares) <= 2 and sum(shares) < 1):
+        two = ", or [that, the share to test on], less than 1 together" if isinstance(given, list) else ""
+        faults.append(f"SPLIT: expected the share of images to validate on, between 0 and 1{two}, found {given!r}")
+        shares = ()
     if pattern is not None and not isinstance(pattern, str):
         faults.append(f"SPLIT_GROUPS: expected a regular expression, found {pattern!r}")
     elif pattern is not None:
@@ -174,9 +228,9 @@ def _split(values: dict, faults: list[str]) -> tuple[float | None, str | None]:
             group_names([], pattern)
         except ConfigError as error:
             faults.append(str(error))
-    if pattern is not None and share is None:
+    if pattern is not None and given is None:
         faults.append("SPLIT_GROUPS: says what a split keeps together, but there is no SPLIT")
-    return share, pattern
+    return shares, pattern
 
 
 def _paths(
@@ -238,7 +292,7 @@ def _key_faults(values: dict, required: Sequence[str]) -> list[str]:
             divide = "; or divide the training images: --split 0.15" if key == "VALID_DIR_IMAGES" else ""
             faults.append(f"{key}: missing or empty; keys found: {found}{divide}")
     for key in values:
-        # Only a likely slip is a fault: the file may hold keys for other tools, such as TEST_DIR_IMAGES.
+        # Only a likely slip is a fault: the file may hold keys for other tools.
         close = suggestion(str(key), KNOWN_KEYS, cutoff=0.85)
         if key not in KNOWN_KEYS and close:
             faults.append(f"{key}: unknown key (did you mean {close}?)")

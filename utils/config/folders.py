@@ -20,15 +20,14 @@ class Folder:
 
 
 def further_folders(
-    path: Path, values: dict, faults: list[str], notes: list[str], *, one_folder: bool
+    path: Path, values: dict, faults: list[str], notes: list[str], *, splits: Sequence[str]
 ) -> tuple[dict, dict[str, tuple[Folder, ...]]]:
     """The keys with the first folder of each split alone, and the others as {"train": ..., "val": ...}.
 
-    The labels and lists of a split are as many as its folders of images, or there are none. With `one_folder`, the
-    training folders are those of both splits.
+    The labels and lists of a split are as many as its folders of images, or there are none.
     """
     first, further = dict(values), {}
-    for name in ("train",) if one_folder else YAML_PREFIX:
+    for name in splits:
         keys = [f"{YAML_PREFIX[name]}_{kind}" for kind in KINDS]
         given = [values.get(key) for key in keys]
         if not any(isinstance(value, list) for value in given):
@@ -44,13 +43,25 @@ def further_folders(
         first |= {key: value for key, value in zip(keys, rows[0], strict=True) if key in values}
         found = [_found(path, dict(zip(keys, row, strict=True)), keys, faults, notes) for row in rows[1:]]
         further[name] = tuple(folder for folder in found if folder)
-    if one_folder and "train" in further:
-        further["val"] = further["train"]
     return first, further
 
 
+def test_folders(path: Path, values: dict, notes: list[str]) -> tuple[tuple[Folder, ...], list[str]]:
+    """The folders of the test split, none without TEST_DIR_IMAGES, and what is wrong with them.
+
+    Training takes no part in it, so a test split that is not at hand stops only those who ask for it.
+    """
+    keys, faults = [f"{YAML_PREFIX['test']}_{kind}" for kind in KINDS], []
+    given = [key for key in keys if values.get(key) is not None]
+    if given and keys[0] not in given:
+        return (), [f"{keys[0]}: missing or empty, but there is {', '.join(given)}"]
+    first, further = further_folders(path, values, faults, notes, splits=("test",))
+    found = _found(path, {key: first.get(key) for key in keys}, keys, faults, notes) if given and not faults else None
+    return ((found, *further.get("test", ())) if found and not faults else ()), faults
+
+
 def as_keys(split: str, folders: Sequence[Folder]) -> dict:
-    """The YAML's keys of one split, "train" or "val", with plain values."""
+    """The YAML's keys of one split, "train", "val" or "test", with plain values."""
     rows = [(str(f.images_dir), str(f.labels_dir), f.list_path and str(f.list_path)) for f in folders]
     columns = zip(KINDS, map(list, zip(*rows, strict=True)), strict=True)
     return {
@@ -60,12 +71,12 @@ def as_keys(split: str, folders: Sequence[Folder]) -> dict:
     }
 
 
-def folders_of_both(train: Sequence[Folder], val: Sequence[Folder]) -> list[str]:
-    """Faults: folders whose images are trained on and validated on, as no list keeps them apart."""
+def folders_of_both(first: Sequence[Folder], second: Sequence[Folder], *, harm: str) -> list[str]:
+    """Faults: folders that are of both splits, as no list keeps their images apart; `harm` is what comes of it."""
     return [
-        f"{one.images_dir} is of both splits: validation images would be trained on; take it out of one"
-        for one in train
-        for other in val
+        f"{one.images_dir} is of both splits: {harm}; take it out of one"
+        for one in first
+        for other in second
         if one.images_dir.resolve() == other.images_dir.resolve() and not (one.list_path and other.list_path)
         if one.labels_dir == other.labels_dir or one.labels_dir.suffix.lower() != ".json"
     ]

@@ -1,7 +1,7 @@
 """The splits of a dataset, read in the format that its configuration names."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from utils.annotations.findings import CHECKS
 from utils.annotations.reading import read_pairs
 from utils.annotations.turning import settle_turned
 from utils.dataset.label_search import search_labels
-from utils.dataset.split import group_names, joined_groups, split
+from utils.dataset.split import deal, group_names, joined_groups
 from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.format import Format, ReadOptions
@@ -30,37 +30,49 @@ MAX_LINES = 100  # errors of a split that a message names
 FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list": "list_path"}
 
 
-def scan_splits(config, *, skip_bad: bool = False, progress: bool = True) -> dict[str, Scan]:
-    """Read the "train" and the "val" split of a `DatasetConfig`; every image is proved to be readable.
+def scan_splits(
+    config, names: Collection[str] | None = None, *, skip_bad: bool = False, progress: bool = True
+) -> dict[str, Scan]:
+    """Read the splits of a `DatasetConfig`, all or those of `names`; every image is proved to be readable.
 
     Faults are findings of the Scans. A split without a usable image and a training split without an object are errors
     whatever `skip_bad` says. Raises DatasetError where a split as a whole cannot be read: a folder or list file that
     is missing.
     """
-    if config.split:
-        # Without a usable image both parts lack one for the same cause, which is told with the training split.
-        scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config)
-    else:
-        scans = {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in ("train", "val")}
+    wanted = config.splits if names is None else names
+    parts = ("train", "val", "test")[: 3 if config.test_share else 2] if config.split else ()
+    scans = {}
+    if set(parts) & set(wanted):
+        # Without a usable image all parts lack one for the same cause, which is told with the training split.
+        scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config, parts)
+    apart = [name for name in wanted if name not in parts]
+    scans |= {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in apart}
+    if apart:
         settle_turned(scans.values())  # one split may show what the other leaves open
+    first = scans.get("train", Scan())
     for name, scan in scans.items():
-        if not any(of.of(check) for of in (scan, *[scans["train"]] * bool(config.split)) for check in EXPLAINED):
+        if not any(of.of(check) for of in (scan, *[first] * (name in parts)) for check in EXPLAINED):
             _check_whole(scan, config, name)
         _tell_ignored(scan)
+    scans = {name: scans[name] for name in config.splits if name in wanted}
+    lead = next(iter(scans.values()))
     for text in config.notes:
-        scans["train"].add("two-places", text)
-    reported = {finding.text for finding in scans["train"].of("class-numbers")}
-    findings = scans["val"].findings
-    scans["val"].findings = [f for f in findings if f.check != "class-numbers" or f.text not in reported]
+        lead.add("two-places", text)
+    for text in config.test_faults if names is None else ():
+        lead.add("test-missing", text)
+    reported = {finding.text for finding in lead.of("class-numbers")}
+    for scan in scans.values():
+        if scan is not lead:
+            scan.findings = [f for f in scan.findings if f.check != "class-numbers" or f.text not in reported]
     return scans
 
 
 def scan_split(
     config, name: str, *, skip_bad: bool = False, progress: bool = True, lines: list[str] | None = None
 ) -> Scan:
-    """Read one split, "train" or "val", as its folders and list have it; `lines` are those of the list, if read."""
-    if name not in ("train", "val"):
-        raise ValueError(f"expected the split 'train' or 'val', got {name!r}")
+    """Read one split, "train", "val" or "test", by its folders and list; `lines` are those of the list, if read."""
+    if name not in config.splits:
+        raise ValueError(f"expected one of the splits {config.splits}, got {name!r}")
     if config.further.get(name):
         return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
     list_path = getattr(config, f"{name}_list")
@@ -135,21 +147,22 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
     return whole
 
 
-def _divided(scan: Scan, config) -> dict[str, Scan]:
-    """One folder's scan as two. What was found goes with its image; what has none is told with the training split."""
+def _divided(scan: Scan, config, parts: Sequence[str]) -> dict[str, Scan]:
+    """One folder's scan in parts. What was found goes with its image; what has none is told with the training split."""
     names = group_names([a.image_path for a in scan.annotations], config.split_groups)
     alike = near_duplicate_groups(scan.thumbnails, most=max(10, round(LARGEST_GROUP * len(names))))
-    held_out = split([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), config.split)
-    scans = {}
-    for name, chosen in (("train", ~held_out), ("val", held_out)):
-        ids = np.flatnonzero(chosen).tolist()
+    shares = [share for share in (config.split, config.test_share) if share]
+    part_of = deal([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), shares)
+    scans, split_of = {}, {}
+    for number, name in enumerate(parts):
+        ids = np.flatnonzero(part_of == number).tolist()
         of_ids = [scan.annotations[i] for i in ids]
         ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
         scans[name] = Scan(of_ids, [], [scan.thumbnails[i] for i in ids], scan.skip_bad, ignored)
         scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
-    val = {a.image_path for a in scans["val"].annotations}
+        split_of |= dict.fromkeys((a.image_path for a in of_ids), name)
     for finding in scan.findings:
-        scans["val" if finding.image in val else "train"].findings.append(finding)
+        scans[split_of.get(finding.image, "train")].findings.append(finding)
     return scans
 
 

@@ -1,4 +1,4 @@
-"""One folder of images split in two: every class in both parts, and what belongs together on one side."""
+"""One folder of images split in parts: every class in each of them, and what belongs together in one."""
 
 import hashlib
 import re
@@ -65,19 +65,19 @@ def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]
     return [called[root(index)] for index in range(len(names))]
 
 
-def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> np.ndarray:
-    """Choose the images for validation, (M,) bool, about `share` of them.
+def deal(labels: Sequence[np.ndarray], groups: Sequence[str], shares: Sequence[float]) -> np.ndarray:
+    """Deal images out to parts, (M,) int64: 0 for training, and 1 on for those held out, about `shares` of all.
 
     Iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-Label Data), with groups in place of
     examples and a class counted by the images that show it: the class with the fewest images left is dealt out first,
-    each of its groups to the side that lacks most of that class. Images without objects are dealt out like a class.
+    each of its groups to the part that lacks most of that class. Images without objects are dealt out like a class.
 
-    The result depends on the groups' names, their classes and `share` alone, not on the order of the images.
+    The result depends on the groups' names, their classes and `shares` alone, not on the order of the images.
 
     Args:
         labels: for each image (N,) int, its objects' classes, from 1.
         groups: for each image the name of its group.
-        share: between 0 and 1.
+        shares: of each part that is held out; above 0, and below 1 together.
     """
     names, group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     classes = int(max((of_image.max(initial=0) for of_image in labels), default=0)) + 1
@@ -87,24 +87,25 @@ def split(labels: Sequence[np.ndarray], groups: Sequence[str], share: float) -> 
     images = np.bincount(group_of, minlength=len(names)).astype(float)
     # Larger groups first, while there is still room for them; among equals an order that no name's pattern decides.
     order = sorted(range(len(names)), key=lambda group: (-images[group], _drawn(names[group])))
-    lacks = np.stack([shows.sum(axis=0) * (1 - share), shows.sum(axis=0) * share])  # of each class, each side
-    room = np.array([images.sum() * (1 - share), images.sum() * share])
-    side = np.full(len(names), -1)
-    while (side < 0).any():
-        left = shows[side < 0].sum(axis=0)
+    of_parts = np.array([1 - sum(shares), *shares])
+    lacks = shows.sum(axis=0) * of_parts[:, None]  # (parts, classes)
+    room = images.sum() * of_parts
+    part = np.full(len(names), -1)
+    while (part < 0).any():
+        left = shows[part < 0].sum(axis=0)
         rarest = np.flatnonzero(left > 0)[left[left > 0].argmin()]
         for group in order:
-            if side[group] >= 0 or not shows[group, rarest]:
+            if part[group] >= 0 or not shows[group, rarest]:
                 continue
-            wishes = [(lacks[s, rarest], room[s]) for s in (0, 1)]
-            to = int(wishes[1] > wishes[0])
-            side[group] = to
+            to = max(range(len(of_parts)), key=lambda p: (lacks[p, rarest], room[p]))
+            part[group] = to
             lacks[to] -= shows[group]
             room[to] -= images[group]
-    for empty in (0, 1):  # a handful of images
-        if len(names) > 1 and not (side == empty).any():
-            side[order[-1]] = empty
-    return side[group_of] == 1
+    for empty in range(len(of_parts)):  # a handful of images
+        if len(names) >= len(of_parts) and not (part == empty).any():
+            sizes = np.bincount(part, minlength=len(of_parts))
+            part[next(group for group in reversed(order) if sizes[part[group]] > 1)] = empty
+    return part[group_of]
 
 
 def _drawn(name: str) -> bytes:

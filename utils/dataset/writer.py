@@ -29,7 +29,7 @@ def write_dataset(
     pixel_range: PixelRange | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write the splits, `{"train": ..., "val": ...}`, to `out_dir`, which is empty or not there; return its YAML.
+    """Write the splits, by "train", "val" and maybe "test", to `out_dir`, which is empty or not there; return its YAML.
 
     The images are byte-for-byte copies, in the sub-folders that they had. Boxes keep their values as float32;
     `difficult` is lost in YOLO's format. The YAML comes last, so a dataset that has one is whole. Raises ToolkitError

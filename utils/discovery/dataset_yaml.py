@@ -18,8 +18,11 @@ def check_new(path: Path) -> None:
         raise ToolkitError(f"{path} is there already and is never overwritten: give another --output, or move it away")
 
 
-def write_dataset_yaml(found: Discovery, path: Path, *, share: float = SHARE) -> None:
-    """Write the YAML to `path`, which is not there yet. `share` of the images is for validation where no split is."""
+def write_dataset_yaml(found: Discovery, path: Path, *, share: float | tuple[float, float] = SHARE) -> None:
+    """Write the YAML to `path`, which is not there yet.
+
+    `share` of the images is for validation where no split is; of two shares, the second is for the test.
+    """
     check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +35,7 @@ def write_dataset_yaml(found: Discovery, path: Path, *, share: float = SHARE) ->
         raise ToolkitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def yaml_text(found: Discovery, path: Path, *, share: float = SHARE) -> str:
+def yaml_text(found: Discovery, path: Path, *, share: float | tuple[float, float] = SHARE) -> str:
     """Return the YAML's text, with comments; its paths count from its folder or from the working folder."""
     lines = [
         f"# {_comment(found.root.resolve().name)}: {FORMATS[found.annotation_format].title}. Change what you like.",
@@ -48,7 +51,7 @@ def yaml_text(found: Discovery, path: Path, *, share: float = SHARE) -> str:
     else:
         lines += [
             "# No validation images were found: this share of the images is kept for it, near-duplicates on one side.",
-            f"SPLIT: {share:g}",
+            f"SPLIT: {list(share) if isinstance(share, tuple) else share}",
             "# SPLIT_GROUPS: (.+)_[0-9]+  # keeps images on one side whose names agree in the brackets",
             "",
         ]

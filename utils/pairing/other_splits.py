@@ -24,22 +24,23 @@ def split_of_folder(folder: str) -> str | None:
 def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> set[str]:
     """Folders below a split's images or labels, relative to them, that are no part of the split.
 
-    Those that the configuration names for the other split are left out in silence. Those that are called like another
+    Those that the configuration names for the other splits are left out in silence. Those that are called like another
     split are findings of `scan`, with their number of images, unless a list or a file of the whole split says what
     counts (`listed`). A folder that is to be divided (SPLIT) leaves out what is called a test split alone.
     """
+    divided = config.split and split != "test"
     images_dir = getattr(config, f"{split}_images_dir")
     roots = [images_dir, getattr(config, f"{split}_labels_dir")]
-    other = {"train": "val", "val": "train"}[split]
     found = set()
-    inside = [place.resolve() for folder in config.folders(other) for place in (folder.images_dir, folder.labels_dir)]
+    others = [folder for name in config.splits if name != split for folder in config.folders(name)]
+    inside = [place.resolve() for folder in others for place in (folder.images_dir, folder.labels_dir)]
     for inner in inside:
         for root in {root.resolve() for root in roots}:
             if inner != root and inner.is_relative_to(root):
                 found.add(inner.relative_to(root).as_posix())
     if listed:
         return found
-    names = [name for name in _NAMES if name == "test" or (name != split and not config.split)]
+    names = [name for name in _NAMES if name != split and (name == "test" or not divided)]
     for folder in _upper_folders(images_dir):
         first = placeless(f"{folder}/").partition("/")[0]
         called = next((name for name in names if _NAMES[name].fullmatch(first)), None)

@@ -8,13 +8,13 @@ from utils.runs.data import TrainingData
 
 
 def read_data(settings: TrainSettings) -> TrainingData:
-    """Read and scan the dataset that the settings name.
+    """Read and scan the training and the validation split of the dataset that the settings name.
 
     Raises ConfigError where its YAML is at fault, and DatasetError, with every file, where images or annotations are.
     """
     if settings.config is None:
         raise ConfigError("--config: which dataset? For example data_configs/ppe.yaml")
     config = load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
-    scans = scan_splits(config, skip_bad=settings.skip_bad)
+    scans = scan_splits(config, ("train", "val"), skip_bad=settings.skip_bad)
     raise_for_errors(scans)
     return TrainingData(config, scans)

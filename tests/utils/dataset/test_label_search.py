@@ -50,8 +50,8 @@ def test_labels_that_nobody_named_are_found(tmp_path, layout, suffix):
         assert not scans[name].of("unlabelled") and not scans[name].annotations
     # What it says is true.
     keys = {
-        f"{prefix}_DIR_LABELS": scans[name].errors[0].text.split(": ")[-1].rstrip("`")
-        for name, prefix in YAML_PREFIX.items()
+        f"{YAML_PREFIX[name]}_DIR_LABELS": scan.errors[0].text.split(": ")[-1].rstrip("`")
+        for name, scan in scans.items()
     }
     repaired = scans_of(tmp_path, TRAIN_DIR_IMAGES=places[0], VALID_DIR_IMAGES=places[2], **keys)
     assert [len(scan.annotations) for scan in repaired.values()] == [3, 2]

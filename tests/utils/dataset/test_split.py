@@ -12,7 +12,7 @@ from support.voc_files import element, xml
 from utils.checks.duplicates import duplicates
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
-from utils.dataset.split import group_names, joined_groups, split
+from utils.dataset.split import deal, group_names, joined_groups
 from utils.errors import ConfigError
 from utils.images.similarity import near_duplicate_groups
 
@@ -23,7 +23,7 @@ def labels_of(rng, count, chances):
 
 def test_every_class_has_its_share():
     labels = labels_of(np.random.default_rng(0), 600, [0.5, 0.3, 0.1, 0.06, 0.04])
-    held_out = split(labels, [str(i) for i in range(600)], 0.15)
+    held_out = deal(labels, [str(i) for i in range(600)], [0.15]) == 1
     assert abs(held_out.sum() - 90) <= 3
     for label in range(1, 6):
         shows = np.array([label in of_image for of_image in labels])
@@ -32,7 +32,7 @@ def test_every_class_has_its_share():
 
 def test_a_class_of_two_images_is_on_both_sides():
     labels = [np.array([1])] * 18 + [np.array([1, 2])] * 2
-    held_out = split(labels, [str(i) for i in range(20)], 0.5)
+    held_out = deal(labels, [str(i) for i in range(20)], [0.5]) == 1
     assert sorted(held_out[18:].tolist()) == [False, True]
 
 
@@ -42,14 +42,14 @@ def test_a_class_of_two_images_is_on_both_sides():
 def test_groups_stay_whole_and_the_order_of_images_does_not_matter(images, share, random):
     groups = [f"group {number}" for number, _ in images]
     labels = [np.array(of_image, np.int64) for _, of_image in images]
-    held_out = split(labels, groups, share)
+    held_out = deal(labels, groups, [share]) == 1
     for group in set(groups):
         assert len({bool(side) for side, own in zip(held_out, groups, strict=True) if own == group}) == 1
     if len(set(groups)) > 1:
         assert 0 < held_out.sum() < len(images)
     order = list(range(len(images)))
     random.shuffle(order)
-    again = split([labels[i] for i in order], [groups[i] for i in order], share)
+    again = deal([labels[i] for i in order], [groups[i] for i in order], [share]) == 1
     np.testing.assert_array_equal(again, held_out[order])
 
 

@@ -36,11 +36,13 @@ def translated(values: dict, path: Path, faults: list[str], notes: list[str] | N
     if isinstance(values.get("nc"), int) and isinstance(names, list) and values["nc"] != len(names):
         faults.append(f"nc: {values['nc']}, but names has {len(names)} classes")
     root = Path() if values.get("path") is None else Path(str(values["path"])).expanduser()
-    for key, split in (("train", "TRAIN"), ("val", "VALID")):
+    for key, split in (("train", "TRAIN"), ("val", "VALID"), ("test", "TEST")):
         places = values.get(key) or (values.get("valid") if key == "val" else None)
         if places is not None:
             places = places if isinstance(places, list) else [places]
-            folders = _folders(key, places, root, path, faults, [] if notes is None else notes)
+            # A test split that is not there stops nobody but who asks for it, and is reported then.
+            found = [] if key == "test" else faults
+            folders = _folders(key, places, root, path, found, [] if notes is None else notes)
             if folders:
                 _add_folders(new, split, folders)
     return new | own | {"CLASSES": new["CLASSES"]}
