@@ -221,8 +221,9 @@ def wait_for(path, seconds=300):
 
 
 def test_workers_do_not_change_the_result(workplace):
+    """Over two epochs, so that loader workers and the threads that evaluation started live beside each other."""
     for name, workers in (("alone", "0"), ("shared", "2")):
-        done = train(workplace, "--epochs", "1", "--project-name", name, "--workers", workers, "--use-train-aug")
+        done = train(workplace, "--epochs", "2", "--project-name", name, "--workers", workers, "--use-train-aug")
         assert done.returncode == 0, done.stderr
     states = [
         torch.load(workplace / "outputs/training" / name / "last_model.pth", weights_only=True)["model_state_dict"]

@@ -11,8 +11,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from utils.annotations.annotation import Annotation
-from utils.coco_eval import COCO_KEYS, CocoEvaluator
+from utils.coco_eval import CocoEvaluator
 from utils.detections import Detections
+from utils.evaluation.coco.metrics import COCO_KEYS
 
 NAMES = ("__background__", "Mask", "Gloves")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.packed import PackedDetections, PackedTruth
+from utils.evaluation.packed import PackedDetections, PackedTruth, check_packed
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 ALL_AREAS = (0.0, 1e10)  # square pixels, COCO's
@@ -73,14 +73,13 @@ def match(
         image_ids: ids by whose order images are the earlier ones, as in COCO files; None for the order of the indices.
 
     Raises:
-        ValueError: labels or images that are none of `truth`'s; IoU thresholds that do not ascend within 0 to 1.
+        ValueError: what `check_packed` refuses; IoU thresholds that do not ascend within 0 to 1.
     """
     thresholds = np.asarray(iou_thresholds, np.float64).reshape(-1)
     if not thresholds.size or thresholds[0] <= 0 or thresholds[-1] > 1 or (np.diff(thresholds) <= 0).any():
         raise ValueError(f"iou_thresholds: expected ascending numbers above 0 and up to 1, found {iou_thresholds}")
     num_classes = len(truth.class_names) - 1
-    _check("objects", truth, num_classes, truth.num_images)
-    _check("detections", detections, num_classes, truth.num_images)
+    check_packed(truth, detections)
     place = np.argsort(np.argsort(np.arange(truth.num_images) if image_ids is None else np.asarray(image_ids)))
 
     # Groups are pairs of class and image; `order` has the detections group by group, best first.
@@ -118,13 +117,6 @@ def match(
             )
         )
     return Matches(thresholds, truth.num_images, truth.class_names, classes)
-
-
-def _check(name: str, packed: PackedTruth | PackedDetections, num_classes: int, num_images: int) -> None:
-    for field, low, high in (("labels", 1, num_classes), ("image_of", 0, num_images - 1)):
-        values = getattr(packed, field)
-        if values.size and not (low <= values.min() and values.max() <= high):
-            raise ValueError(f"{name}: {field}: expected {low} to {high}, found {values.min()} to {values.max()}")
 
 
 def _rank(groups: np.ndarray) -> np.ndarray:

@@ -86,3 +86,24 @@ class PackedDetections:
             xyxy_to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in detections)])),
             np.concatenate([np.zeros(0), *(found.scores for found in detections)]).astype(np.float64),
         )
+
+
+def check_packed(truth: PackedTruth, detections: PackedDetections) -> None:
+    """Raise ValueError for labels and images that are not `truth`'s, and for boxes and scores that are not finite.
+
+    Evaluation would pass over such rows in silence: they match nothing, or leave the order of scores undefined.
+    """
+    for name, packed in (("objects", truth), ("detections", detections)):
+        for field, low, high in (("labels", 1, len(truth.class_names) - 1), ("image_of", 0, truth.num_images - 1)):
+            values = getattr(packed, field)
+            if values.size and not (low <= values.min() and values.max() <= high):
+                raise ValueError(f"{name}: {field}: expected {low} to {high}, found {values.min()} to {values.max()}")
+        more = packed.areas if isinstance(packed, PackedTruth) else packed.scores
+        finite = np.isfinite(packed.boxes_xywh).all(axis=1) & np.isfinite(more)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            text = "area" if isinstance(packed, PackedTruth) else "score"
+            raise ValueError(
+                f"{name}: {np.count_nonzero(~finite)} of {len(packed)} have a box or {text} that is not finite, first "
+                f"row {row}: box {packed.boxes_xywh[row].tolist()}, {text} {more[row]}"
+            )

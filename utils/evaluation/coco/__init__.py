@@ -1,0 +1,1 @@
+"""COCO's numbers, to the last bit: their engine, and files of COCO's format scored."""
