@@ -58,6 +58,11 @@ class ErrorKinds:
             KINDS[MISSED]: int(self.missed.sum())
         }
 
+    def to_dict(self) -> dict:
+        """Return "ap50", "counts" and "costs" as plain types, None for NaN."""
+        costs = {kind: None if np.isnan(cost) else cost for kind, cost in self.costs.items()}
+        return {"ap50": None if np.isnan(self.ap50) else self.ap50, "counts": self.counts, "costs": costs}
+
 
 def error_kinds(truth: PackedTruth, detections: PackedDetections, matches: Matches) -> ErrorKinds:
     """Sort wrong detections and missed objects by kind, and compute the AP50 that each kind costs.

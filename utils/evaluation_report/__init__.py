@@ -1,0 +1,1 @@
+"""Reports of an evaluation: one HTML page to work with, and a model card, both from the same plain dict."""
