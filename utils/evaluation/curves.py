@@ -49,6 +49,12 @@ def _plain(value: float) -> float | int | None:
     return value if isinstance(value, int) else None if np.isnan(value) else float(value)
 
 
+def _plain_list(values: np.ndarray) -> list:
+    plain = values.astype(object)
+    plain[np.isnan(values)] = None
+    return plain.tolist()
+
+
 def _number(value: float | int | None) -> float | int:
     return float("nan") if value is None else value
 
@@ -128,8 +134,7 @@ class Curve:
             "precision_interval": np.stack(interval(precision, self.precision_size[rows]), 1),
             "recall_interval": np.stack(interval(recall, self.recall_size[rows]), 1),
         }
-        plain = {name: np.where(np.isnan(v), None, v.astype(object)).tolist() for name, v in columns.items()}
-        return {"label": self.label, "objects": self.objects, **plain}
+        return {"label": self.label, "objects": self.objects, **{k: _plain_list(v) for k, v in columns.items()}}
 
 
 def curve_of(matches: Matches, label: int | None = None, *, iou: float = 0.5) -> Curve:
