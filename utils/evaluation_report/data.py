@@ -44,7 +44,7 @@ class CurveData(TypedDict, total=False):
 
 
 class ConfusionData(TypedDict):
-    """Confusion matrices at rising thresholds; counts[t][truth][predicted], background last in both."""
+    """Matrices of `confusion_matrix` at rising thresholds: counts[t][annotated][found] by label, background 0."""
 
     thresholds: list[float]
     counts: list[list[list[int]]]

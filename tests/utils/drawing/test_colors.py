@@ -21,7 +21,7 @@ SIGHTS = {
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
-STYLE = ROOT / "utils" / "checks" / "report" / "report.css"
+STYLE = ROOT / "utils" / "html" / "page.css"
 
 
 def linear(rgb):

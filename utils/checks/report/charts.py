@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from utils.checks.report.markup import share
 from utils.checks.statistics import Histogram
+from utils.html.markup import share
 
 WIDTH, HEIGHT = 440, 236
 LEFT, TOP, RIGHT, BOTTOM = 44, 24, 12, 40  # around the plot

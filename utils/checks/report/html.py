@@ -15,10 +15,10 @@ from utils.annotations.annotation import Annotation
 from utils.annotations.findings import CHECKS, ERROR, NOTE, SEVERITIES, WARNING, Finding
 from utils.checks.diagnosis import Diagnosis
 from utils.checks.report.html_statistics import statistics_view
-from utils.checks.report.markup import counted, environment, short_path
 from utils.checks.report.terminal import format_title
 from utils.checks.report.thumbnails import SIDE, Sample, Thumbnail, Wanted, make_thumbnails
 from utils.files import write_text_atomically
+from utils.html.markup import STYLE, counted, environment, short_path
 
 MOST_CARDS = 12  # images of a check, or pairs of them,
 MOST_IMAGES = 120  # and of all checks together
@@ -30,7 +30,6 @@ MOST_SHOWN = 20  # lines at once, where there are no images
 LONGEST_TEXT = 1000  # characters
 
 SIGNS = {ERROR: "✕", WARNING: "!", NOTE: "i"}
-STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser asks nobody and runs nothing
 
 
@@ -72,7 +71,7 @@ def _page(diagnosis: Diagnosis, *, progress: bool) -> str:
     thumbnails = iter(make_thumbnails(wanted, pixel_range=diagnosis.config.pixel_range, progress=progress))
     config = diagnosis.config
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("report.html")
         .render(
             name=config.path.name,

@@ -5,8 +5,8 @@ import math
 from utils.checks.anchors import RATIOS, REACHED
 from utils.checks.diagnosis import Diagnosis
 from utils.checks.report.charts import Chart, histogram, median, split_class
-from utils.checks.report.markup import counted, share
 from utils.checks.statistics import Histogram, SplitStatistics
+from utils.html.markup import counted, share
 
 LOG_ABOVE = 50  # so many times as many objects of one class as of another: bars by the logarithm
 IN_ORDER = 30  # classes; more are sorted by frequency

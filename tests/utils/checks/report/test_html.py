@@ -18,12 +18,12 @@ from support.voc_files import element, write_image, xml
 from support.voc_sets import write_config, write_voc_set
 from utils.annotations.findings import CHECKS, SEVERITIES, Finding
 from utils.checks.diagnosis import Diagnosis, diagnose
-from utils.checks.report.html import MOST_CARDS, MOST_TEXTS, STYLE, write_html
-from utils.checks.report.markup import share
+from utils.checks.report.html import MOST_CARDS, MOST_TEXTS, write_html
 from utils.checks.report.thumbnails import COLOURS, SIDE
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.drawing.colors import class_color
+from utils.html.markup import STYLE, share
 
 FIRST, SECOND = (class_color(label) for label in COLOURS)
 MODEL = "fasterrcnn_resnet50_fpn_v2"

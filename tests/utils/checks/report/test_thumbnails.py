@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from support.html_pages import Page, extent, near
+from support.paths import ROOT
 from support.voc_files import write_image
 from utils.checks.report.charts import histogram, median
-from utils.checks.report.markup import environment
 from utils.checks.report.thumbnails import COLOURS, SIDE, Wanted, make_thumbnails, show_boxes
 from utils.checks.statistics import Histogram
 from utils.drawing.colors import class_color
+from utils.html.markup import environment
 from utils.images.io import read_image
 
 FIRST = class_color(COLOURS[0])
@@ -88,7 +89,7 @@ def test_images_come_in_their_order(tmp_path):
 
 
 def svg(chart) -> str:
-    return environment().get_template("statistics.html").module.histogram(chart)
+    return environment(ROOT / "utils/checks/report").get_template("statistics.html").module.histogram(chart)
 
 
 def test_marks_stand_where_their_values_are():

@@ -1,4 +1,4 @@
-"""Renders the templates of the report, and makes texts and numbers fit for a page, whatever people call their files."""
+"""Renders templates of pages, and makes texts and numbers fit for a page, whatever people call their files."""
 
 import math
 import re
@@ -7,15 +7,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+STYLE = Path(__file__).with_name("page.css")  # of all pages
+
 # Control characters, marks that turn the direction of writing, and the lone surrogates by which Python has the bytes of
 # a file name that is no UTF-8: no page can hold them, or they change how the rest of it reads.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
-def environment() -> Environment:
-    """Return the templates of this folder; values are escaped, and what cannot be seen in them is spelled out."""
+def environment(folder: Path) -> Environment:
+    """Return the templates of a folder and the shared ones; values are escaped, and what cannot be seen in them is spelled out."""
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         finalize=_visible,
         undefined=StrictUndefined,

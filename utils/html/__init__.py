@@ -1,0 +1,1 @@
+"""Pages as the reports have them: one style, one set of templates' rules, nothing that needs a network."""
