@@ -113,18 +113,18 @@ class DetectionDataset(Dataset):
         return np.random.default_rng([self.seed, epoch, index])
 
     def shape_of(self, key: tuple[int, int]) -> tuple[int, int]:
-        """Height and width that the model will resize the training item of `key` to."""
+        """Return the height and width that the model will resize the training item of `key` to."""
         epoch, index = key
         return self.make.shape_of(self.stored_hw[index % len(self)].tolist(), self._rng(epoch, index), epoch)
 
     def padded_hw(self, index: int) -> tuple[int, int]:
-        """Height and width that the model will pad image `index` to, in evaluation."""
+        """Return the height and width that the model will pad image `index` to, in evaluation."""
         return padded_hw(
             tuple(self.annotations.sizes_hw[index].tolist()), self.img_size, long_side_limit(self.img_size)
         )
 
     def load(self, index: int) -> Sample:
-        """The image at `stored_hw` with its boxes. Raises DatasetError where the file is not what was scanned."""
+        """Load the image at `stored_hw` with its boxes. Raises DatasetError where the file is not what was scanned."""
         image = self.cache.load(index, self._read) if self.cache else self._read(index)
         boxes, labels = self.annotations.objects(index)
         (height, width), (stored_height, stored_width) = self.annotations.sizes_hw[index].tolist(), image.shape[:2]
@@ -137,7 +137,7 @@ class DetectionDataset(Dataset):
         return read_shrunk(self.annotations.file(index), size_hw, stored_hw, pixel_range=self.pixel_range)
 
     def names_of(self, target: dict[str, Tensor]) -> list[str]:
-        """File names of the images that a target's sample was made from."""
+        """Return file names of the images that a target's sample was made from."""
         return [self.annotations.file(source) for source in target["sources"].tolist()]
 
 
@@ -168,7 +168,7 @@ class Packed:
         return Packed(pixels, self.sizes_hw, self.objects, boxes, labels, self.others)
 
     def unpacked(self) -> tuple[tuple, tuple]:
-        """A tuple of images, (3, H, W) views, and a tuple of targets."""
+        """Return a tuple of images, (3, H, W) views, and a tuple of targets."""
         pixels = self.pixels.split([3 * height * width for height, width in self.sizes_hw])
         boxes, labels = (torch.as_tensor(value).split(self.objects) for value in (self.boxes, self.labels))
         images = tuple(
@@ -183,7 +183,7 @@ class Packed:
 
 
 def collate(items: Sequence[tuple[Tensor, dict] | ToolkitError]) -> tuple[tuple, tuple] | Packed | ToolkitError:
-    """Items to a batch: a tuple of images, which differ in size, and a tuple of targets; in a loader process, packed.
+    """Join items to a batch, in a loader process packed: a tuple of images, which differ in size, and one of targets.
 
     An error comes through.
     """
@@ -232,9 +232,10 @@ def build_loader(
     repeats: np.ndarray | None = None,
     by_shape: bool = True,
 ) -> Loader:
-    """Batches of a training set by `EpochBatches`, where `batch_size` is that of all processes together, or of an
-    evaluation set by `DealtBatches`, of images that the model pads alike. `repeats` is for training, as in
-    `EpochBatches`; so is `by_shape`: batches of like shapes.
+    """Build the loader of a training set, by `TrainBatchSampler`, or of an evaluation set, by `EvalBatchSampler`.
+
+    `batch_size` is that of all processes together; batches for evaluation are of images that the model pads alike.
+    `repeats` is for training, as in `TrainBatchSampler`; so is `by_shape`: batches of like shapes.
     """
     if dataset.make is not None:
         batches = TrainBatchSampler(
@@ -265,7 +266,7 @@ def _init_worker(worker: int) -> None:
 
 @atexit.register  # after multiprocessing's own, hence run before it
 def _end_workers() -> None:
-    """After an error a loader may live to the end, where its workers would be sent the signal that they ignore."""
+    """End the workers: after an error a loader may live to the end, where they would ignore the signal sent to them."""
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's answer to a killed worker is an exception
     for process in multiprocessing.active_children():

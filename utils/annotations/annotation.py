@@ -1,4 +1,4 @@
-"""The results of reading one split of a dataset: an `Annotation` per usable image, and everything worth telling."""
+"""The results of reading one split of a dataset: an `Annotation` per usable image, and every finding."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -61,10 +61,10 @@ class Annotation:
 class Scan:
     """A split as read: `annotations` in natural order of the image names, and what was found on the way.
 
-    `looks` has for each annotation what its image looks like, the bytes of `look`. With
-    `skip_bad`, files that cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored`
-    counts by image and name the objects of ignored classes, which are left out. `turned` are the
-    `TurnedImage`s in it, and `used` the values of images of more than eight bits.
+    `thumbnails` has for each annotation a small copy of its image, as bytes. With `skip_bad`, files that
+    cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored` counts by image and
+    name the objects of ignored classes, which are left out. `turned` are the `TurnedImage`s in it, and `used` the
+    values of images of more than eight bits.
     """
 
     annotations: Sequence[Annotation] = field(default_factory=list)
@@ -99,11 +99,11 @@ class Scan:
 
     @property
     def skipped(self) -> list[Finding]:
-        """Faults of files that were left out by `skip_bad`."""
+        """Return faults of files that were left out by `skip_bad`."""
         return [f for f in self.findings if self.skip_bad and CHECKS[f.check].of_a_file]
 
     def summary(self, class_names: tuple[str, ...], max_listed: int | None = 5) -> list[str]:
-        """Lines for the log: counts, objects per class (index 0 is the background), and the first of each finding."""
+        """Return lines for the log: counts, objects of each class (0 is the background), the first of each finding."""
         labels = np.concatenate([np.zeros(0, np.int64), *(a.labels for a in self.annotations)])
         per_class = np.bincount(labels, minlength=len(class_names))
         negatives = sum(len(a.labels) == 0 for a in self.annotations)
@@ -124,7 +124,7 @@ class Scan:
 
 
 def format_findings(findings: Sequence[Finding], *, files: int = 3) -> list[str]:
-    """A line for each finding, but one for all that have a subject in common: its count and the first few files."""
+    """Return a line for each finding, but one for all of one subject: its count and the first few files."""
     lines: list[str] = []
     of_subject: dict[str, list[Finding]] = {}
     for finding in findings:

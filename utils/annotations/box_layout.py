@@ -1,4 +1,4 @@
-"""Whole splits whose boxes are written in another way than their format has them: one cause, told once."""
+"""Whole splits whose boxes are written in another way than their format has them: one cause, reported once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,7 +89,7 @@ def one_cause(files: Sequence[Written]) -> str | None:
 
 
 def _without_repeats(file: Written) -> Written:
-    """Without boxes that stand there again, which show nothing new."""
+    """Drop boxes that stand there again, which show nothing new."""
     _, first = np.unique(file.numbers, axis=0, return_index=True)
     return replace(file, numbers=file.numbers[first], boxes=file.boxes[first])
 
@@ -111,7 +111,7 @@ def _pixels(numbers: np.ndarray, sizes: np.ndarray, layout: str, unit: str) -> n
 
 
 def _other_ways(numbers: np.ndarray, sizes: np.ndarray, own: tuple[str, str]) -> list[tuple[str, str]]:
-    """The ways in which nearly all boxes fit: a change of the unit alone, or of the order alone, before any other."""
+    """Return the ways in which nearly all boxes fit: a change of unit or of order alone before any other."""
     found = []
     for layout in LAYOUTS:
         for unit in UNITS:

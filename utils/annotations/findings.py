@@ -48,7 +48,7 @@ class Finding:
         return CHECKS[self.check].severity
 
 
-# In the order in which they are told: those that stop a training first. A row's remedy is whole sentences.
+# In the order in which they are reported: those that stop a training first. A row's remedy is whole sentences.
 CHECKS = {
     "image-unreadable": Check(
         "images that cannot be read", ERROR, "Take the image from its source again, or remove it with its annotation.",
@@ -196,7 +196,7 @@ CHECKS = {
         "Label them, or save an empty annotation for what shows no object: such images are trained on as negatives.",
     ),
     "folder-left-out": Check(
-        "folders that were not looked into", WARNING,
+        "folders that were left out", WARNING,
         "Name the folder in the YAML, or move it, where its images are part of the split.",
     ),
     "two-places": Check(

@@ -120,7 +120,7 @@ def place(
 
 
 def _drawn(labels: Labels, item: LabelledObject, size: tuple[int, int]) -> Box:
-    """The box of an object, xyxy in pixels of the image of `size` that it was drawn on."""
+    """Return the box of an object, xyxy in pixels of the image of `size` that it was drawn on."""
     box = labels.to_pixels(item.box, size)
     return enclosing_box(box, item.rotation) if item.rotation % 360 else box
 

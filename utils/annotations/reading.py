@@ -22,7 +22,7 @@ from utils.suggestions import plain, suggestion
 
 __all__ = ["IGNORED", "Box", "LabelledObject", "Labels", "Pair", "UnitError", "plain", "read_pairs"]
 
-MAX_UNKNOWN = 5  # classes of a file that are told by name
+MAX_UNKNOWN = 5  # classes of a file that are reported by name
 IGNORED = 0  # the label of a class whose objects are left out
 
 
@@ -59,12 +59,12 @@ def read_pairs(
             pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would read all the rest first
             raise
     settle_turned([scan])
-    if cause := one_cause(written) or _no_shares(scan):
+    if cause := one_cause(written) or _wrong_unit_cause(scan):
         return _unusable(scan, cause)
     return scan
 
 
-def _no_shares(scan: Scan) -> str | None:
+def _wrong_unit_cause(scan: Scan) -> str | None:
     """Say so where nearly all files have numbers too large for their unit, whatever unit that is."""
     found = [finding for finding in scan.findings if finding.subject == UnitError.SUBJECT]
     total = len(found) + sum(len(annotation.labels) > 0 for annotation in scan.annotations)
@@ -77,14 +77,14 @@ def _no_shares(scan: Scan) -> str | None:
 
 
 def _unusable(scan: Scan, cause: str) -> Scan:
-    """A split of which no box means what it says: its one cause, and what has nothing to do with boxes."""
+    """Return a split of which no box means what it says: its one cause, and what has nothing to do with boxes."""
     of_files = [finding for finding in scan.findings if CHECKS[finding.check].of_a_file]
     kept = [finding for finding in of_files if finding.subject != UnitError.SUBJECT]
     return Scan([], [Finding("box-layout", cause), *kept], [])
 
 
 def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint: str) -> tuple[Scan, Written | None]:
-    """A Scan of one image, its annotation or its errors, and its boxes as they stand in the file.
+    """Return a Scan of one image, its annotation or its errors, and its boxes as they stand in the file.
 
     `known` are the names to suggest for one that is not.
     """
@@ -107,7 +107,7 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
     if labels:
         labels, gone = _without_ignored(labels, label_of)
         unknown = [item for item in labels.objects if item.name not in label_of]
-        _tell_unknown(scan, pair, unknown, labels, image, known, hint)
+        _report_unknown(scan, pair, unknown, labels, image, known, hint)
     written = written_boxes(pair, labels or no_shares, image) if (labels or no_shares) and image else None
     if scan.findings:
         return scan, written if no_shares else None
@@ -123,13 +123,13 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
 
 
 def _without_ignored(labels: Labels, label_of: Mapping[str, int]) -> tuple[Labels, Counter]:
-    """The labels without objects of ignored classes, and how many of each class these are."""
+    """Return the labels without objects of ignored classes, and how many of each class these are."""
     kept = tuple(item for item in labels.objects if label_of.get(item.name) != IGNORED)
     gone = Counter(item.name for item in labels.objects if label_of.get(item.name) == IGNORED)
     return (replace(labels, objects=kept), gone) if gone else (labels, gone)
 
 
-def _tell_unknown(
+def _report_unknown(
     scan: Scan,
     pair: Pair,
     objects: Sequence[LabelledObject],

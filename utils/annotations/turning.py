@@ -52,7 +52,7 @@ OUT, INSIDE = 0.1, 0.02  # of a side: boxes that reach out by more do not fit, a
 
 @dataclass(eq=False)
 class TurnedImage:
-    """An image that EXIF turns, and what its annotation tells of the image that its boxes were drawn on.
+    """An image that EXIF turns, and what its annotation shows of the image that its boxes were drawn on.
 
     | field | meaning |
     |---|---|
@@ -100,7 +100,7 @@ def boxes_reading(upright: Sequence[Box], stored: Sequence[Box], image: ImageInf
 
 
 def settle_turned(scans: Iterable[Scan]) -> None:
-    """Read the boxes of images that EXIF turns as all files together show; tell of those where nothing shows it.
+    """Read the boxes of images that EXIF turns as all files together show; report those where nothing shows it.
 
     A size or boxes that fit one image alone decide for their file. The other files follow where all that are decided
     agree; otherwise the upright image is taken, which is what viewers and browsers show, with a warning. Sizes as

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# A box of which less than this share is left shows too little to tell what it was; asking for it would teach the
+# A box of which less than this share is left shows too little to see what it was; asking for it would teach the
 # model to fire on hints. Higher values drop people at a border whom a reader of the image still names.
 MIN_VISIBLE = 0.1
 # Two pixels, less what rounding may take from a box of exactly two. Below, the targets of box regression, logarithms
@@ -17,7 +17,7 @@ FILL = (114, 114, 114)
 
 
 def blank(size_hw: tuple[int, int]) -> np.ndarray:
-    """An image, (H, W, 3) uint8, of nothing but FILL."""
+    """Return an image, (H, W, 3) uint8, of nothing but FILL."""
     return np.full((*size_hw, 3), FILL[0], dtype=np.uint8)  # to repeat a triple takes a hundred times as long
 
 
@@ -52,11 +52,11 @@ class Sample:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of the image in pixels."""
+        """Return the height and width of the image in pixels."""
         return self.image.shape[:2]
 
     def keep(self, mask: np.ndarray) -> "Sample":
-        """The sample with only the objects of `mask`, (N,) bool; boxes and labels cannot fall out of step."""
+        """Return the sample with only the objects of `mask`, (N,) bool; boxes and labels cannot fall out of step."""
         return Sample(self.image, self.boxes[mask], self.labels[mask])
 
 
@@ -76,12 +76,12 @@ def clip_and_drop(sample: Sample) -> Sample:
 
 
 def resized_hw(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Height and width after resizing by `scale`: rounded down as torchvision does, at least 1."""
+    """Return the height and width after resizing by `scale`: rounded down as torchvision does, at least 1."""
     return tuple(max(1, math.floor(side * scale)) for side in size_hw)
 
 
 def resize_sample(sample: Sample, scale: float) -> Sample:
-    """The sample resized by `scale` > 0 to `resized_hw`, sampling as the model does.
+    """Return the sample resized by `scale` > 0 to `resized_hw`, sampling as the model does.
 
     INTER_LINEAR puts its samples where F.interpolate(mode="bilinear", align_corners=False) does, without
     antialiasing: an image shrunk here and one shrunk by the model look alike. Boxes follow the true ratio of the
@@ -91,7 +91,7 @@ def resize_sample(sample: Sample, scale: float) -> Sample:
 
 
 def stretch(sample: Sample, size_hw: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Sample:
-    """The sample resized to exactly `size_hw`, (height, width) in pixels."""
+    """Return the sample resized to exactly `size_hw`, (height, width) in pixels."""
     (old_height, old_width), (height, width) = sample.size_hw, size_hw
     image = cv2.resize(sample.image, (width, height), interpolation=interpolation)
     ratios = np.array([width / old_width, height / old_height] * 2)
@@ -106,7 +106,7 @@ def random_crop(
     *,
     interpolation: int = cv2.INTER_LINEAR,
 ) -> Sample:
-    """A random window of the sample resized by `scale`, as large as `limit_hw` (pixels) and the image allow.
+    """Return a random window of the sample resized by `scale`, as large as `limit_hw` (pixels) and the image allow.
 
     Boxes are cut and dropped by `clip_and_drop`.
     """
@@ -122,13 +122,13 @@ def random_crop(
 
 
 def cut(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
-    """A view of the pixels in `window`, xyxy inside the image, and all boxes relative to it, uncut."""
+    """Return a view of the pixels in `window`, xyxy inside the image, and all boxes relative to it, uncut."""
     x1, y1, x2, y2 = window
     return Sample(sample.image[y1:y2, x1:x2], sample.boxes - np.float32([x1, y1, x1, y1]), sample.labels)
 
 
 def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:
-    """The sample at the top left of a canvas of `size_hw` pixels, no smaller than it; FILL where it does not reach."""
+    """Return the sample at the top left of a canvas of `size_hw` pixels, no smaller than it, with FILL around it."""
     height, width = sample.size_hw
     if (height, width) == size_hw:
         return sample
@@ -138,6 +138,6 @@ def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:
 
 
 def _cut(side: int, length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Choose where a cut of about `length` pixels starts, uniformly, and its true length."""
+    """Draw the start of a cut of about `length` pixels, and return it with the true length."""
     length = max(1, length)
     return int(rng.integers(0, side - length, endpoint=True)), length

@@ -105,8 +105,8 @@ def _hue(angle: float) -> np.ndarray:
 class Albumentations:
     """A transform of pixels alone from the library of that name, decided by the generator that it is called with.
 
-    It is built at its first call, for importing the library takes a second. One thread at a time: it holds the random
-    state of its call.
+    It is built at its first call, because importing the library takes a second. One thread at a time: it holds the
+    random state of its call.
 
     Args:
         name: of the transform.

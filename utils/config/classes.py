@@ -26,7 +26,7 @@ class Classes:
 
 
 def read_classes(values: dict, faults: list[str]) -> Classes:
-    """The classes that the keys of a YAML name; what is wrong with them goes to `faults`."""
+    """Return the classes that the keys of a YAML name; what is wrong with them goes to `faults`."""
     written = _class_names(values, faults)
     _check_nc(values, written, faults)
     ignored = _text_list(values, "IGNORE", faults)
@@ -43,7 +43,7 @@ def read_classes(values: dict, faults: list[str]) -> Classes:
 
 
 def _class_names(values: dict, faults: list[str]) -> tuple[str, ...]:
-    """The classes with the background first; () where CLASSES itself is at fault."""
+    """Return the classes with the background first; () where CLASSES itself is at fault."""
     classes = values.get("CLASSES")
     if classes is None:
         return ()

@@ -75,7 +75,7 @@ class DatasetConfig:
             raise ValueError(f"{self.path}: expected {BACKGROUND!r} and at least one class, got {self.class_names!r}")
 
     def folders(self, split: str) -> tuple[Folder, ...]:
-        """All folders of a split, "train", "val" or "test"; none where there is no test split."""
+        """Return all folders of a split, "train", "val" or "test"; none where there is no test split."""
         images_dir, labels_dir, list_path = (
             getattr(self, f"{split}_{kind}") for kind in ("images_dir", "labels_dir", "list")
         )
@@ -84,7 +84,7 @@ class DatasetConfig:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are: "train", "val", and maybe "test"."""
+        """Return the splits that there are: "train", "val", and maybe "test"."""
         return ("train", "val", "test") if self.test_images_dir else ("train", "val")
 
     def require_test(self) -> None:
@@ -99,16 +99,16 @@ class DatasetConfig:
 
     @property
     def _named(self) -> tuple[str, ...]:
-        """The splits that have keys of their own."""
+        """Return the splits that have keys of their own."""
         return ("train", "val") if self.test_share else self.splits
 
     @property
     def num_classes(self) -> int:
-        """Classes with the background."""
+        """Count the classes with the background."""
         return len(self.class_names)
 
     def as_dict(self) -> dict:
-        """The YAML's keys with plain values, as a checkpoint keeps them."""
+        """Return the YAML's keys with plain values, as a checkpoint keeps them."""
         optional = {"SOURCE": self.source, "SPLIT_GROUPS": self.split_groups}
         return {
             **{key: value for split in self._named for key, value in as_keys(split, self.folders(split)).items()},
@@ -236,7 +236,7 @@ def _split(values: dict, faults: list[str]) -> tuple[tuple[float, ...], str | No
 def _paths(
     path: Path, values: dict, faults: list[str], notes: list[str], source: str | None, *, one_folder: bool
 ) -> tuple[dict, ...]:
-    """Images, labels and lists of each split, `{"TRAIN": ..., "VALID": ...}`."""
+    """Return images, labels and lists of each split, `{"TRAIN": ..., "VALID": ...}`."""
     images, labels, lists, missing = {}, {}, {}, False
     for split in ("TRAIN",) if one_folder else ("TRAIN", "VALID"):
         key = f"{split}_DIR_IMAGES"
@@ -273,7 +273,7 @@ def _paths(
 
 
 def load_class_names(path: Path | str) -> tuple[str, ...]:
-    """The classes of a dataset YAML, background first, without asking whether its folders exist."""
+    """Return the classes of a dataset YAML, background first, without asking whether its folders exist."""
     path = Path(path)
     faults: list[str] = []
     values = read_yaml(path, REQUIRED_KEYS)

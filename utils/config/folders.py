@@ -22,7 +22,7 @@ class Folder:
 def further_folders(
     path: Path, values: dict, faults: list[str], notes: list[str], *, splits: Sequence[str]
 ) -> tuple[dict, dict[str, tuple[Folder, ...]]]:
-    """The keys with the first folder of each split alone, and the others as {"train": ..., "val": ...}.
+    """Return the keys with the first folder of each split alone, and the others as {"train": ..., "val": ...}.
 
     The labels and lists of a split are as many as its folders of images, or there are none.
     """

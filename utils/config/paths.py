@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from utils.files import first_entries
-from utils.formats.yolo.data_yaml import tell_two_places
+from utils.formats.yolo.data_yaml import note_two_places
 from utils.images.io import is_image
 
 
 def find_path(
     config_path: Path, values: dict, key: str, faults: list[str], notes: list[str], *, want_folder: bool
 ) -> Path | None:
-    """The existing path that a key names; None, and a fault, where there is none. Two that exist are a note."""
+    """Return the existing path that a key names; None, and a fault, where there is none. Two that exist are a note."""
     value = values.get(key)
     if value is None:
         return None
@@ -25,7 +25,7 @@ def find_path(
     beside = config_path.parent / wanted
     tried = [wanted] if beside.absolute() == wanted.absolute() else [wanted, beside]
     # Beside the YAML first: a dataset that carries its YAML is not taken for another one in the working folder.
-    tell_two_places(key, [path for path in reversed(tried) if path.is_dir() == want_folder], notes)
+    note_two_places(key, [path for path in reversed(tried) if path.is_dir() == want_folder], notes)
     for path in reversed(tried):
         if path.is_dir() if want_folder else path.is_file():
             return path
@@ -51,7 +51,7 @@ def _nearby(missing: Path, want_folder: bool) -> list[str]:
 
 
 def _image_folders(root: Path, max_folders: int = 300, max_depth: int = 4) -> list[Path]:
-    """Folders below `root` that hold an image or XML file, nearest first; bounded, for root may be huge."""
+    """Return folders below `root` that hold an image or XML file, nearest first; bounded, because it may be huge."""
     level, seen, found = [root], 0, []
     for _ in range(max_depth):
         below = []

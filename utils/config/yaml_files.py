@@ -9,7 +9,7 @@ from utils.errors import ConfigError
 
 
 def read_yaml(path: Path, expected: Sequence[str] = ()) -> dict:
-    """The keys and values of a YAML file. Raises ConfigError naming the file, and `expected` keys where it has none."""
+    """Return the keys and values of a YAML file. Raises ConfigError naming the file, and the `expected` keys."""
     if not path.is_file():
         folders = dict.fromkeys((Path("data_configs"), path.parent))
         names = sorted(str(file) for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml"))

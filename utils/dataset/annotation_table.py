@@ -79,23 +79,23 @@ class AnnotationTable(Sequence):
         return map(self.__getitem__, range(len(self)))
 
     def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The image's boxes (N, 4) and labels (N,), read-only."""
+        """Return the image's boxes (N, 4) and labels (N,), read-only."""
         objects = slice(self.starts[index], self.starts[index + 1])
         return self.boxes[objects], self.labels[objects]
 
     def file(self, index: int) -> str:
-        """The image's file. A Path would look for its parts among those of all others, and so write to theirs."""
+        """Return the image's file as text. A Path would search its parts among all others', and so write to theirs."""
         name = self._names[self._name_starts[index] : self._name_starts[index + 1]]
         return f"{self._folders[self._folder_of[index]]}{os.fsdecode(name)}"
 
     @property
     def counts(self) -> np.ndarray:
-        """Objects in each image, (N,) int64."""
+        """Return the objects in each image, (N,) int64."""
         return np.diff(self.starts)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all of it, the folders' names aside."""
+        """Return the bytes of all of it, the folders' names aside."""
         arrays = [value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray)]
         return sum(arrays) + len(self._names)
 

@@ -9,12 +9,12 @@ import numpy as np
 
 
 def epoch_length(factors: np.ndarray) -> int:
-    """Samples of every epoch. Rounded up, so that no image's scaled factor is below 1: each comes at least once."""
+    """Return the samples of every epoch, rounded up: then each image comes at least once."""
     return math.ceil(factors.sum())
 
 
 def draw_epoch(factors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The samples of one epoch in no random order, (epoch_length,) int64: `image + copy * M`.
+    """Return the samples of one epoch in no random order, (epoch_length,) int64: `image + copy * M`.
 
     Systematic sampling: the factors, scaled to the epoch's length and laid end to end, under a comb of whole steps with
     one random offset. An image of scaled factor r gets floor(r) or ceil(r) teeth, r in exact expectation, while the
@@ -40,7 +40,7 @@ class Shard:
 
 
 def shard_of(whole: int, rank: int, size: int) -> Shard:
-    """The part of process `rank` of `size`; the parts differ by one image at most."""
+    """Return the part of process `rank` of `size`; the parts differ by one image at most."""
     first = rank * whole // size
     return Shard(first, (rank + 1) * whole // size - first, whole)
 
@@ -56,7 +56,7 @@ BAND = 64  # pixels: two of the steps in which the model pads
 class TrainBatchSampler:
     """An epoch's batches of shuffled `(epoch, index)` keys; set `.epoch` before iterating, `.start` to leave some out.
 
-    Samples of like shape come together, where `shape_of` tells their shapes. The order depends
+    Samples of like shape come together, where `shape_of` gives their shapes. The order depends
     on seed and epoch alone. Of `size` processes each takes its part of every batch, by `share_of`; where that is none,
     the batch's first key. The epoch travels in the key because workers that live through all epochs never see a change
     of their dataset.
@@ -88,15 +88,15 @@ class TrainBatchSampler:
         self.start = 0
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, whatever `start` is."""
+        """Count the batches of a whole epoch, whatever `start` is."""
         return -(-self.length // self.batch_size)
 
     def whole(self, number: int) -> int:
-        """Images in batch `number`, counted from 0, of all processes together."""
+        """Return the number of images in batch `number`, counted from 0, of all processes together."""
         return min(self.batch_size, self.length - number * self.batch_size)
 
     def keys(self) -> list[tuple[int, int]]:
-        """The epoch's keys in order, of all processes together."""
+        """Return the epoch's keys in order, of all processes together."""
         return [key for batch in self._batches(0) for key in batch]
 
     def _batches(self, start: int) -> Iterator[list[tuple[int, int]]]:
@@ -155,7 +155,7 @@ def by_shape(
     *,
     start: int = 0,
 ) -> Iterator[list[Key]]:
-    """Batches of `keys`, which come shuffled, from batch `start` on; the last may be short.
+    """Yield batches of `keys`, which come shuffled, from batch `start` on; the last may be short.
 
     Of every WINDOW batches the keys are sorted by shape, height and width in pixels, cut into batches, and the batches
     shuffled. Shapes are asked for one window at a time. The short batch has the last keys, whatever their shape.
@@ -175,7 +175,7 @@ def by_shape(
 
 
 def _rank(shape_hw: tuple[int, int]) -> tuple[int, int, int]:
-    """Heights in bands; widths up in one band and down in the next, so that neither side changes much at any place."""
+    """Rank heights in bands, widths up in one band and down in the next, so that neither side changes much at once."""
     height, width = shape_hw
     band = -(-height // BAND)
     return band, width if band % 2 else -width, height

@@ -28,7 +28,7 @@ def _checksum(annotation: Annotation, class_names: Sequence[str], start: int) ->
 
 
 def differences(before: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """One line for each split, `{"train": fingerprint, ...}`, that is not as before: counts and the first names."""
+    """Return one line for each split, `{"train": fingerprint, ...}`, that has changed: counts and the first names."""
     lines = []
     for split, old in before.items():
         new = now[split]

@@ -15,7 +15,7 @@ from utils.pairing.file_tree import is_kind, list_tree
 from utils.pairing.pairing import pair_names
 
 LEAST_SHARE = 0.2  # of the images; a folder that has annotations for fewer is not theirs
-MAX_FOLDERS, MAX_DEPTH = 500, 4  # that are looked into
+MAX_FOLDERS, MAX_DEPTH = 500, 4  # that are searched
 BESIDE_IMAGES = tuple(known for known in FORMATS.values() if known.one_file_per_image)
 SPLIT_FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\w{0,4}", re.IGNORECASE)
 
@@ -23,7 +23,7 @@ SPLIT_FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\w{0,4}", re.I
 def search_labels(scan: Scan, config, split: str) -> None:
     """Say where the annotations are, if most images of a split have none: replaces the findings that it explains.
 
-    A split whose images are all negatives, for not one has a label file, is an error, too.
+    A split whose images are all negatives, because not one has a label file, is an error, too.
     """
     images_dir, labels_dir = getattr(config, f"{split}_images_dir"), getattr(config, f"{split}_labels_dir")
     key = f"{YAML_PREFIX[split]}_DIR_LABELS"
@@ -77,7 +77,7 @@ def _report_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) 
 def _places(
     images: Sequence[Path], images_dir: Path, labels_dir: Path, config_path: Path | None
 ) -> list[tuple[Path, int, str]]:
-    """(folder or COCO file, images that it has annotations of, what it has), those that fit best."""
+    """Return (folder or COCO file, images that it has annotations of, what it has), those that fit best."""
     names = [(os.path.relpath(path, images_dir).replace(os.sep, "/"), path) for path in images]
     own = {images_dir.resolve(), labels_dir.resolve()}
     wanted = [part for part in _parts(images_dir) if not is_kind(part)]
@@ -99,7 +99,7 @@ def _places(
 
 
 def _may_be_theirs(relative: Path, wanted: Collection[str], any_name: bool) -> bool:
-    """Further down, folders of any name are other datasets."""
+    """Check whether a folder may hold them: further down, folders of other names are other datasets."""
     return (any_name and len(relative.parts) == 1) or all(_is_usual(part) or part in wanted for part in relative.parts)
 
 
@@ -128,7 +128,7 @@ def _fits(images: list[tuple[str, Path]], folder: Path) -> list[tuple[Path, int,
 
 
 def _roots(images_dir: Path, labels_dir: Path) -> list[Path]:
-    """Folders to search below: the images' own, the one above, one more where that only says a kind or a split."""
+    """Return folders to search below: the images' own, the one above, one more where that names a kind or a split."""
     roots = [images_dir, images_dir.parent]
     if _is_usual(images_dir.parent.name):
         roots.append(images_dir.parent.parent)
@@ -136,7 +136,7 @@ def _roots(images_dir: Path, labels_dir: Path) -> list[Path]:
 
 
 def _folders(root: Path) -> list[tuple[Path, int]]:
-    """Folders below, with their depth; bounded, for `root` may be huge."""
+    """Return folders below, with their depth; bounded, because `root` may be huge."""
     found, level = [], [root]
     for depth in range(1, MAX_DEPTH + 1):
         below = []
@@ -158,7 +158,7 @@ def _parts(path: Path) -> list[str]:
 
 
 def _as_written(place: Path, config) -> str:
-    """A path as the YAML may have it: from the YAML's folder where it lies below."""
+    """Return a path as the YAML may have it: from the YAML's folder where it lies below."""
     try:
         return place.resolve().relative_to(config.path.resolve().parent).as_posix()
     except (ValueError, AttributeError):

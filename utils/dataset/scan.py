@@ -125,7 +125,7 @@ def read_folder(
 
 
 def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
-    """Several folders as one split. An image that two of them hold, one below the other, counts once."""
+    """Read several folders as one split. An image that two of them hold, one below the other, counts once."""
     lines: dict[int, list[str]] = {}
     for list_path in {folder.list_path for folder in folders if folder.list_path}:
         ids = [i for i, folder in enumerate(folders) if folder.list_path == list_path]
@@ -188,8 +188,8 @@ def _check_whole(scan: Scan, config, name: str) -> None:
         )
 
 
-def _tell_ignored(scan: Scan) -> None:
-    """One finding for each ignored class that the split shows."""
+def _report_ignored(scan: Scan) -> None:
+    """Add one finding for each ignored class that the split shows."""
     objects = sum(scan.ignored.values(), Counter())
     for name, count in objects.items():
         images = [path for path, gone in scan.ignored.items() if gone[name]]

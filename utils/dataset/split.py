@@ -17,7 +17,7 @@ COPIES = r"(.+?)(?:\.rf\.\w+)"
 
 
 def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
-    """For each image the group that it must stay with.
+    """Return for each image the group that it must stay with.
 
     Args:
         pattern: a regular expression for the whole name without extension, or else for the path below the folder that
@@ -47,7 +47,7 @@ def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:
 
 
 def joined_groups(names: Sequence[str], others: Sequence[Hashable]) -> list[str]:
-    """The groups of images that share a name or an entry of `others`, or are linked by images that do."""
+    """Return the groups of images that share a name or an entry of `others`, or are linked by images that do."""
     first: dict[Hashable, int] = {}
     parent = list(range(len(names)))
 

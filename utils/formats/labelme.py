@@ -26,7 +26,7 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
 
 
 def read_labelme_file(path: Path) -> Labels:
-    """The objects of one file, boxes xyxy in pixels. Raises DatasetError naming the file and its faults by shape."""
+    """Return the objects of one file, boxes xyxy in pixels. Raises DatasetError naming its faults by shape."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise DatasetError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_JSON_BYTES} that are read")
@@ -58,7 +58,7 @@ def read_labelme_file(path: Path) -> Labels:
 
 
 def _box(shape: dict) -> Box:
-    """The box around a shape. Raises ValueError."""
+    """Return the box around a shape. Raises ValueError."""
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     if kind not in SHAPES:
         raise ValueError(f"expected one of {', '.join(SHAPES)}, found {_shown(kind)}, which has no box")

@@ -26,9 +26,9 @@ class FileTree:
     | field | meaning |
     |---|---|
     | files | (name, path) of each file, in the order of folders, dangling links included |
-    | folders | names of the folders that were looked into, "" for `root` itself |
+    | folders | names of the folders that were listed, "" for `root` itself |
     | dangling | links to what is not there -> what they name |
-    | outputs | names of folders of results, which were not looked into |
+    | outputs | names of folders of results, which were not listed |
     """
 
     root: Path
@@ -42,7 +42,7 @@ def list_tree(root: Path, *, skip: Collection[str] = ()) -> FileTree:
     """List a folder with all below it, hidden files and folders left out.
 
     A folder that links lead to is listed once, whatever the number of ways to it, so a loop of links ends. `skip`
-    are folders' names relative to `root` that are not looked into. Raises DatasetError for what cannot be listed.
+    are folders' names relative to `root` that are left out. Raises DatasetError for what cannot be listed.
     """
     tree, skip = FileTree(root), set(skip)
     seen: set[tuple[int, int]] = set()
@@ -83,18 +83,18 @@ def list_tree(root: Path, *, skip: Collection[str] = ()) -> FileTree:
 
 
 def folder_of(name: str) -> str:
-    """The folder of a relative name, "" where it has none."""
+    """Return the folder of a relative name, "" where it has none."""
     return name.rpartition("/")[0]
 
 
 def stem_of(name: str) -> str:
-    """A relative name without its suffix."""
+    """Return a relative name without its suffix."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{PurePosixPath(last).stem}"
 
 
 def placeless(name: str) -> str:
-    """A relative name without the folders that only say what kind of file lies in them."""
+    """Return a relative name without the folders that only say what kind of file lies in them."""
     *folders, last = name.split("/")
     return "/".join([*(folder for folder in folders if not is_kind(folder)), last])
 
@@ -110,7 +110,7 @@ def is_among(name: str, folders: Collection[str]) -> bool:
 
 
 def names_below(paths: Collection[Path]) -> list[str]:
-    """Each path relative to the folder that all of them have in common, with `/`: plain names in a single folder."""
+    """Return each path relative to the folder that all have in common, with `/`; in a single folder, plain names."""
     split = [os.path.split(os.fspath(path)) for path in paths]
     folders = {folder: os.path.abspath(folder) for folder in {folder for folder, _ in split}}  # noqa: PTH100
     try:

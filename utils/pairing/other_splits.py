@@ -22,7 +22,7 @@ def split_of_folder(folder: str) -> str | None:
 
 
 def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> set[str]:
-    """Folders below a split's images or labels, relative to them, that are no part of the split.
+    """Return folders below a split's images or labels, relative to them, that are no part of the split.
 
     Those that the configuration names for the other splits are left out in silence. Those that are called like another
     split are findings of `scan`, with their number of images, unless a list or a file of the whole split says what
@@ -59,14 +59,14 @@ def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> 
 
 
 def _upper_folders(root: Path) -> list[str]:
-    """The folders in `root`, and in those of them that only say what kind of file they hold: test, images/test."""
+    """Return the folders in `root`, and in those of them that only name a kind of file: test, images/test."""
     found, waiting = [], [""]
     while waiting:
         prefix = waiting.pop(0)
         try:
             with os.scandir(root / prefix) as entries:
                 names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-        except OSError:  # told by whoever reads the folder, or it is a COCO file
+        except OSError:  # reported where the folder is read, or it is a COCO file
             continue
         for name in names:
             below = f"{prefix}/{name}" if prefix else name

@@ -81,7 +81,7 @@ def pair_files(
     Args:
         kind: of annotation file, for messages: "XML".
         stems: lines of a split list; only what they mean counts.
-        skip: folders below that are not looked into, relative to `images_dir` and to `labels_dir`.
+        skip: folders below that are left out, relative to `images_dir` and to `labels_dir`.
         is_other: whether a label file of this stem is no label unless an image has the very name.
 
     Raises:
@@ -108,8 +108,8 @@ def pair_files(
         if wanted(image) or wanted(label):
             way = _way(image.name, label.name)
             scan.add("paired-by-name", f"{image.name} with {label.name}: {way}", subject=f"paired though {way}")
-    _tell_near_names(scan, images, labels, wanted)
-    _tell_unread(scan, image_tree, labels, wanted)
+    _report_near_names(scan, images, labels, wanted)
+    _report_unread(scan, image_tree, labels, wanted)
     for image in sorted(images, key=lambda file: natural_key(file.name)):
         if not (wanted(image) or (image.partner and wanted(image.partner))) or image.at_fault:
             continue
@@ -130,7 +130,7 @@ def pair_files(
 
 
 def _without_masks(scan: Scan, images: list[_File]) -> list[_File]:
-    """Without images that lie with the labels, such as masks, where a folder of images has the very names."""
+    """Leave out images that lie with the labels, such as masks, where a folder of images has the very names."""
     with_labels = [image for image in images if is_among(image.name, LABEL_FOLDERS - IMAGE_FOLDERS)]
     if not with_labels:
         return images
@@ -144,7 +144,7 @@ def _without_masks(scan: Scan, images: list[_File]) -> list[_File]:
 def pair_names(
     images: Iterable[tuple[str, Path]], labels: Iterable[tuple[str, Path]], is_other: Callable[[str], bool]
 ) -> list[tuple[Path, Path]]:
-    """The pairs among (relative name, path) of images and of annotation files, without a word about the others."""
+    """Return the pairs among (relative name, path) of images and of annotation files, without any finding."""
     images = [_File(path, name) for name, path in images]
     _match(images, [_File(path, name) for name, path in labels], is_other)
     return [(image.path, image.partner.path) for image in images if image.partner and not image.at_fault]
@@ -194,7 +194,7 @@ def _match(images: list[_File], labels: list[_File], is_other: Callable[[str], b
 
 
 def _match_flat(images: list[_File], labels: list[_File], notes: list, clashes: list) -> None:
-    """Files of one stem: annotations in one folder for images in several, or the reverse, where the stem is unique."""
+    """Pair files of one stem, in one folder on one side and in several on the other, where the stem is unique."""
     free_images, free_labels = [f for f in images if f.free], [f for f in labels if f.free]
     flat = [label for label in free_labels if not folder_of(placeless(label.name))]
     nested = [image for image in free_images if folder_of(placeless(image.name))]
@@ -235,14 +235,14 @@ def _flat(key: str) -> str:
 
 
 def _way(image: str, label: str) -> str:
-    """In what the names of a pair differ."""
+    """Return in what the names of a pair differ."""
     if folder_of(placeless(image)).casefold() != folder_of(placeless(label)).casefold():
         return "they lie in folders of different names, and the name is there once"
     return "their names differ in upper and lower case"
 
 
 def _labelled_folders(images: list[_File], label_tree: FileTree, *, shared: bool) -> set[str]:
-    """Folders, placeless, that the annotations know of: an image there has one, or there is such a folder of labels."""
+    """Return the folders, placeless, of which an image has an annotation, or which are there as folders of labels."""
     known = {folder_of(placeless(image.name)) for image in images if image.partner}
     for folder in label_tree.folders:
         if not shared or any(map(is_kind, folder.split("/"))):
@@ -255,7 +255,7 @@ def knows_folder(pairing: Pairing, image: Path) -> bool:
     return folder_of(placeless(pairing.name(image))) in pairing.labelled_folders
 
 
-def _tell_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
+def _report_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
     """Find files without a partner, but for a look-alike or invisible character, or what upload services change."""
     near: dict[str, list[_File]] = defaultdict(list)
     for image in images:
@@ -282,8 +282,8 @@ def _rough(key: str) -> str:
     return "/".join(re.sub(r"[\x00-/:-@\[-`{-\x7f]+", "_", part).strip("_") or part for part in parts)
 
 
-def _tell_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> None:
-    """Annotations whose image is there, but of a format that is not read."""
+def _report_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> None:
+    """Report annotations whose image is there, but of a format that is not read."""
     unread = {_folded(stem_of(name)): path for name, path in tree.files if unread_format(path)}
     for label in labels if unread else ():
         names = [stem_of(label.name), stem_of(stem_of(label.name))]

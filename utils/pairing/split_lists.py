@@ -11,10 +11,10 @@ from utils.pairing.file_tree import folder_of, placeless, stem_of
 
 
 def listed_names(scan: Scan, lines: Iterable[str], known: Iterable[str], source: str) -> set[str]:
-    """Those of `known`, relative names with or without suffix, that the lines of a split list mean.
+    """Return those of `known`, relative names with or without suffix, that the lines of a split list mean.
 
     A line is a name, perhaps with folders above, the image's extension, or VOC's second column. It may lack the
-    folders of a name that is there once. What means no file, or several, is a finding, which ends with `where`.
+    folders of a name that is there once. What means no file, or several, is a finding, which ends with `source`.
     """
     index = _Index(known)
     result = set()
@@ -45,7 +45,7 @@ class _Index:
             self.folders.update(folder_of(short).split("/"))
 
     def find(self, line: str) -> list[str]:
-        """The names that a line may mean. The whole line comes first, since stems may hold spaces and dots."""
+        """Return the names that a line may mean. The whole line comes first, since stems may hold spaces and dots."""
         line = nfc(line.strip().lstrip("\ufeff"))
         for text in (line, re.sub(r"\s+(-1|0|1)$", "", line)):
             parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
@@ -54,7 +54,7 @@ class _Index:
         return []
 
     def _below(self, parts: list[str]) -> list[str]:
-        """A name that is the path's end; a folder of the path that is one of the names' is not overlooked."""
+        """Return a name that is the path's end; a folder of the path that is one of the names' is not overlooked."""
         for start in range(len(parts)):
             if start and parts[start - 1].casefold() in self.folders:
                 return []
@@ -66,7 +66,7 @@ class _Index:
         return []
 
     def _anywhere(self, path: str) -> list[str]:
-        """Names that end with the path."""
+        """Return names that end with the path."""
         for name in _with_and_without_suffix(placeless(path).casefold()):
             found = [
                 n for n in self.last.get(name.rpartition("/")[2], ()) if placeless(n).casefold().endswith(f"/{name}")

@@ -8,7 +8,7 @@ from utils.errors import DatasetError
 
 
 def read_split_list(path: Path) -> list[str]:
-    """The lines of a split list (ImageSets/Main/train.txt) that are not blank; UTF-8 or UTF-16 with a BOM."""
+    """Return the lines of a split list (ImageSets/Main/train.txt) that are not blank; UTF-8 or UTF-16 with a BOM."""
     try:
         data = path.read_bytes()
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -19,7 +19,7 @@ def read_split_list(path: Path) -> list[str]:
 
 
 def deal_lines(lines: Iterable[str], folders: Sequence[Path]) -> list[list[str]]:
-    """The lines of a list of images for each of several folders, every line once.
+    """Return the lines of a list of images for each of several folders, every line once.
 
     A line belongs to a folder whose path its own folders are the end of, and of several to one that has the file.
     What belongs to none goes to the first, where it will be missed.

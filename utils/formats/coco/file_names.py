@@ -13,7 +13,7 @@ from utils.pairing.file_tree import FileTree, is_kind, list_tree
 
 
 class ImageFinder:
-    """Finds images in a folder and those below it, never outside. `skip` are folders that are not looked into."""
+    """Finder of images in a folder and those below it, never outside. `skip` are folders that are left out."""
 
     def __init__(self, images_dir: Path, skip: Collection[str] = ()):
         self.images_dir, self.skip = Path(images_dir), skip
@@ -32,7 +32,7 @@ class ImageFinder:
         return self._tree
 
     def find(self, name: str) -> tuple[Path | None, bool]:
-        """The image of a name as `plain_name` gives it, and whether the name is exactly its own.
+        """Return the image of a name as `plain_name` gives it, and whether the name is exactly its own.
 
         A name may be a path from a folder above, a URL, have %20 for a space, another case or accents that are
         composed otherwise; then its last part must be there once, in no folder of another name, and the whole must not
@@ -53,7 +53,7 @@ class ImageFinder:
         return None, False
 
     def _from_above(self, parts: list[str]) -> tuple[Path | None, bool]:
-        """The file in the folder that a path of several parts leads to from above it, or whether it leads elsewhere."""
+        """Return the file that a path of several parts leads to from above the folder, or that it leads elsewhere."""
         elsewhere = False
         for start in range(len(parts) - 1):
             end = PurePosixPath(*parts[start:])
@@ -71,7 +71,7 @@ class ImageFinder:
         return ".." in text.split("/") and (path.is_file() or Path(os.path.normpath(path)).is_file())
 
     def _by_last_part(self, parts: list[str]) -> Path | None:
-        """The file of this name, where no folder speaks against it: frame 1 of one camera is not that of another."""
+        """Return the file of this name, where no folder speaks against it: one camera's frame 1 is not another's."""
         self.tree  # noqa: B018 - lists the files
         found = self._by_last.get(nfc(parts[-1]).casefold(), [])
         for same in (lambda path: nfc(path.name) == nfc(parts[-1]), lambda path: True):
@@ -93,13 +93,13 @@ def _folded(name: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """With `/` between folders, and nothing that says "here"."""
+    """Return a name with `/` between folders, and without parts that say "here"."""
     parts = name.strip().replace("\\", "/").split("/")
     return "/".join(part for index, part in enumerate(parts) if part != "." and (part or not index))
 
 
 def inside(folder: Path, name: str) -> Path | None:
-    """The file that a name is of in a folder, None where the name leads out of it."""
+    """Return the file that a name is of in a folder, None where the name leads out of it."""
     relative = PurePosixPath(name)
     drive = re.match("[A-Za-z]:", name)
     if not relative.parts or relative.is_absolute() or ".." in relative.parts or drive or len(relative.name) > 255:

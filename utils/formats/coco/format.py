@@ -56,7 +56,7 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOp
 
 
 def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_path: Path) -> CocoImage | None:
-    """The entry of an image, of all that mean it, and whether each has its very name; None where they differ."""
+    """Return the entry of an image, of all that mean it, and whether each has its very name; None where they differ."""
     own = [entry for is_own_name, entry in found if is_own_name]
     entries = own or [entry for _, entry in found]
     for is_own_name, entry in found if own else ():
@@ -76,7 +76,7 @@ def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_
 
 
 def _report_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: Path) -> None:
-    """Images that the file does not list; a folder of which it lists none is told as one."""
+    """Report images that the file does not list; a folder of which it lists none is one finding."""
     folders: dict[str, list[tuple[str, Path]]] = {}
     for name, path in tree.files:
         if is_image(path):
@@ -92,7 +92,7 @@ def _report_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: P
 
 
 def json_file(path: Path) -> Path:
-    """The file itself, or the only JSON file of a folder."""
+    """Return the file itself, or the only JSON file of a folder."""
     if not path.is_dir():
         return path
     found = sorted(file for file in path.iterdir() if file.suffix.lower() == ".json" and not file.name.startswith("."))

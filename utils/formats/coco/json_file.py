@@ -85,7 +85,7 @@ def read_coco_file(path: Path) -> CocoFile:
 
 
 def _keys(ids: Iterable):
-    """A function from an id to the one of `ids` that it means, None without: 1, 1.0 and "1" are one if one is there."""
+    """Return a function from an id to the one of `ids` that it means, or None: 1, 1.0 and "1" are the same."""
     there = {key: key for key in ids if _is_id(key)}
     alike: dict = {}
     for key in there:
@@ -107,7 +107,7 @@ def _is_id(value) -> bool:
 
 
 def _number(value):
-    """1 for 1.0, "1" and " 1 "; what is no whole number stays."""
+    """Return 1 for 1.0, "1" and " 1 "; what is not a whole number stays."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     text = value.strip() if isinstance(value, str) else ""
@@ -116,7 +116,7 @@ def _number(value):
 
 
 def _category_names(categories: Sequence[dict], path: Path):
-    """A function from an id to the name of its category, None where there is none."""
+    """Return a function from an id to the name of its category, None where there is none."""
     key_of = _keys(item.get("id") for item in categories)
     names: dict = {}
     for item in categories:
@@ -127,14 +127,14 @@ def _category_names(categories: Sequence[dict], path: Path):
         if names.setdefault(key, name.strip()) != name.strip():
             raise DatasetError(
                 f"{path}: two categories have the id {_shown(item['id'])}, {names[key]!r:.80} and "
-                f"{name.strip()!r:.80}: which one an annotation means cannot be told; give each its own id, and its "
+                f"{name.strip()!r:.80}: nothing shows which one an annotation means; give each its own id, and its "
                 "annotations with it"
             )
     return lambda value: names.get(key_of(value))
 
 
 def _images(items: Sequence[dict], path: Path, faults: list[str]) -> dict:
-    """Key of the id -> (entry, its annotations, its faults). Entries that say the same are one."""
+    """Map the key of each id -> (entry, its annotations, its faults). Entries that say the same are one."""
     key_of = _keys(item.get("id") for item in items)
     entries: dict = {}
     nameless = []
@@ -183,7 +183,7 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], 
 
 
 def _box(item: dict) -> Box:
-    """x, y, width, height: the bbox, or where there is none, the box around the polygons."""
+    """Return x, y, width, height: the bbox, or where there is none, the box around the polygons."""
     box, outline = item.get("bbox"), item.get("segmentation")
     if box in (None, []) and outline not in (None, []):
         if isinstance(outline, dict):

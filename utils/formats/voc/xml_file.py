@@ -18,7 +18,7 @@ MAX_DEPTH = 100  # VOC needs four
 MAX_TAG_NAMES = 1_000  # different ones, of elements and attributes: expat keeps each to the end
 MAX_MARKUP_BYTES = 2**20  # one tag, comment or instruction: expat keeps it whole, and starts over at every chunk
 MAX_TEXT = 256  # characters of a name or number
-MAX_FAULTS = 5  # told of one file
+MAX_FAULTS = 5  # reported of one file
 
 __all__ = ["MAX_OBJECTS", "MAX_XML_BYTES", "VocFile", "VocObject", "called", "read_voc_file"]
 
@@ -80,7 +80,7 @@ def called(index: int, name: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Quoted and escaped where it holds what would steer a terminal."""
+    """Quote and escape a text where it holds what would steer a terminal."""
     return text if text.isprintable() else repr(text)
 
 
@@ -99,7 +99,7 @@ _READ = _WITH_TEXT | {"annotation", _SIZE, _OBJECT, _BNDBOX, _ROBNDBOX, _ATTRIBU
 
 
 class _Reader:
-    """Takes expat's events; of an element it reads the text before any child."""
+    """Receiver of expat's events; of an element it reads the text before any child."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -202,7 +202,7 @@ class _Reader:
         return VocFile(size, tuple(self.objects), self.deleted)
 
     def _out_of_place(self, element: str, tag: str) -> str:
-        """Why an element is where, or is spelled as, VOC does not have it; "" for one that is in place or unknown.
+        """Return why an element is not where, or not spelled as, VOC has it; "" for one in place or unknown.
 
         Tools add elements of their own, such as <part> and <attributes>, with other names and boxes in them.
         """
@@ -228,7 +228,7 @@ class _Reader:
         self.texts = {key: text for key, text in self.texts.items() if not key.startswith(element)}
 
     def _flaw(self, text: str) -> None:
-        """A fault of the open object, of which the first is told, or of the file."""
+        """Note a fault of the open object, of which the first is reported, or of the file."""
         if _OBJECT not in self.open:
             self._fault(text)
         self.flaw = self.flaw or text

@@ -24,7 +24,7 @@ _INSIDE = re.compile(
 
 @dataclass(frozen=True)
 class ClassList:
-    """The names of class numbers from 0 on, and YOLO's kpt_shape, where the file at `path` tells them."""
+    """The names of class numbers from 0 on, and YOLO's kpt_shape, where the file at `path` has them."""
 
     path: Path
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class ClassList:
 
 
 def class_lists(images_dir: Path, labels_dir: Path) -> list[ClassList]:
-    """The lists of class names beside and above a folder of labels or of their images, as far as the dataset goes."""
+    """Return the lists of class names beside and above a folder of labels or of their images, within the dataset."""
     found: dict[Path, ClassList] = {}
     for folder, inside in _folders(images_dir, labels_dir):
         if inside:
@@ -53,7 +53,7 @@ def numbered_names(
     ignored: Collection[str],
     labels_dir: Path,
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The names of the class numbers from 0 on, and what contradicts them.
+    """Return the names of the class numbers from 0 on, and what contradicts them.
 
     `written` are those of the dataset's YAML. Beyond them the lists count; also where they only have names more than
     `written` that `renamed` or `ignored` speak of. Spellings that differ in case, spaces, hyphens or underscores are
@@ -116,7 +116,7 @@ def _listed(names: Sequence[str], most: int = SHOWN) -> str:
 
 
 def _folders(*starts: Path) -> list[tuple[Path, bool]]:
-    """Each start with the folders above it, and whether they surely belong to the dataset; the last one may not."""
+    """Return each start with the folders above it, and whether they surely belong to the dataset; the last may not."""
     found: dict[Path, bool] = {}
     for start in starts:
         folder, inside = Path(start).absolute(), True

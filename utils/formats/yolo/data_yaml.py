@@ -12,7 +12,7 @@ def is_yolo_yaml(values: dict) -> bool:
 
 
 def translated(values: dict, path: Path, faults: list[str], notes: list[str] | None = None) -> dict:
-    """The same dataset in this toolkit's keys.
+    """Return the same dataset in this toolkit's keys.
 
     What cannot be translated goes to `faults`, paths that are there twice to `notes`.
 
@@ -49,7 +49,7 @@ def translated(values: dict, path: Path, faults: list[str], notes: list[str] | N
 
 
 def names_of(names, path: Path, faults: list[str]) -> list:
-    """The class names by number: of a list, of {0: Mask, 1: Gloves}, numbers quoted or not, or of a file of names."""
+    """Return the class names by number: of a list, of {0: Mask}, numbers quoted or not, or of a file of names."""
     if isinstance(names, str):
         file = next((place for place in (path.parent / names, Path(names)) if place.is_file()), None)
         if file is None:
@@ -69,7 +69,7 @@ def names_of(names, path: Path, faults: list[str]) -> list:
 def _folders(
     key: str, places: list, root: Path, path: Path, faults: list[str], notes: list[str]
 ) -> list[tuple[Path, Path, Path | None]]:
-    """Images, labels, and the list of those that count, of each folder that `train` or `val` names."""
+    """Return images, labels, and the list of those that count, of each folder that `train` or `val` names."""
     folders: list[tuple[Path, Path, Path | None]] = []
     for place in places:
         if not isinstance(place, str) or not place.strip():
@@ -90,7 +90,7 @@ def _folders(
 
 
 def _add_folders(new: dict, split: str, folders: list[tuple[Path, Path, Path | None]]) -> None:
-    """`TRAIN_DIR_IMAGES`, `TRAIN_DIR_LABELS` and `TRAIN_LIST`, each one path or one for each folder."""
+    """Add `TRAIN_DIR_IMAGES`, `TRAIN_DIR_LABELS` and `TRAIN_LIST`, each one path or one for each folder."""
     images, labels, lists = zip(*folders, strict=True)
     several = len(folders) > 1
     new[f"{split}_DIR_IMAGES"] = [str(p) for p in images] if several else str(images[0])
@@ -100,22 +100,22 @@ def _add_folders(new: dict, split: str, folders: list[tuple[Path, Path, Path | N
 
 
 def _existing(key: str, place: str, root: Path, path: Path, notes: list[str]) -> Path:
-    """The first that exists, beside the YAML first. Roboflow writes "../train/images" for what lies beside the file."""
+    """Return the first that exists, beside the YAML first. Roboflow writes "../train/images" for what is beside it."""
     places = [base / root / place for base in (path.parent, Path())]
-    tell_two_places(key, places, notes)
+    note_two_places(key, places, notes)
     beside = path.parent / Path(*[part for part in (root / place).parts if part != ".."])
     return next((found for found in [*places, beside] if found.exists()), places[0])
 
 
-def tell_two_places(key: str, places: Sequence[Path], notes: list[str]) -> None:
-    """A note where a relative path is there twice, beside the YAML and in the working folder."""
+def note_two_places(key: str, places: Sequence[Path], notes: list[str]) -> None:
+    """Add a note where a relative path is there twice, beside the YAML and in the working folder."""
     there = list(dict.fromkeys(place.resolve() for place in places if place.exists()))
     if len(there) > 1:
         notes.append(f"{key}: {there[0]}, beside the YAML, is used; not {there[1]}, in the working folder")
 
 
 def _folder_of(line: str, list_path: Path, root: Path, path: Path) -> Path:
-    """The folder of an image that a list names: from the list's own folder, the dataset's, or the working folder."""
+    """Return the folder of an image that a list names: from the list's folder, the dataset's, or the working one."""
     wanted = Path(line.replace("\\", "/"))
     bases = dict.fromkeys((list_path.parent, path.parent / root, path.parent, root, Path()))
     return next((base / wanted for base in bases if (base / wanted).is_file()), list_path.parent / wanted).parent

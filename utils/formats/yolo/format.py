@@ -85,7 +85,7 @@ class ClassNumbers:
         self.seen: set[int] = set()
 
     def name(self, number: int) -> tuple[str, bool]:
-        """The name, and whether it is one."""
+        """Return the name, and whether it is one."""
         self.seen.add(number)
         if number < len(self.names):
             return self.names[number], True
@@ -101,7 +101,7 @@ class ClassNumbers:
 
 
 class Extras:
-    """Counts the rows that were taken for more than a box, for many threads."""
+    """Counter of the rows that were taken for more than a box, for many threads."""
 
     def __init__(self):
         self.rows: Counter[str] = Counter()
@@ -124,7 +124,7 @@ class Extras:
 def read_yolo_file(
     path: Path, numbers: ClassNumbers, rows: RowReader, extras: Extras | None = None
 ) -> tuple[LabelledObject, ...]:
-    """The objects of one file, boxes as (x_centre, y_centre, width, height) in shares of the image.
+    """Return the objects of one file, boxes as (x_centre, y_centre, width, height) in shares of the image.
 
     What a row has beside a box is counted in `extras`. Raises DatasetError naming the file and its faults by line.
     """

@@ -13,7 +13,7 @@ OUTSIDE = 0.05  # of the image that a box of good labels may reach out
 BESIDE = 0.25  # of a box's side that its keypoints may lie out of it
 SURE = 6.0  # natural logarithm of how many times likelier one reading of a row is, at the most
 ENOUGH = 3.3  # of all rows together: 27 times
-LOOKED_AT = 200  # rows of as many numbers; more would tell nothing new
+MAX_SAMPLED = 200  # rows of as many numbers; more would show nothing new
 MANY = 20  # rows, of which some would be no box by chance if they were polygons
 MAX_BYTES = 16 * 2**20
 
@@ -27,10 +27,10 @@ class OtherUnit(ValueError):
 
 
 class RowReader:
-    """Tells boxes from polygons in the rows of a split, by `kpt_shape` or else by their geometry.
+    """Reader that separates boxes from polygons in the rows of a split, by `kpt_shape` or else by their geometry.
 
     Args:
-        paths: the label files of the split, looked at when a row by itself does not tell.
+        paths: the label files of the split, read when a row by itself does not show it.
         kpt_shape: keypoints and numbers of each, (0, 0) where there are none; None where nothing says it.
     """
 
@@ -40,10 +40,10 @@ class RowReader:
         self._polygons: dict[int, bool | None] | None = None  # by how many numbers the rows have
 
     def box(self, values: Sequence[float]) -> tuple[Box, str]:
-        """The box, (x_centre, y_centre, width, height) in shares, and what else the row was taken to have.
+        """Return the box, (x_centre, y_centre, width, height) in shares, and what else the row was taken to have.
 
         That is "keypoints" or "a score", and "" where there is nothing else or `kpt_shape` says it.
-        Raises ValueError for numbers that are none of what a row may have, or where it cannot be told what they are.
+        Raises ValueError for numbers that are none of what a row may have, or where nothing shows what they are.
         """
         count = len(values)
         if count < 4:
@@ -68,7 +68,7 @@ class RowReader:
             raise OtherUnit(values)
         is_polygon = self.kpt_shape == (0, 0) or self._is_polygon(count)
         if is_polygon is None:
-            raise ValueError(_cannot_tell(count))
+            raise ValueError(_ambiguous_text(count))
         if not is_polygon:
             return _checked(values[:4]), _behind(values)
         return _around(corners), "a score" if count % 2 else ""
@@ -82,7 +82,7 @@ class RowReader:
 
 
 def numbers_of(words: Sequence[str]) -> list[float]:
-    """Raises ValueError for what is no finite number."""
+    """Parse numbers. Raises ValueError for what is not a finite number."""
     values = []
     for word in words:
         try:
@@ -132,7 +132,7 @@ def _behind(values: Sequence[float]) -> str:
     return "a score" if tracked else "keypoints"
 
 
-def _cannot_tell(count: int) -> str:
+def _ambiguous_text(count: int) -> str:
     shapes = [f"[{(count - 4) // n}, {n}]" for n in (2, 3) if (count - 4) % n == 0]
     boxes = f"KPT_SHAPE: {' or '.join(shapes)} for a box with keypoints, " if shapes else ""
     track = "a box, a score and a track number, " if count == 6 else ""
@@ -143,7 +143,7 @@ def _cannot_tell(count: int) -> str:
 
 
 def _long_rows(paths: Iterable[Path]) -> dict[int, list[list[float]]]:
-    """The first rows of each count of numbers above five; files and rows with faults are told by whoever reads them."""
+    """Return the first rows of each count of numbers above five; faults are reported where the files are read."""
     rows: dict[int, list[list[float]]] = {}
     for path in paths:
         try:
@@ -152,14 +152,14 @@ def _long_rows(paths: Iterable[Path]) -> dict[int, list[list[float]]]:
             continue
         for line in text.splitlines():
             words = line.split()[1:]
-            if len(words) > 5 and len(like := rows.setdefault(len(words), [])) < LOOKED_AT:
+            if len(words) > 5 and len(like := rows.setdefault(len(words), [])) < MAX_SAMPLED:
                 with contextlib.suppress(ValueError):
                     like.append(numbers_of(words))
     return rows
 
 
 def _decide(rows: Mapping[int, Sequence[Sequence[float]]]) -> dict[int, bool | None]:
-    """Count of numbers -> whether such rows are polygons; None where it cannot be told."""
+    """Count of numbers -> whether such rows are polygons; None where nothing shows it."""
     leanings = {count: [_leaning(values) for values in like] for count, like in rows.items()}
     whole = sum(map(sum, leanings.values()))
     various = len({count // 2 for count in rows}) > 2  # a skeleton has always as many points
@@ -174,7 +174,7 @@ def _decide(rows: Mapping[int, Sequence[Sequence[float]]]) -> dict[int, bool | N
 
 
 def _may_be_polygon(values: Sequence[float]) -> bool:
-    """A score may follow the corners."""
+    """Return a score may follow the corners."""
     corners = values[: len(values) - len(values) % 2]
     return max(corners) <= 1 + ROUNDING and (len(values) % 2 == 0 or 0 <= values[-1] <= 1)
 
@@ -209,7 +209,7 @@ def _beside(values: Sequence[float], points: Sequence[float], numbers: int) -> b
 
 
 def _leaning(values: Sequence[float]) -> float:
-    """Natural logarithm of how many times likelier the row is a polygon than a box with something behind it.
+    """Return the natural logarithm of how many times likelier the row is a polygon than a box with something behind it.
 
     A polygon's second corner is near its others, while a width and height may lie anywhere; its outline seldom crosses
     itself, while the path through keypoints mostly does; and what is no box in the image, or has its keypoints beside
@@ -253,7 +253,7 @@ def _is_parallelogram(corners: Sequence[tuple[float, float]]) -> bool:
 
 
 def _crosses(corners: Sequence[tuple[float, float]], most: int = 24) -> bool:
-    """Check whether an outline crosses itself; of many corners every second or further one is looked at."""
+    """Check whether an outline crosses itself; of many corners only every second or further one is checked."""
     step = -(-len(corners) // most)
     points = corners[::step]
     count = len(points)

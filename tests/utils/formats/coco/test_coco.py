@@ -155,7 +155,7 @@ def test_an_image_that_is_listed_twice(read):
         (b'[{"id": 1, "data": {}, "annotations": []}]', "it looks like Label Studio's own"),
         (
             b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1.0, "name": "b"}]}',
-            "two categories have the id 1.0, 'a' and 'b': which one an annotation means cannot be told",
+            "two categories have the id 1.0, 'a' and 'b': nothing shows which one an annotation means",
         ),
     ],
 )
