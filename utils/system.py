@@ -9,7 +9,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def free_memory() -> int | None:
-    """Bytes that processes here may still take, by the machine and by the limits of a container; None if unknown."""
+    """Return the bytes that may still be taken, by the machine and a container's limits; None where unknown."""
     try:
         available = re.search(r"MemAvailable: +([0-9]+) kB", Path("/proc/meminfo").read_text())
     except OSError:
@@ -22,14 +22,14 @@ def free_memory() -> int | None:
 
 
 def free_disk(folder: Path) -> int:
-    """Bytes that may still be written where `folder` is or will be."""
+    """Return the bytes that may still be written where `folder` is or will be."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def in_units(size: int) -> str:
-    """ "123 MiB", "4.5 GiB"."""
+    """Return bytes as text, such as "123 MiB" or "4.5 GiB"."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
@@ -65,5 +65,13 @@ def _left_by_cgroups() -> list[int]:
 
 
 def cpu_count() -> int:
-    """CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def boot_id() -> str:
+    """Return the name of this start of the machine; empty where the system gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
