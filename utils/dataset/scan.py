@@ -53,7 +53,7 @@ def scan_splits(
     for name, scan in scans.items():
         if not any(of.of(check) for of in (scan, *[first] * (name in parts)) for check in EXPLAINED):
             _check_whole(scan, config, name)
-        _tell_ignored(scan)
+        _report_ignored(scan)
     scans = {name: scans[name] for name in config.splits if name in wanted}
     lead = next(iter(scans.values()))
     for text in config.notes:
