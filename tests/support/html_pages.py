@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-EMPTY_TAGS = {"meta", "img", "br"}
+EMPTY_TAGS = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):

@@ -15,7 +15,7 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 
 
 def environment(folder: Path) -> Environment:
-    """Return the templates of a folder and the shared ones; values are escaped, and what cannot be seen in them is spelled out."""
+    """Return the templates of a folder and the shared ones; values are escaped, what cannot be seen is spelled out."""
     made = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
