@@ -125,7 +125,7 @@ def miss_sentences(tables: Sequence[MissTable], most: int = 3) -> list[str]:
             error = sqrt(pooled * (1 - pooled) * (1 / row.objects + 1 / others))
             if error and rate - other_rate > 2 * error:
                 text = (
-                    f"{table.title}: {row.name}: {rate:.0%} of {row.objects:,} missed, {other_rate:.0%} of the others"
+                    f"{row.name} ({table.title}): {rate:.0%} of {row.objects:,} missed, {other_rate:.0%} of the others"
                 )
                 found.append(((rate - other_rate) / error, text))
     return [text for _, text in sorted(found, reverse=True)[:most]]

@@ -91,7 +91,7 @@ def test_groups_that_are_missed_more_often_than_the_rest_are_said():
         MissTable("class", (MissRow("cat", 19, 19), MissRow("dog", 81, 17))),  # too few cats for a statement
         MissTable("border", (MissRow("inside", 50, 17), MissRow("touches", 50, 19))),  # no clear difference
     ]
-    assert miss_sentences(tables) == ["size: small: 75% of 40 missed, 10% of the others"]
+    assert miss_sentences(tables) == ["small (size): 75% of 40 missed, 10% of the others"]
 
 
 def test_detections_by_score_and_kind():
