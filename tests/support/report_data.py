@@ -49,7 +49,7 @@ def random_evaluation(
             {"name": "time", "value": 31.4, "interval": None, "unit": "ms"},
             {"name": "AR", "value": float("nan"), "interval": None},
         ],
-        "coco": {"AP": 0.45, "AP_small": -1.0},
+        "coco": {"map_50_95": 0.45, "map_small": -1.0},
         "class_names": list(class_names),
         "classes": [
             {"name": n, "objects": 3, "ap": 0.4, "ap_interval": [0.3, 0.5], "ap50": None} for n in class_names

@@ -156,7 +156,7 @@ class ReportData(TypedDict, total=False):
     | verdict | sentences for everybody, the first one is the headline |
     | cautions | sentences: what limits the verdict |
     | numbers | the results that stand on top |
-    | coco | COCO's twelve numbers by name |
+    | coco | COCO's twelve numbers by `coco_metrics`' keys |
     | class_names | without the background: label 1 is the first |
     | iou | overlap from which on a box is right, of curves, confusion, gallery |
     | threshold, threshold_reason | the score at which the page opens, and why; misses are counted at it |

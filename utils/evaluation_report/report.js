@@ -14,8 +14,10 @@
   const counted = (count, one, several) => `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
   const say = (id, text) => { const place = byId(id); if (place && place.textContent !== text) place.textContent = text; };
 
-  // A slider's steps are decimal fractions; scores are not, so that a score of 0.30000001 counts as 0.3.
-  const threshold = () => Number(slider.value) - 1e-9;
+  // The start is a score itself, such as 0.4713, of which the slider has two digits. Its other steps are decimal
+  // fractions, and a score of 0.29999999 counts as 0.3.
+  const start = slider.value;
+  const threshold = () => slider.value === start ? data.threshold : Number(slider.value) - 1e-9;
 
   function pointOf(curve, at) {
     let low = 0, high = curve.scores.length;  // scores fall: the rows before `low` have at least `at`
@@ -216,7 +218,7 @@
   for (const one of [slider, chosenClass, reset, ...filters, ...document.querySelectorAll(".enlarge")]) one.disabled = false;
   slider.addEventListener("input", soon);
   chosenClass.addEventListener("change", soon);
-  reset.addEventListener("click", () => { slider.value = data.threshold; soon(); });
+  reset.addEventListener("click", () => { slider.value = start; soon(); });
   for (const one of filters) one.addEventListener("change", soon);
   show();
 })();

@@ -65,7 +65,9 @@ def _page(data: ReportData, pixel_range: PixelRange | None) -> str:
         "miss_tables": view.miss_tables(data),
         "miss_sentences": data.get("miss_sentences", []),
         "classes": view.class_table(data),
-        "coco": [(name, [view.number(value)]) for name, value in data.get("coco", {}).items()],
+        "coco": [
+            (view.COCO_NAMES.get(name, name), [view.number(value, 4)]) for name, value in data.get("coco", {}).items()
+        ],
         "label_errors": _label_errors(suspects, images[len(gallery) :]),
         "label_rest": len(data.get("label_errors", [])) - len(suspects),
         "training_charts": view.training_charts(data),

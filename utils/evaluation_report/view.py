@@ -16,6 +16,12 @@ KINDS = {  # of errors: name, what it means, as a text after a class and a score
     "background": ("Nothing there", "a box where no object is", "nothing is there"),
     "missed": ("Missed", "an object without any box, not even a wrong one", "missed"),
 }
+COCO_NAMES = {
+    "map_50_95": "AP", "map_50": "AP50", "map_75": "AP75",
+    "map_small": "AP of small objects", "map_medium": "AP of medium objects", "map_large": "AP of large objects",
+    "mar_1": "AR, 1 box an image", "mar_10": "AR, 10 boxes an image", "mar_100": "AR, 100 boxes an image",
+    "mar_small": "AR of small objects", "mar_medium": "AR of medium objects", "mar_large": "AR of large objects",
+}  # fmt: skip
 MOST_CONFUSED = 24  # classes that the confusion matrix shows
 
 

@@ -244,3 +244,14 @@ def test_a_page_of_nothing_but_numbers_has_no_errors(page, tmp_path, data):
         write_report(tmp_path / "part.html", {key: data[key] for key in kept})
         page.open(tmp_path / "part.html")
         assert page.run("return document.readyState") == "complete"
+
+
+def test_the_page_opens_at_the_chosen_score_itself(page, tmp_path, data):
+    score = next(s for s in data["curves"][0]["scores"] if s < 0.7 and round(s, 2) > s)
+    write_report(tmp_path / "report.html", data | {"threshold": score})
+    page.open(tmp_path / "report.html")
+    assert (text(page, "precision"), text(page, "recall")) == expected_numbers(data, score)
+    assert boxes(page) == expected_boxes(data, score)
+    slide(page, 0.9)
+    page.run("document.getElementById('reset').click()")
+    assert boxes(page) == expected_boxes(data, score)
