@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
 from utils.evaluation.curves import iou_index
@@ -150,25 +150,17 @@ def _with_slope(scores: np.ndarray, shares: np.ndarray) -> Map:
 
 
 def fit_isotonic(scores: np.ndarray, right: np.ndarray) -> Map:
-    """Fit a rising map by pooling adjacent violators (Barlow and others, 1972), linear between the blocks' means.
+    """Fit a rising map by isotonic regression, linear between the means of its blocks.
 
     Lines instead of steps, as in Oron and Flournoy's centred isotonic regression (2017), keep different scores apart.
     """
     if not len(scores):
         return IDENTITY
-    # Equal scores are one block from the start; (score sum, right sum, count) of each block on the stack.
-    values, where_of = np.unique(scores, return_inverse=True)
-    counts = np.bincount(where_of)
-    rights = np.bincount(where_of, right)
-    blocks: list[tuple[float, float, float]] = []
-    for value, hits, count in zip(values, rights, counts, strict=True):
-        block = (value * count, hits, float(count))
-        while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
-            last = blocks.pop()
-            block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
-        blocks.append(block)
-    sums = np.array(blocks)
-    at, shares = sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
+    values, where_of, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    fitted = isotonic_regression(np.bincount(where_of, right) / counts, weights=counts)
+    starts = fitted.blocks[:-1]
+    at = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
+    shares = np.clip(fitted.x[starts], 0, 1)
     inside = (at > 0) & (at < 1)  # the ends are knots of their own
     at, shares = np.r_[0.0, at[inside], 1.0], np.r_[shares[0], shares[inside], shares[-1]]
     return _with_slope(at, shares)
