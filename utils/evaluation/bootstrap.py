@@ -1,0 +1,178 @@
+"""Intervals of AP by a bootstrap over images, from matches that are made once."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.stats import t as students_t
+
+from utils.evaluation.average_precision import RECALL_POINTS, average_precision
+from utils.evaluation.matching import ClassMatches, Matches
+from utils.system import cpu_count
+
+RESAMPLES = 1000
+MIN_IMAGES = 5
+MAX_CELLS = 2**23  # of an array of images or objects by resamples
+CACHED_CELLS = 2**17
+
+
+class Interval(NamedTuple):
+    """A number with the interval, 95 % by default, in which it lies on new images of the same kind."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ap_intervals(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+    """Compute AP and AP50 with 95 % intervals, of all classes and of each: `ap`, `ap_50`, `ap/NAME`, `ap_50/NAME`.
+
+    A class without objects in a resample is left out of its mean over the classes, as COCO does with a split. NaN
+    where a class has no objects; also as bounds, where its objects are in fewer than MIN_IMAGES images: these say
+    nothing about others. `matches` are at IOU_THRESHOLDS.
+    """
+    values = summaries(average_precision(matches), matches.class_names)
+    resampled = summaries(resample_ap(matches, resamples=resamples, seed=seed), matches.class_names)
+    result = {}
+    for name, value in values.items():
+        images = _images_of(name, matches)
+        bounds = interval(float(value), resampled[name], images) if images >= MIN_IMAGES else (np.nan, np.nan)
+        result[name] = Interval(float(value), *(float(bound) for bound in bounds))
+    return result
+
+
+def summaries(ap: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Take AP (..., C, T) together as COCO does: `ap`, `ap_50`, and `ap/NAME` and `ap_50/NAME` of each class, (...)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
+        result = {"ap": np.nanmean(ap, axis=(-2, -1)), "ap_50": np.nanmean(ap[..., 0], axis=-1)}
+    for index, name in enumerate(class_names[1:]):
+        result |= {f"ap/{name}": ap[..., index, :].mean(axis=-1), f"ap_50/{name}": ap[..., index, 0]}
+    return result
+
+
+def interval(
+    value: float, resampled: np.ndarray, images: int, *, level: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float]:
+    """Return the interval of a value from its resampled ones (B,), from `images` images, within `bounds`.
+
+    Where no resample differs, all images are right or all wrong, and the interval is that of a share (Clopper and
+    Pearson): of 20 images without a fault, from 0.83.
+    """
+    resampled = np.asarray(resampled, np.float64)
+    resampled = resampled[~np.isnan(resampled)]
+    if np.isnan(value) or images < 2 or len(resampled) < 2:
+        return np.nan, np.nan
+    if np.ptp(resampled) < 1e-6 and tuple(bounds) == (0.0, 1.0):
+        share = ((1 - level) / 2) ** (1 / images)
+        return float(value) * share, float(value) + (1 - float(value)) * (1 - share)
+    width = students_t.ppf((1 + level) / 2, images - 1) * resampled.std()
+    centre = 2 * value - resampled.mean()
+    low, high = np.clip([centre - width, centre + width], *bounds)
+    return float(min(low, value)), float(max(high, value))
+
+
+def _images_of(name: str, matches: Matches) -> int:
+    """Return how many images hold objects that a number is of."""
+    there = [(found.objects > 0) for found in matches.classes]
+    if "/" not in name:
+        return int(np.any(there, axis=0).sum()) if there else 0
+    return int(there[matches.class_names.index(name.partition("/")[2]) - 1].sum())
+
+
+def resample_ap(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Compute the AP (B, C, T) float32 of B resamples, each of as many images, drawn with replacement.
+
+    It is `average_precision` with the numbers of draws as weights, to float32's precision, and NaN where a resample has
+    no object of a class. Matches of the same images and the same `seed` are resampled alike, so that two detectors can
+    be compared.
+    """
+    thresholds = len(matches.iou_thresholds)
+    result = np.empty((resamples, len(matches.classes), thresholds), np.float32)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        start = 0
+        for weights in _image_weights(matches.num_images, resamples, seed):
+            block = slice(start, start + weights.shape[1])
+            jobs = [pool.submit(_resampled, found, weights) for found in matches.classes]
+            for index, job in enumerate(jobs):
+                result[block, index] = job.result().T
+            start = block.stop
+    return result
+
+
+def _image_weights(num_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each image is drawn, (num_images, resamples of a block) float32."""
+    generator = np.random.default_rng(seed)
+    size = max(1, MAX_CELLS // max(num_images, 1))
+    for start in range(0, resamples, size):
+        count = min(size, resamples - start)
+        drawn = generator.integers(0, max(num_images, 1), (count, num_images))
+        drawn += np.arange(count)[:, None] * num_images
+        counts = np.bincount(drawn.ravel(), minlength=count * num_images).reshape(count, num_images)
+        yield np.ascontiguousarray(counts.T, np.float32)
+
+
+def _resampled(found: ClassMatches, weights: np.ndarray) -> np.ndarray:
+    """Compute the AP (T, B) of a class for weights (num_images, B), in blocks that fit a cache."""
+    objects = int(found.objects.sum())
+    size = max(1, CACHED_CELLS // max(objects, 1))
+    blocks = [
+        _class_ap(found, np.ascontiguousarray(weights[:, i : i + size])) for i in range(0, weights.shape[1], size)
+    ]
+    return np.concatenate(blocks, axis=1)
+
+
+def _class_ap(found: ClassMatches, weights: np.ndarray) -> np.ndarray:
+    """Compute the AP (T, B) of a class.
+
+    Only at true positives does recall rise, and precision is highest at them, so that rows between them matter by their
+    number alone: the precision at a recall point is the highest at this true positive or a later one.
+    """
+    totals = found.objects.astype(np.float32) @ weights
+    result = np.where(totals > 0, np.float32(0), np.float32(np.nan)) * np.ones((len(found.truth_of), 1), np.float32)
+    correct = found.correct
+    rows = np.flatnonzero(correct.any(axis=0))
+    if not len(rows):
+        return result
+    points, offsets = _points_reached(totals)
+    right_of = weights[found.image_of[rows]]
+    counted = _weights_until(rows, np.arange(len(found.image_of)), found.image_of, weights)
+    for t, is_correct in enumerate(correct[:, rows]):
+        if not is_correct.any():
+            continue
+        right = np.cumsum(right_of[is_correct], axis=0)
+        all_until = counted[is_correct]
+        if found.ignored[t].any():
+            all_until -= _weights_until(rows[is_correct], np.flatnonzero(found.ignored[t]), found.image_of, weights)
+        precision = right / np.maximum(all_until, 1)
+        highest = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        reached = points[right.astype(np.int32) + offsets]
+        reached[1:] -= reached[:-1].copy()
+        result[t] += np.einsum("rb,rb->b", highest, reached.astype(np.float32)) / np.float32(len(RECALL_POINTS))
+    return result
+
+
+def _weights_until(rows: np.ndarray, of_rows: np.ndarray, image_of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum up the weights (R, B) of those detections that are in `of_rows`, up to each of R `rows`, both ascending."""
+    ends = np.searchsorted(of_rows, rows, side="right")
+    images = image_of[of_rows[: ends[-1]]]
+    ones = np.ones(len(images), np.float32)
+    between = csr_array((ones, images, np.r_[0, ends]), shape=(len(rows), len(weights)))
+    return np.cumsum(between @ weights, axis=0)
+
+
+def _points_reached(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many recall points 0, 1, 2 … found objects reach, and where each resample's part of it begins.
+
+    The quotients are compared with the points in float64, as pycocotools does.
+    """
+    different, which = np.unique(totals, return_inverse=True)
+    parts = [
+        np.searchsorted(RECALL_POINTS, np.arange(int(total) + 1) / max(total, 1.0), side="right")
+        for total in different.astype(np.float64)
+    ]
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    return np.concatenate(parts).astype(np.uint8), starts[which].astype(np.int32)
