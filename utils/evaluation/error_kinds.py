@@ -104,9 +104,10 @@ def _sort_wrong(
     objects = np.flatnonzero(~truth.crowd)
     objects = objects[np.argsort(truth.image_of[objects], kind="stable")]
     wrong = wrong[np.argsort(detections.image_of[wrong], kind="stable")]
-    for image in np.unique(detections.image_of[wrong]):
-        rows = wrong[slice(*np.searchsorted(detections.image_of[wrong], (image, image + 1)))]
-        of_image = objects[slice(*np.searchsorted(truth.image_of[objects], (image, image + 1)))]
+    images_of_wrong, images_of_objects = detections.image_of[wrong], truth.image_of[objects]
+    for image in np.unique(images_of_wrong):
+        rows = wrong[slice(*np.searchsorted(images_of_wrong, (image, image + 1)))]
+        of_image = objects[slice(*np.searchsorted(images_of_objects, (image, image + 1)))]
         kind_of[rows] = BACKGROUND
         if not len(of_image):
             continue

@@ -23,7 +23,6 @@ def write_model_card(path: Path, data: ReportData) -> None:
 
 
 def _parts(data: ReportData) -> list[str]:
-    fingerprint, settings = view.plain(data.get("fingerprint")), view.plain(data.get("settings"))
     facts = {
         "Model": data.get("model"),
         "Scored on": _scored_on(data),
@@ -33,10 +32,13 @@ def _parts(data: ReportData) -> list[str]:
     sections = {
         "Results": [_list(data.get("verdict", [])), _numbers(data), _classes(data)],
         "Threshold": [_threshold(data)],
-        "Data": [_pairs(fingerprint), *(_table(one["heads"], one["rows"]) for one in data.get("dataset", []))],
+        "Data": [
+            _pairs(view.plain(data.get("fingerprint"))),
+            *(_table(one["heads"], one["rows"]) for one in data.get("dataset", [])),
+        ],
         "Limits": [_list([*data.get("cautions", []), *data.get("limits", []), *data.get("miss_sentences", [])])],
         "How to use it": [f"{text(c['purpose'])}\n\n{_code(c['command'])}" for c in data.get("commands", [])],
-        "Settings": [_pairs(settings), _pairs(view.plain(data.get("versions"))), _pairs(view.plain(data.get("git")))],
+        "Made with": [_pairs(view.plain({**data.get("versions", {}), **data.get("git", {})}))],
     }
     parts = [f"# {text(data.get('title', 'Model'))}", _pairs({k: v for k, v in facts.items() if v})]
     for title, blocks in sections.items():

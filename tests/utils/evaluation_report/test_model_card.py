@@ -15,7 +15,7 @@ def test_the_whole_card(tmp_path):
     data = random_evaluation(tmp_path)
     card = card_of(data, tmp_path)
     assert re.findall("^## (.*)$", card, re.MULTILINE) == [
-        *("Results", "Threshold", "Data", "Limits", "How to use it", "Settings")
+        *("Results", "Threshold", "Data", "Limits", "How to use it", "Made with")
     ]
     for line in (
         "- Model: fasterrcnn\\_resnet50\\_fpn\\_v2",
