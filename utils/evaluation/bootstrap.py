@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.stats import t as students_t
+from scipy.special import stdtrit
 
 from utils.evaluation.average_precision import RECALL_POINTS, average_precision
 from utils.evaluation.matching import ClassMatches, Matches
@@ -69,7 +69,7 @@ def interval(
     if np.ptp(resampled) < 1e-6 and tuple(bounds) == (0.0, 1.0):
         share = ((1 - level) / 2) ** (1 / images)
         return float(value) * share, float(value) + (1 - float(value)) * (1 - share)
-    width = students_t.ppf((1 + level) / 2, images - 1) * resampled.std()
+    width = stdtrit(images - 1, (1 + level) / 2) * resampled.std()
     centre = 2 * value - resampled.mean()
     low, high = np.clip([centre - width, centre + width], *bounds)
     return float(min(low, value)), float(max(high, value))
