@@ -1,0 +1,1 @@
+"""Labels that are probably wrong, found where confident detections of a model contradict them."""
