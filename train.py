@@ -43,6 +43,7 @@ from utils.images.cache import cache_report, open_cache
 from utils.runs.console import note_in_file, setup_logging
 from utils.runs.data import TrainingData
 from utils.runs.read_data import read_data
+from utils.runs.trackers.trackers import check_trackers
 from utils.signals import Signals, Stopped
 
 VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them
@@ -70,6 +71,7 @@ def prepare_data(settings: TrainSettings) -> Session:
     group = join_group(pick_device(settings.device))
     log = setup_logging(warnings_only=not group.is_main)
     resumed, settings = group.on_rank_zero(lambda: run_to_continue(settings))
+    group.on_rank_zero(lambda: check_trackers(settings.log))
     amp_dtype = pick_amp(group.device, settings.amp)
     for line in describe(group.device, amp_dtype):
         log.info(line)

@@ -34,6 +34,8 @@ from utils.runs.data import TrainingData
 from utils.runs.loggers import LOGGERS
 from utils.runs.progress import RunProgress
 from utils.runs.tables import EpochTable, terminal_width
+from utils.runs.trackers.tracker import RunInfo
+from utils.runs.trackers.trackers import Trackers
 from utils.signals import Signals
 
 PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
@@ -68,6 +70,7 @@ class TrainingRun:
     predictors: dict[str, Predictor]
     folder: Path = Path()
     sinks: list = field(default_factory=list)
+    trackers: Trackers | None = None
     progress: RunProgress | None = None
     plotted: float = -PLOT_SECONDS
 
@@ -123,6 +126,7 @@ class TrainingRun:
             self._report_run()
             self._write_first_files()
             self.sinks = [logger(folder) for logger in LOGGERS.values()]
+        self._open_trackers()
         steps, state = len(self.train_loader), self.state
         images = len(self.val_loader.dataset) * len(self.predictors)
         self.progress = RunProgress(
@@ -134,6 +138,12 @@ class TrainingRun:
             quiet=not self.group.is_main,
             hint=hint,
         )
+
+    def _open_trackers(self) -> None:
+        first_step = self.state.record["epoch"] * len(self.train_loader) + self.state.progress.steps + 1
+        info = RunInfo(self.folder, self.settings.as_dict(), first_step)
+        self.trackers = Trackers(self.settings.log if self.group.is_main else (), info, self.log)
+        self.trackers.images("labels.png", "train_batch_*.jpg", "val_labels_*.jpg")
 
     def _report_data(self, anchors: Anchors) -> None:
         data, settings = self.data, self.settings
@@ -183,6 +193,9 @@ class TrainingRun:
         try:
             with signals.held():
                 yield CheckpointSaver(path, self.trainer, self.settings, config, fingerprints, self.state, signals)
+        except BaseException:
+            self.trackers.close()
+            raise
         finally:
             self.progress.close()
             for sink in self.sinks:
@@ -198,7 +211,7 @@ class TrainingRun:
 
     def log_steps(self, records: list[dict]) -> None:
         """Write the records of some steps."""
-        for sink in self.sinks:
+        for sink in (*self.sinks, self.trackers):
             sink.steps(records)
 
     def validate(self, saver: CheckpointSaver) -> tuple[dict[str, float], dict[str, CocoEvaluator]]:
@@ -223,7 +236,7 @@ class TrainingRun:
         best = self.state.best
         improved = best.update(record)
         # The checkpoint comes last: whatever a kill before it leaves, the resumed run writes again.
-        for sink in self.sinks:
+        for sink in (*self.sinks, self.trackers):
             sink.epoch(record)
         if improved and self.group.is_main:
             name = {"raw": "val", "ema": "ema"}[best.weights]
@@ -240,6 +253,7 @@ class TrainingRun:
         write_predictions(
             self.folder, evaluator, with_images=config.save_val_predictions, pixel_range=config.pixel_range
         )
+        self.trackers.images("val_pred_*.jpg")
         save_weights(self.folder / "best_model.pth", self.settings, config, model, self.state.best)
 
     def plot(self) -> None:
@@ -262,6 +276,8 @@ class TrainingRun:
         last = BestEpoch(state.record)
         save_weights(self.folder / "last_model_state.pth", settings, self.data.config, self.model, last)
         self.plot()
+        self.trackers.images("*.png")
+        self.trackers.finish(state.best.record)
         if state.record["epoch"] < settings.epochs:
             self.log.info(f"no better epoch in {settings.patience} (--patience): training ends early")
         seconds = time.perf_counter() - self.session.started

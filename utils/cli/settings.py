@@ -8,6 +8,7 @@ from typing import Any
 from utils.augment.augmentations import check_augmentations
 from utils.cli.recipes import RECIPES
 from utils.errors import ConfigError
+from utils.runs.trackers.trackers import TRACKERS
 
 TRAINING_ROOT = Path("outputs/training")
 NOT_RESUMED = {"resume_training", "exist_ok", "project_name", "weights", "vis_transformed"}
@@ -98,6 +99,7 @@ class TrainSettings:
     compile: bool = False
     seed: int = 0
     save_every: float = 15
+    log: tuple[str, ...] = ()
     find_lr: bool = False
     find_batch_size: bool = False
     global_batch: int | None = None
@@ -109,6 +111,7 @@ class TrainSettings:
         names = set(self.augment) | ({"train"} if self.use_train_aug else set())
         object.__setattr__(self, "augment", tuple(sorted(names - ({"mosaic"} if self.no_mosaic else set()))))
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
+        object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         if found := faults(self):
             raise contradiction(found)
 
@@ -175,6 +178,7 @@ def faults(settings: Any) -> list[str]:
         for name in ("epochs", "batch_size", "accumulate")
         if getattr(settings, name) < 1
     ]
+    found += [f"--log: expected {', '.join(TRACKERS)}, got {name!r}" for name in settings.log if name not in TRACKERS]
     if settings.close_mosaic >= settings.epochs:
         found.append(
             f"--close-mosaic {settings.close_mosaic} leaves none of {settings.epochs} epochs: --no-mosaic says so"

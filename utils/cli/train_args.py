@@ -24,6 +24,7 @@ from utils.cli.parser import (
 from utils.cli.recipes import RECIPES
 from utils.cli.settings import NOT_RESUMED, TRAINING_ROOT, TrainSettings, contradiction, faults, saved_fields
 from utils.errors import ConfigError
+from utils.runs.trackers.trackers import TRACKERS
 
 
 def training_parser() -> Parser:
@@ -119,6 +120,7 @@ def _add_running(add) -> None:
     add("--compile", action="store_true", help="torch.compile backbone and box head: minutes to start, then faster")
     add("--seed", type=seed)
     add("--save-every", type=minutes, metavar="MINUTES", help="within an epoch; at its end in any case")
+    add("--log", nargs="+", metavar="NAME", help="trackers to send the run to: " + ", ".join(TRACKERS))
     add("--find-lr", action="store_true", help="only a short trial: the loss over rising learning rates, as a plot")
     add("--find-batch-size", action="store_true", help="only a short trial: memory and images per second, as a plot")
 

@@ -37,6 +37,8 @@ RUN_FILES = (
     "val_pred_*.jpg",
     "val_predictions.json",
     "val_ground_truth.json",
+    "events.out.tfevents.*",
+    "trackers.json",
     *CHECKPOINTS,
     LAUNCH_FILE,
     LOCK_FILE,

@@ -1,0 +1,1 @@
+"""Experiment trackers that `--log` names: TensorBoard, Weights & Biases, MLflow, one module for each."""
