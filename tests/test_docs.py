@@ -35,8 +35,9 @@ PARSERS: dict[str, Callable] = {
     "inference.py": image_arguments,
     "inference_video.py": video_arguments,
 }
-FOREIGN_FLAGS = frozenset(  # of Slurm and Docker
-    "--nodes --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue --rm --gpus --shm-size".split()
+FOREIGN_FLAGS = frozenset(  # of Slurm, Docker and TensorBoard
+    "--nodes --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue --rm --gpus --shm-size "
+    "--logdir".split()
 )
 
 

@@ -1,10 +1,11 @@
 """The examples of CONTRIBUTING.md, followed as they are printed: what is added works everywhere by its row alone."""
 
-import re
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
