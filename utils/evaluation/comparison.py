@@ -1,4 +1,4 @@
-"""Whether one detector is better than another on the same images, by paired resamples."""
+"""The difference of two detectors on the same images, by paired resamples, and the verdict in a sentence."""
 
 import math
 from dataclasses import dataclass
