@@ -34,6 +34,7 @@ from models.registry import LIGHTEST, anchors_of
 from models.training_model import check_start, resume_model, start_model
 from torch_utils.device import compile_parts, default_workers, describe, pick_amp, pick_device
 from torch_utils.distributed import Group, join_group, sync_batch_norm
+from torch_utils.runs.folds import train_folds
 from torch_utils.runs.messages import as_user_error, data_report
 from torch_utils.runs.resume import run_state_of, run_to_continue
 from torch_utils.runs.training_run import Session, TrainingRun
@@ -51,6 +52,8 @@ VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, 
 
 def main(settings: TrainSettings) -> int:
     """Train as the settings ask for; return the exit status."""
+    if settings.folds and not settings.fold:
+        return train_folds(settings, main)
     signals = Signals()
     run = prepare_model(prepare_data(settings))
     if settings.is_trial:

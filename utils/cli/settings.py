@@ -44,7 +44,8 @@ class TrainSettings:
 
     Defaults are those of the recipe `finetune`; `of_recipe` takes another. None stands for what the model, its weights,
     the data or the device decide; `prepare_data` and `prepare_model` of train.py return settings with those filled in.
-    `global_batch` is the number of images per step, of all passes and processes.
+    `global_batch` is the number of images per step, of all passes and processes. `fold` is the part of `folds` that is
+    held out in a run of its own, from 1; 0 for none.
 
     Raises ConfigError, with all faults at once, where values contradict each other.
     """
@@ -103,6 +104,8 @@ class TrainSettings:
     find_lr: bool = False
     find_batch_size: bool = False
     global_batch: int | None = None
+    folds: int = 0
+    fold: int = 0
 
     def __post_init__(self):
         for name in ("config", "weights", "backbone_weights"):
@@ -196,6 +199,10 @@ def faults(settings: Any) -> list[str]:
         found.append(str(error))
     if settings.find_lr and settings.find_batch_size:
         found.append("--find-lr and --find-batch-size are trials of their own: one after the other")
+    if settings.folds and (settings.find_lr or settings.find_batch_size):
+        found.append("--find-lr and --find-batch-size come before a training: leave --folds out")
+    if settings.folds == 1 or settings.folds < 0:
+        found.append(f"--folds: expected 2 or more parts, got {settings.folds}")
     if settings.resume_training and (settings.find_lr or settings.find_batch_size):
         found.append("--find-lr and --find-batch-size come before a training: leave --resume-training out")
     return found

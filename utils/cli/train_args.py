@@ -62,6 +62,8 @@ def _add_what(add) -> None:
     )
     add_split_flags(add)
     add("--skip-bad", action="store_true", help="train without the files that have faults")
+    add("--folds", type=count, metavar="K",
+        help="train K models, each without a Kth of all images, and list labels that they contradict")  # fmt: skip
     add("--exist-ok", action="store_true", help="start over in a folder that holds an earlier run")
 
 

@@ -12,18 +12,16 @@ from utils.annotations.findings import CHECKS
 from utils.annotations.reading import read_pairs
 from utils.annotations.turning import settle_turned
 from utils.dataset.label_search import search_labels
-from utils.dataset.split import deal, group_names, joined_groups
+from utils.dataset.split import deal, groups_of
 from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.format import Format, ReadOptions
 from utils.formats.formats import FORMATS
-from utils.images.similarity import near_duplicate_groups
 from utils.pairing.other_splits import folders_of_other_splits
 from utils.pairing.text_lists import deal_lines, read_split_list
 
 __all__ = ["Annotation", "Scan", "raise_for_errors", "read_split_list", "scan_splits"]
 
-LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
 EXPLAINED = ("labels-elsewhere", "no-labels", "box-layout")  # say why a split has no image or no object
 MAX_LINES = 100  # errors of a split that a message names
 
@@ -149,10 +147,9 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
 
 def _divided(scan: Scan, config, parts: Sequence[str]) -> dict[str, Scan]:
     """One folder's scan in parts. What was found goes with its image; what has none is told with the training split."""
-    names = group_names([a.image_path for a in scan.annotations], config.split_groups)
-    alike = near_duplicate_groups(scan.thumbnails, most=max(10, round(LARGEST_GROUP * len(names))))
+    groups = groups_of([a.image_path for a in scan.annotations], scan.thumbnails, config.split_groups)
     shares = [share for share in (config.split, config.test_share) if share]
-    part_of = deal([a.labels for a in scan.annotations], joined_groups(names, alike.tolist()), shares)
+    part_of = deal([a.labels for a in scan.annotations], groups, shares)
     scans, split_of = {}, {}
     for number, name in enumerate(parts):
         ids = np.flatnonzero(part_of == number).tolist()

@@ -8,12 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import ConfigError
+from utils.images.similarity import near_duplicate_groups
 from utils.pairing.file_tree import folder_of, names_below, stem_of
 
+LARGEST_GROUP = 0.05  # of all images; more that look alike are one scene, which training and validation may share
 # Names whose images belong together though nobody said so: frames of one video ("walk_frame_012", "walk-frame12"), and
 # the augmented copies that Roboflow exports ("photo_jpg.rf.1a2b3c").
 FRAMES = r"(.*?)(?:[ _.-]?frame[ _.-]?\d+)"
 COPIES = r"(.+?)(?:\.rf\.\w+)"
+
+
+def groups_of(paths: Sequence[Path], thumbnails: Sequence[bytes], pattern: str | None = None) -> list[str]:
+    """Return the group of each image: those of one group, by their names or by what they look like, stay together.
+
+    Args:
+        thumbnails: of the images, as a Scan has them. pattern: as in `group_names`.
+    """
+    alike = near_duplicate_groups(thumbnails, most=max(10, round(LARGEST_GROUP * len(paths))))
+    return joined_groups(group_names(paths, pattern), alike.tolist())
 
 
 def group_names(paths: Sequence[Path], pattern: str | None = None) -> list[str]:

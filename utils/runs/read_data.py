@@ -2,6 +2,7 @@
 
 from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
+from utils.dataset.folds import fold_scans
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import ConfigError
 from utils.runs.data import TrainingData
@@ -10,11 +11,25 @@ from utils.runs.data import TrainingData
 def read_data(settings: TrainSettings) -> TrainingData:
     """Read and scan the training and the validation split of the dataset that the settings name.
 
+    With `fold`, all images of all splits are divided anew: that part of `folds` is for validation.
     Raises ConfigError where its YAML is at fault, and DatasetError, with every file, where images or annotations are.
     """
+    if settings.fold:
+        whole = read_whole_data(settings)
+        folds = fold_scans(whole.scans, settings.folds, whole.config.split_groups)
+        return TrainingData(whole.config, folds[settings.fold - 1])
+    return _read(settings, ("train", "val"))
+
+
+def read_whole_data(settings: TrainSettings) -> TrainingData:
+    """Read and scan all splits of the dataset that the settings name, the test split, too; raises as `read_data`."""
+    return _read(settings, None)
+
+
+def _read(settings: TrainSettings, splits: tuple[str, ...] | None) -> TrainingData:
     if settings.config is None:
         raise ConfigError("--config: which dataset? For example data_configs/ppe.yaml")
     config = load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
-    scans = scan_splits(config, ("train", "val"), skip_bad=settings.skip_bad)
+    scans = scan_splits(config, splits, skip_bad=settings.skip_bad)
     raise_for_errors(scans)
     return TrainingData(config, scans)
