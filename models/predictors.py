@@ -9,7 +9,7 @@ from models.registry import DEFAULT_MODEL, model_spec
 from models.weights.published import load_published
 from torch_utils.device import describe, pick_amp, pick_device
 from torch_utils.predictor import Predictor
-from torch_utils.runs.checkpoint import load_checkpoint
+from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import BACKGROUND
 from utils.config.config import load_class_names
@@ -17,7 +17,7 @@ from utils.errors import ConfigError
 
 
 def load_predictor(
-    weights: Path | None,
+    weights: Path | Checkpoint | None,
     device: torch.device,
     *,
     model_name: str | None = None,
@@ -36,16 +36,14 @@ def load_predictor(
     pixel_range, class_names = None, None
     if weights is None:
         name = model_name or DEFAULT_MODEL
-        spec = model_spec(name)
-        if spec.coco is None:
-            raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
-        class_names = (BACKGROUND, *map(str, spec.coco.meta["categories"][1:]))
+        spec, class_names = model_spec(name), published_classes(name)
         # The size that the published figures are for: 800, but for the model made for 320.
         img_size = img_size or (320 if spec.img_size == 320 else 800)
         model = build_model(spec, len(class_names), img_size, max_detections=max_detections)
         load_published(model, spec, name)
     else:
-        checkpoint = load_checkpoint(weights, model_name=model_name)
+        checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(weights, model_name=model_name)
+        weights = checkpoint.path
         checkpoint.require_model_name()
         class_names = checkpoint.class_names or (load_class_names(config) if config else None)
         if class_names is None or len(class_names) != checkpoint.num_classes:
@@ -71,8 +69,19 @@ def load_predictor(
     ), class_names
 
 
+def published_classes(name: str = DEFAULT_MODEL) -> tuple[str, ...]:
+    """Return the classes of torchvision's published COCO detector, by COCO's category ids; "N/A" where there is none.
+
+    Raises ConfigError for a model that has none.
+    """
+    coco = model_spec(name).coco
+    if coco is None:
+        raise ConfigError(f"{name} has no published COCO weights: give --weights CHECKPOINT")
+    return BACKGROUND, *map(str, coco.meta["categories"][1:])
+
+
 def build_predictor(
-    weights: Path | None,
+    weights: Path | Checkpoint | None,
     *,
     device_name: str = "auto",
     half: bool = False,

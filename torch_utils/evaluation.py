@@ -1,5 +1,6 @@
 """Evaluates a model on a split: its detections, its metrics and its loss."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -79,3 +80,35 @@ def detect_with_losses(
     with torch.autocast(device.type, predictor.amp_dtype, enabled=predictor.amp_dtype is not None):
         outputs, losses = model.detect_with_losses(batch, list(targets))
     return Predictor.to_detections(outputs), losses
+
+
+def detect_all(predictor: Callable, batches: Iterable, *, bar=None) -> list[Detections]:
+    """Detect on every image of `batches`; returns the detections by the images' positions in the dataset.
+
+    `predictor` is one of `Predictor` or `SlicedPredictor`. Raises the ToolkitError that a loader's worker gives in
+    place of a batch.
+    """
+    found: dict[int, Detections] = {}
+    for batch in prefetch(batches, torch.device("cpu")):
+        images = [image.permute(1, 2, 0).numpy() for image in batch.images]
+        ids = [int(target["image_id"]) for target in batch.host]
+        found |= zip(ids, predictor(images), strict=True)
+        if bar is not None:
+            bar.update(len(ids))
+    return [found[index] for index in range(len(found))]
+
+
+def time_images(predictor: Callable, images: Iterable, *, seconds: float = 10.0, least: int = 5) -> list[float]:
+    """Measure the seconds that each image takes by itself, from the decoded image to its detections.
+
+    One is for warming up. It ends after `seconds`, but not before `least` images, and with the last image.
+    """
+    times: list[float] = []
+    for number, image in enumerate(images):
+        started = time.perf_counter()
+        predictor([image])  # the detections are on the host when it returns: nothing is still running
+        if number:
+            times.append(time.perf_counter() - started)
+        if len(times) >= least and sum(times) > seconds:
+            break
+    return times

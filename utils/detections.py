@@ -1,6 +1,6 @@
 """The detections of one image, and the choice of classes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,12 +41,18 @@ class Detections:
         keep = self.scores >= threshold
         return self._kept(keep)
 
-    def of(self, labels: Collection[int] | None) -> "Detections":
+    def of(self, labels: Collection[int] | Mapping[int, object] | None) -> "Detections":
         """Return the detections of these classes; all for None."""
         if labels is None:
             return self
         keep = np.isin(self.labels, list(labels))
         return self._kept(keep)
+
+
+def relabelled(found: Detections, label_of: Mapping[int, int]) -> Detections:
+    """Return the detections with other labels, without those whose label has no entry in `label_of`."""
+    kept = found.of(label_of)
+    return replace(kept, labels=np.array([label_of[label] for label in kept.labels.tolist()], np.int64))
 
 
 def class_filter(values: Sequence[str] | None, class_names: Sequence[str]) -> set[int] | None:

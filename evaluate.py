@@ -1,0 +1,194 @@
+"""Say how good a detector is, how sure that is, and at what threshold to use it.
+
+    python evaluate.py --weights outputs/training/NAME/best_model.pth --config data_configs/ppe.yaml --split test
+
+Prints a verdict in words, AP with its interval, and a table per class; writes evaluation.json, report.html,
+MODEL_CARD.md, thresholds.yaml and the detections in COCO's format to outputs/evaluation/res_N, or to --output.
+
+    python evaluate.py --predictions predictions.json --ground-truth annotations.json
+
+scores the COCO results of any detector. Exit status: 0; 2 for an error; 130 after Ctrl-C.
+"""
+
+import sys
+
+from utils.cli.guard import DATA_PACKAGES, NETWORK_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(DATA_PACKAGES)
+
+from utils.cli.evaluate_args import evaluation_arguments
+from utils.cli.script import ending
+
+if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
+    with ending():
+        ARGS = evaluation_arguments()
+        if not ARGS.predictions:
+            check_python(NETWORK_PACKAGES)
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from utils.annotations.annotation import Annotation
+from utils.coco_eval import CocoEvaluator
+from utils.config.config import DatasetConfig, load_config
+from utils.config.yaml_files import read_yaml
+from utils.dataset.scan import raise_for_errors, scan_splits
+from utils.detections import Detections, relabelled
+from utils.errors import ConfigError
+from utils.evaluation.verdict.files import FILES, write_evaluation
+from utils.evaluation.verdict.numbers import Wishes, evaluate_detections
+from utils.evaluation.verdict.source import Source, read_source
+from utils.evaluation.verdict.words import verdict_lines
+from utils.files import check_free
+from utils.runs.run_dir import output_dir
+
+EVALUATION_ROOT = Path("outputs/evaluation")
+LOWEST = 0.05  # score from which detections count, as in torchvision's models
+
+
+def main(args) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    if args.output:  # before anything is computed
+        check_free(args.output, FILES)
+    source = read_source(args.predictions, args.ground_truth) if args.predictions else run_detector(args)
+    wishes = Wishes(args.iou, args.threshold, args.min_precision, args.min_recall, source.max_detections)
+    evaluation = evaluate_detections(
+        source.truth, source.detections, wishes, image_ids=source.image_ids, sizes_wh=source.sizes_wh
+    )
+    evaluation.numbers.update(source.about)
+    with output_dir(args.output, EVALUATION_ROOT) as folder:
+        written = write_evaluation(folder, evaluation, source)
+    for line in verdict_lines(evaluation.numbers):
+        print(line)
+    print(f"results: {folder}: {', '.join(written)}")
+    return 0
+
+
+def run_detector(args) -> Source:
+    """Detect on every image of the split; raises ToolkitError where model, data and classes do not go together."""
+    from models.predictors import published_classes
+    from models.registry import DEFAULT_MODEL
+    from torch_utils.runs.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(args.weights, model_name=args.model) if args.weights else None
+    config = dataset_of(args, checkpoint)
+    known = checkpoint.class_names if checkpoint else published_classes(args.model or DEFAULT_MODEL)
+    if known:
+        label_map(known, config, checkpoint)  # before the images are read
+    annotations = read_images(config, args.split, skip_bad=args.skip_bad)
+    evaluator = CocoEvaluator(
+        annotations,
+        config.class_names,
+        images_dir=getattr(config, f"{args.split}_images_dir"),
+        max_detections=args.max_detections or (checkpoint and checkpoint.max_detections) or 100,
+    )
+    found, about = detect(args, checkpoint, config, annotations)
+    for index, detections in enumerate(found):
+        evaluator.add(index, detections)
+    return Source(
+        *evaluator.packed(),
+        evaluator.ids,
+        {"dataset": str(config.path), "split": args.split, **about},
+        evaluator.max_detections,
+        evaluator.ground_truth(),
+        evaluator.results(),
+        annotations,
+    )
+
+
+def dataset_of(args, checkpoint) -> DatasetConfig:
+    """Read the dataset's YAML, the checkpoint's own where none is given, divided as in its training."""
+    path = args.config or args.weights.parent / "config.yaml"
+    if args.config is None and not path.is_file():
+        raise ConfigError(f"{args.weights} has no config.yaml beside it: which dataset? Give --config YAML")
+    trained = checkpoint.content.get("config") if checkpoint else None
+    division = {}
+    if isinstance(trained, dict) and not {"VALID_DIR_IMAGES", "SPLIT", "val", "valid"} & read_yaml(path).keys():
+        division = {"split": trained.get("SPLIT"), "split_groups": trained.get("SPLIT_GROUPS")}
+    config = load_config(path, **division)
+    if args.split == "test":
+        config.require_test()
+    return config
+
+
+def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> Sequence[Annotation]:
+    """Read the images of a split with their annotations; raises DatasetError where any is at fault, or none is left."""
+    scans = scan_splits(config, (split,), skip_bad=skip_bad)
+    if scans[split].turned:  # the other splits may show which way up the boxes were drawn
+        scans = scan_splits(config, skip_bad=skip_bad)
+    raise_for_errors({split: scans[split]})
+    return scans[split].annotations
+
+
+def detect(args, checkpoint, config: DatasetConfig, annotations) -> tuple[list[Detections], dict]:
+    """Return the detections of each image, in the config's classes, and where they come from."""
+    from tqdm import tqdm
+
+    from datasets import DetectionDataset, build_loader
+    from models.predictors import build_predictor
+    from torch_utils.device import default_workers
+    from torch_utils.evaluation import detect_all, time_images
+
+    predictor, class_names = build_predictor(
+        checkpoint,
+        device_name=args.device,
+        half=args.half,
+        model_name=args.model,
+        config=config.path if checkpoint and checkpoint.class_names is None else None,
+        img_size=args.img_size,
+        max_detections=args.max_detections,
+        slice_size=args.slice,
+        overlap=args.overlap,
+        batch_size=args.batch_size,
+        threshold=LOWEST,
+    )
+    label_of = label_map(class_names, config, checkpoint)
+    model = (predictor.predictor if args.slice else predictor).model
+    device = next(model.parameters()).device
+    data = DetectionDataset(annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range)
+    loader = build_loader(data, batch_size=args.batch_size, workers=default_workers(device))
+    with tqdm(total=len(data), desc="Detecting", unit="image", disable=None, dynamic_ncols=True) as bar:
+        found = [relabelled(detections, label_of) for detections in detect_all(predictor, loader, bar=bar)]
+    seconds = time_images(predictor, (data.load(index).image for index in range(len(data))))
+    about = {
+        "weights": str(checkpoint.path) if checkpoint else "torchvision's COCO weights",
+        "epoch": checkpoint.epoch if checkpoint else None,
+        "model": checkpoint.model_name if checkpoint else args.model,
+        "img_size": model.img_size,
+        "slice": args.slice,
+        "device": str(device),
+        "half": args.half,
+        "latency_ms": {
+            "median": 1000 * median(seconds),
+            "p95": 1000 * float(np.percentile(seconds, 95)),
+            "images": len(seconds),
+        }
+        if seconds
+        else None,
+    }
+    return found, about
+
+
+def label_map(class_names: Sequence[str], config: DatasetConfig, checkpoint) -> dict[int, int]:
+    """Map the model's labels to the config's, by name; raises ConfigError where the names differ."""
+    own, wanted = class_names[1:], config.class_names[1:]
+    strange = [name for name in wanted if name not in own]
+    left = [name for name in own if name not in wanted]
+    if strange or (left and checkpoint):
+        who = checkpoint.path if checkpoint else "torchvision's COCO detector"
+        only = [f"only the model has {', '.join(left[:9])}"] if left and checkpoint else []
+        only += [f"only the dataset has {', '.join(strange[:9])}"] if strange else []
+        raise ConfigError(
+            f"{config.path} and {who} differ in their classes: {'; '.join(only)}. Evaluate on data of the model's "
+            "classes; in the YAML, RENAME joins names that differ in spelling alone, and IGNORE leaves classes out"
+        )
+    return {class_names.index(name): label for label, name in enumerate(config.class_names) if label}
+
+
+if __name__ == "__main__":
+    with ending():
+        sys.exit(main(ARGS))

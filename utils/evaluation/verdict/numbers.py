@@ -1,0 +1,148 @@
+"""All numbers of an evaluation as one plain dict: what evaluation.json holds, and what every page and line says."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from utils.evaluation.coco.metrics import COCO_KEYS, coco_metrics
+from utils.evaluation.confusion import confusion_matrix
+from utils.evaluation.curves import Curve, curve_of
+from utils.evaluation.error_kinds import ErrorKinds, error_kinds
+from utils.evaluation.matching import IOU_THRESHOLDS, Matches, match
+from utils.evaluation.misses import found_scores, miss_sentences, misses, wrong_by_score
+from utils.evaluation.packed import PackedDetections, PackedTruth
+from utils.evaluation.thresholds import Thresholds, choose_thresholds
+
+FORMAT = 1  # of evaluation.json
+CONFUSED_AT = np.arange(0.05, 1.0, 0.05)  # scores that the page has a confusion matrix of
+CLASS_POINTS = 200  # of a class's curve that are kept
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Wishes on top of what is always computed.
+
+    iou: overlap from which a box is right. threshold: a score to look at; None for that of the best F1.
+    min_precision, min_recall: shares that a threshold is to keep. max_detections: of an image and class, for AP.
+    """
+
+    iou: float = 0.5
+    threshold: float | None = None
+    min_precision: float | None = None
+    min_recall: float | None = None
+    max_detections: int = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A split's objects and detections, their matches at COCO's overlaps and at the wished one, and what follows.
+
+    numbers: plain types, of which NaN has become None. found: (N,), as of `misses.found_scores`.
+    """
+
+    truth: PackedTruth
+    detections: PackedDetections
+    matches: Matches
+    matches_at_iou: Matches
+    thresholds: Thresholds
+    errors: ErrorKinds
+    found: np.ndarray
+    numbers: dict[str, Any]
+
+
+def evaluate_detections(
+    truth: PackedTruth,
+    detections: PackedDetections,
+    wishes: Wishes | None = None,
+    *,
+    image_ids: Sequence[int] | None = None,
+    sizes_wh: np.ndarray | None = None,
+) -> Evaluation:
+    """Compute everything that is said of a detector.
+
+    Args:
+        image_ids: by whose order COCO breaks ties of scores; None for the order of the images.
+        sizes_wh: (num_images, 2), width and height in pixels; without them nothing is said of borders.
+
+    Raises:
+        ValueError: labels or images that are none of `truth`'s.
+    """
+    wishes = wishes or Wishes()
+    most, iou = wishes.max_detections, wishes.iou
+    metrics = coco_metrics(truth, detections, image_ids=image_ids, max_detections=most)
+    matches = match(truth, detections, max_detections=most, image_ids=image_ids)
+    at_iou = matches
+    if not np.isclose(IOU_THRESHOLDS, iou).any():
+        at_iou = match(truth, detections, iou_thresholds=[iou], max_detections=most, image_ids=image_ids)
+    thresholds = choose_thresholds(at_iou, min_precision=wishes.min_precision, min_recall=wishes.min_recall, iou=iou)
+    best = thresholds.overall.best_f1.threshold
+    used = wishes.threshold if wishes.threshold is not None else best
+    overall = curve_of(at_iou, iou=iou)
+    curves = [curve_of(at_iou, of_class.label, iou=iou) for of_class in at_iou.classes]
+    errors, found = error_kinds(truth, detections, matches), found_scores(truth, at_iou, iou)
+    tables = misses(truth, found, 0.0 if used is None else used, sizes_wh=sizes_wh)
+    confusions = [confusion_matrix(truth, detections, at_iou, threshold=t, iou=iou).tolist() for t in CONFUSED_AT]
+    numbers = {
+        "format": FORMAT,
+        "images": truth.num_images,
+        "objects": int((~truth.crowd).sum()),
+        "detections": len(detections),
+        "class_names": list(truth.class_names[1:]),
+        "ap": metrics["map_50_95"],
+        "ap50": metrics["map_50"],
+        "coco": {key: metrics[key] for key in COCO_KEYS},
+        "coco_at_100": {k: metrics[k] for k in ("map_50_95_at_100", "map_50_at_100") if k in metrics},
+        "max_detections": most,
+        "iou": iou,
+        "threshold": used,
+        "at_threshold": None if used is None else overall.at(used).to_dict(),
+        "thresholds": thresholds.to_dict(),
+        "classes": _classes(matches, curves, thresholds, metrics, used),
+        "curves": [overall.to_dict(), *(curve.to_dict(CLASS_POINTS) for curve in curves)],
+        "confusion": {"thresholds": [round(float(t), 2) for t in CONFUSED_AT], "counts": confusions},
+        "error_kinds": errors.to_dict(),
+        "wrong_by_score": wrong_by_score(errors, detections),
+        "misses": [asdict(table) for table in tables],
+        "miss_sentences": miss_sentences(tables),
+    }
+    return Evaluation(truth, detections, matches, at_iou, thresholds, errors, found, plain(numbers))
+
+
+def _classes(
+    matches: Matches,
+    curves: Sequence[Curve],
+    thresholds: Thresholds,
+    metrics: dict[str, float],
+    used: float | None,
+) -> list[dict]:
+    """Return the numbers of each class."""
+    rows = []
+    for name, found, curve in zip(matches.class_names[1:], matches.classes, curves, strict=True):
+        objects = int(found.objects.sum())
+        rows.append(
+            {
+                "name": name,
+                "objects": objects,
+                "images": int((found.objects > 0).sum()),
+                "detections": len(found.detections),
+                "ap": metrics[f"ap/{name}"],
+                "ap50": metrics[f"ap_50/{name}"],
+                "ar": float(found.correct.sum(axis=1).mean() / objects) if objects else None,
+                "threshold": thresholds.classes[name].best_f1.threshold,
+                "at_threshold": None if used is None else curve.at(used).to_dict(),
+            }
+        )
+    return rows
+
+
+def plain(value: Any) -> Any:
+    """Return `value` in plain types: tuples as lists, and None for NaN, infinity and COCO's -1, where nothing was."""
+    if isinstance(value, dict):
+        return {key: plain(of_key) for key, of_key in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.floating, float)):
+        return float(value) if np.isfinite(value) and value != -1 else None
+    return int(value) if isinstance(value, np.integer) else value
