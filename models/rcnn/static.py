@@ -23,7 +23,7 @@ CANDIDATES = 10  # times the most detections, and 1000 at least: pairs of propos
 
 
 class FixedDetections(NamedTuple):
-    """What `StaticFasterRCNN` gives for B images, each with room for D detections, best first.
+    """Detections of `StaticFasterRCNN` for B images, each with room for D detections, best first.
 
     boxes: (B, D, 4) float32 xyxy, pixels of the network's input. scores: (B, D) float32. labels: (B, D) int64.
     counts: (B,) int64, detections of each image; the rest of its rows is zero.

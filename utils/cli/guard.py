@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 OLDEST = (3, 10)  # pyproject.toml and the Makefile say the same
-DATA_PACKAGES = ("numpy", "cv2", "PIL", "yaml", "tqdm", "matplotlib", "jinja2")
+DATA_PACKAGES = ("numpy", "cv2", "PIL", "yaml", "tqdm", "matplotlib", "jinja2", "scipy")
 NETWORK_PACKAGES = (*DATA_PACKAGES, "torch", "torchvision", "albumentations", "pycocotools", "av")
 VENV = Path(__file__).resolve().parents[2] / ".venv"
 
