@@ -109,7 +109,7 @@ def test_every_place_that_names_the_oldest_python_agrees():
 
 
 def test_every_package_that_the_tree_imports_is_named():
-    """Those of `--track` and `--log` and hotcoco aside, which are imported where they are used; MarkupSafe is Jinja2's."""
+    """Those of `--track`, `--log` and hotcoco aside, imported where they are used, and MarkupSafe, of Jinja2."""
     known = set(sys.stdlib_module_names) | set(guard.NETWORK_PACKAGES) | {"trackers", "supervision", "markupsafe"}
     known |= {"tensorboard", "wandb", "mlflow", "hotcoco"}
     own = {"utils", "models", "torch_utils", "datasets"}
