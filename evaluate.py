@@ -10,6 +10,7 @@ MODEL_CARD.md, thresholds.yaml and the detections in COCO's format to outputs/ev
 scores the COCO results of any detector. Exit status: 0; 2 for an error; 130 after Ctrl-C.
 """
 
+import shlex
 import sys
 
 from utils.cli.guard import DATA_PACKAGES, NETWORK_PACKAGES, check_python
@@ -33,6 +34,7 @@ from statistics import median
 import numpy as np
 
 from utils.annotations.annotation import Annotation
+from utils.cli.command import command
 from utils.coco_eval import CocoEvaluator
 from utils.config.config import DatasetConfig, load_config
 from utils.config.yaml_files import read_yaml
@@ -41,10 +43,11 @@ from utils.detections import Detections, relabelled
 from utils.errors import ConfigError
 from utils.evaluation.verdict.files import FILES, write_evaluation
 from utils.evaluation.verdict.numbers import Wishes, evaluate_detections
+from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
 from utils.files import check_free
-from utils.runs.run_dir import output_dir
+from utils.runs.run_dir import CHECKPOINTS, output_dir
 
 EVALUATION_ROOT = Path("outputs/evaluation")
 LOWEST = 0.05  # score from which detections count, as in torchvision's models
@@ -61,11 +64,29 @@ def main(args) -> int:
     )
     evaluation.numbers.update(source.about)
     with output_dir(args.output, EVALUATION_ROOT) as folder:
-        written = write_evaluation(folder, evaluation, source)
+        report = report_data(evaluation, source, title=title_of(args), commands=commands(args), more={})
+        written = write_evaluation(folder, evaluation, source, report, pixel_range=source.pixel_range)
     for line in verdict_lines(evaluation.numbers):
         print(line)
     print(f"results: {folder}: {', '.join(written)}")
     return 0
+
+
+def title_of(args) -> str:
+    """Return what the report is called: the run's name, or the file's."""
+    path = args.weights or args.predictions
+    if path is None:
+        return f"torchvision's {args.model or 'detector'}"
+    return path.absolute().parent.name if path.name in CHECKPOINTS else path.name
+
+
+def commands(args) -> list[tuple[str, str]]:
+    """Return what to type to evaluate again, and to detect objects."""
+    again = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    found = [("evaluate again", again)]
+    if args.weights:
+        found.append(("detect objects in images", command("inference.py", weights=args.weights, input="IMAGES")))
+    return found
 
 
 def run_detector(args) -> Source:
@@ -92,11 +113,12 @@ def run_detector(args) -> Source:
     return Source(
         *evaluator.packed(),
         evaluator.ids,
-        {"dataset": str(config.path), "split": args.split, **about},
+        {"config": str(config.path), "split": args.split, **about},
         evaluator.max_detections,
         evaluator.ground_truth(),
         evaluator.results(),
         annotations,
+        config.pixel_range,
     )
 
 

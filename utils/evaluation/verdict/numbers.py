@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from utils.evaluation.bootstrap import ap_intervals
+from utils.evaluation.calibration import expected_calibration_error, fit_calibration, reliability, scored
 from utils.evaluation.coco.metrics import COCO_KEYS, coco_metrics
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.curves import Curve, curve_of
@@ -80,6 +82,7 @@ def evaluate_detections(
     best = thresholds.overall.best_f1.threshold
     used = wishes.threshold if wishes.threshold is not None else best
     overall = curve_of(at_iou, iou=iou)
+    intervals = ap_intervals(matches)
     curves = [curve_of(at_iou, of_class.label, iou=iou) for of_class in at_iou.classes]
     errors, found = error_kinds(truth, detections, matches), found_scores(truth, at_iou, iou)
     tables = misses(truth, found, 0.0 if used is None else used, sizes_wh=sizes_wh)
@@ -91,21 +94,25 @@ def evaluate_detections(
         "detections": len(detections),
         "class_names": list(truth.class_names[1:]),
         "ap": metrics["map_50_95"],
+        "ap_interval": intervals["ap"][1:],
         "ap50": metrics["map_50"],
+        "ap50_interval": intervals["ap_50"][1:],
         "coco": {key: metrics[key] for key in COCO_KEYS},
         "coco_at_100": {k: metrics[k] for k in ("map_50_95_at_100", "map_50_at_100") if k in metrics},
         "max_detections": most,
         "iou": iou,
         "threshold": used,
+        "threshold_reason": "as asked for" if wishes.threshold is not None else "the best F1: much found, much right",
         "at_threshold": None if used is None else overall.at(used).to_dict(),
         "thresholds": thresholds.to_dict(),
-        "classes": _classes(matches, curves, thresholds, metrics, used),
+        "classes": _classes(matches, curves, thresholds, metrics | intervals, used),
         "curves": [overall.to_dict(), *(curve.to_dict(CLASS_POINTS) for curve in curves)],
         "confusion": {"thresholds": [round(float(t), 2) for t in CONFUSED_AT], "counts": confusions},
         "error_kinds": errors.to_dict(),
         "wrong_by_score": wrong_by_score(errors, detections),
         "misses": [asdict(table) for table in tables],
         "miss_sentences": miss_sentences(tables),
+        "calibration": _calibration(at_iou, iou),
     }
     return Evaluation(truth, detections, matches, at_iou, thresholds, errors, found, plain(numbers))
 
@@ -114,7 +121,7 @@ def _classes(
     matches: Matches,
     curves: Sequence[Curve],
     thresholds: Thresholds,
-    metrics: dict[str, float],
+    metrics: dict[str, Any],
     used: float | None,
 ) -> list[dict]:
     """Return the numbers of each class."""
@@ -127,14 +134,31 @@ def _classes(
                 "objects": objects,
                 "images": int((found.objects > 0).sum()),
                 "detections": len(found.detections),
-                "ap": metrics[f"ap/{name}"],
-                "ap50": metrics[f"ap_50/{name}"],
+                "ap": metrics[f"ap/{name}"].value,
+                "ap_interval": metrics[f"ap/{name}"][1:],
+                "ap50": metrics[f"ap_50/{name}"].value,
+                "ap50_interval": metrics[f"ap_50/{name}"][1:],
                 "ar": float(found.correct.sum(axis=1).mean() / objects) if objects else None,
                 "threshold": thresholds.classes[name].best_f1.threshold,
                 "at_threshold": None if used is None else curve.at(used).to_dict(),
             }
         )
     return rows
+
+
+def _calibration(matches: Matches, iou: float) -> dict:
+    """Return the calibration error, the reliability curve, and maps of scores to shares of right boxes."""
+    scores, right, _ = scored(matches, iou=iou)
+    diagram = reliability(scores, right)
+    edges = np.array_split(np.sort(scores), len(diagram["score"])) if len(scores) else []
+    bins = [
+        {"low": part[0], "high": part[-1], "count": count, "confidence": score, "precision": share}
+        for part, count, score, share in zip(
+            edges, diagram["detections"], diagram["score"], diagram["right"], strict=True
+        )
+    ]
+    maps = fit_calibration(matches, iou=iou).to_dict()["classes"]
+    return {"bins": bins, "ece": expected_calibration_error(scores, right), "maps": maps}
 
 
 def plain(value: Any) -> Any:

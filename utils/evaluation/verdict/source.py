@@ -10,6 +10,7 @@ import numpy as np
 from utils.annotations.annotation import Annotation
 from utils.evaluation.coco.files import load_detections, load_truth
 from utils.evaluation.packed import PackedDetections, PackedTruth
+from utils.images.pixel_range import PixelRange
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Source:
     | about | plain types for evaluation.json: weights, split, latency and the like |
     | ground_truth, results | the same in COCO's JSON; None where they were read from such files |
     | annotations | the images; () where there are only files of results |
+    | pixel_range | as in `read_image`, for images of more than eight bits |
     """
 
     truth: PackedTruth
@@ -33,6 +35,7 @@ class Source:
     ground_truth: dict | None = None
     results: list[dict] | None = None
     annotations: Sequence[Annotation] = field(default_factory=tuple)
+    pixel_range: PixelRange | None = None
 
     @property
     def sizes_wh(self) -> np.ndarray | None:

@@ -13,7 +13,7 @@ LONGEST_NAME = 22
 
 def verdict_lines(numbers: Mapping[str, Any]) -> list[str]:
     """Return the console's lines for what `numbers.evaluate_detections` computed."""
-    return [*headline(numbers), "", *class_lines(numbers), "", *threshold_lines(numbers)]
+    return [*headline(numbers), "", *class_lines(numbers), "", *threshold_lines(numbers), *ending_lines(numbers)]
 
 
 def headline(numbers: Mapping[str, Any]) -> list[str]:
@@ -31,6 +31,34 @@ def headline(numbers: Mapping[str, Any]) -> list[str]:
     aps = ", ".join(f"{name} {with_interval(numbers, key)}" for name, key in (("AP", "ap"), ("AP50", "ap50")))
     average_recall = _number(numbers["coco"]["mar_100"])
     return [*lines, f"{aps}, average recall (AR@[.50:.95]) {average_recall}"]
+
+
+def cautions(numbers: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what limits the verdict."""
+    lines = [
+        f"{row['name']}: {row['objects']} objects say little." for row in numbers["classes"] if is_few(row["objects"])
+    ]
+    lines += [f"{row['name']}: no object to find." for row in numbers["classes"] if not row["objects"]]
+    if numbers.get("split") == "val":
+        lines.append("These images chose the best epoch, so the scores are a little too good; a test split is honest.")
+    if numbers.get("split") == "train":
+        lines.append("It has learned these images: the scores say nothing of new ones.")
+    return lines
+
+
+def ending_lines(numbers: Mapping[str, Any]) -> list[str]:
+    """Return how fast it is, how far its scores can be taken at their word, and how it compares."""
+    lines, latency, error = [], numbers.get("latency_ms"), numbers["calibration"]["ece"]
+    if error is not None:
+        lines.append(
+            f"scores miss the share of right boxes by {100 * error:.0f} points on average (calibration error)"
+        )
+    if latency:
+        lines.append(
+            f"latency: {latency['median']:.0f} ms an image by itself, {latency['p95']:.0f} ms at most for 95 of 100 "
+            f"({numbers['device']})"
+        )
+    return lines
 
 
 def class_lines(numbers: Mapping[str, Any]) -> list[str]:
