@@ -67,7 +67,7 @@ class Scan:
     values of images of more than eight bits.
     """
 
-    annotations: Sequence[Annotation] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     thumbnails: list[bytes] = field(default_factory=list)
     skip_bad: bool = False

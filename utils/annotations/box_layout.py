@@ -29,7 +29,7 @@ class Written:
 
     | field | shape, meaning |
     |---|---|
-    | where | names the file and its first object with its box |
+    | source | names the file and its first object with its box |
     | file | its name |
     | layout | how the format has boxes: keys of LAYOUTS and UNITS |
     | numbers | (N, 4) as they stand in the file |
@@ -71,12 +71,11 @@ def one_cause(files: Sequence[Written]) -> str | None:
             and _fits(boxes, labelled_sizes).mean() >= NEARLY_ALL
             and (unusable or (shrunk.mean() >= NEARLY_ALL and len(boxes) >= LEAST_ALONE))
         ):
-            width, height = files[0].labelled
             turned = (labelled == image_sizes[:, ::-1]).all(axis=1).mean() >= NEARLY_ALL
             why = "the images were turned, or x and y are exchanged" if turned else "the images were resized"
             return (
                 f"all of {of} were drawn on images of another size, which the files name: {files[0].source} on "
-                f"{width:g}x{height:g}, but the image is {files[0].size[0]}x{files[0].size[1]}: {why}"
+                f"{labelled[0, 0]:g}x{labelled[0, 1]:g}, but the image is {files[0].size[0]}x{files[0].size[1]}: {why}"
             )
         own = files[0].layout
         ways = _other_ways(numbers, sizes, own) if unusable else []

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class LabelledObject:
-    """`where` names the object in messages, such as "object 3 (Mask)"; `name` is its class, known or not.
+    """An object of an image; `source` names it in messages: "object 3 (Mask)"; `name` is its class, known or not.
 
     `named` is False where the file has a number that no name is known of, and `name` only mentions it.
     `rotation` is what the box is turned by around its centre, in degrees.

@@ -41,9 +41,11 @@ def place_turned(pair: Pair, labels: Labels, image: ImageInfo, label_of: Mapping
     by_size = size_reading(labels.size, image)
     by_boxes = None
     if by_size or not labels.size or labels.size == (image.width, image.height):
-        sizes = (image.width, image.height), (image.stored_width, image.stored_height)
-        drawn = [[_drawn(labels, item, size) for item in labels.objects] for size in sizes]
-        by_boxes = boxes_reading(*drawn, image)
+        upright, stored = (
+            [_drawn(labels, item, size) for item in labels.objects]
+            for size in ((image.width, image.height), (image.stored_width, image.stored_height))
+        )
+        by_boxes = boxes_reading(upright, stored, image)
 
     def read(reading: str, why: str) -> Scan:
         return place(pair, labels, image, label_of, reading, why)

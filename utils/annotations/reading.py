@@ -88,7 +88,7 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
 
     `known` are the names to suggest for one that is not.
     """
-    scan, labels, image, no_shares = Scan(), None, None, None
+    scan, labels, image, no_shares, gone = Scan(), None, None, None, Counter[str]()
     try:
         labels = pair.read()
     except UnitError as error:
@@ -108,8 +108,9 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
         labels, gone = _without_ignored(labels, label_of)
         unknown = [item for item in labels.objects if item.name not in label_of]
         _report_unknown(scan, pair, unknown, labels, image, known, hint)
-    written = written_boxes(pair, labels or no_shares, image) if (labels or no_shares) and image else None
-    if scan.findings:
+    as_written = labels or no_shares
+    written = written_boxes(pair, as_written, image) if as_written and image else None
+    if scan.findings or labels is None or image is None:
         return scan, written if no_shares else None
     if image.orientation == 1:
         scan.extend(place(pair, labels, image, label_of, UPRIGHT))

@@ -3,9 +3,10 @@
 To add one, write its function in `mixes.py` or `transforms.py`, and its row here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from utils.errors import ConfigError
 from utils.suggestions import suggestion
@@ -40,8 +41,8 @@ class Augmentation:
     square: bool = False
     largest: float = 1
 
-    def load(self) -> Callable:
-        """Import the function."""
+    def load(self) -> Any:
+        """Import the function, or the pairs of a stage of PIXELS."""
         module, _, name = self.function.partition(":")
         return getattr(import_module(f"utils.augment.{module}"), name)
 

@@ -54,7 +54,7 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, img_size: int) -
         height, width = tile.size_hw
         x, y = centre_x - (0 if right else width), centre_y - (0 if below else height)
         canvas[y : y + height, x : x + width] = tile.image
-        boxes.append(tile.boxes + np.float32([x, y, x, y]))
+        boxes.append(tile.boxes + np.array([x, y, x, y], np.float32))
         labels.append(tile.labels)
     return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
 
@@ -110,7 +110,7 @@ def copy_paste(samples: Sequence[Sample], rng: np.random.Generator, img_size: in
         _paste(canvas, donor.image, window, (x, y))
         top_layer[y : y + y2 - y1, x : x + x2 - x1] = len(layers)
         pasted = clip_and_drop(cut(donor, window))
-        layers.append(Sample(pasted.image, pasted.boxes + np.float32([x, y, x, y]), pasted.labels))
+        layers.append(Sample(pasted.image, pasted.boxes + np.array([x, y, x, y], np.float32), pasted.labels))
     layers = [layer.keep(_seen(layer.boxes, top_layer == number) >= MIN_SEEN) for number, layer in enumerate(layers)]
     return Sample(canvas, *(np.concatenate([getattr(layer, name) for layer in layers]) for name in ("boxes", "labels")))
 
@@ -143,5 +143,5 @@ def _paste(canvas: np.ndarray, image: np.ndarray, window: tuple[int, int, int, i
         ramp = np.arange(1, border + 1) / (border + 1)
         weights.append(np.concatenate([ramp[border - before :], np.ones(end - start), ramp[::-1][:after]]))
     alpha = np.outer(*weights).astype(np.float32)
-    source, target = tuple(source), tuple(target)
-    canvas[target] = cv2.blendLinear(image[source], canvas[target], alpha, 1 - alpha)
+    place_of = tuple(target)
+    canvas[place_of] = cv2.blendLinear(image[tuple(source)], canvas[place_of], alpha, 1 - alpha)

@@ -53,7 +53,8 @@ class Sample:
     @property
     def size_hw(self) -> tuple[int, int]:
         """Return the height and width of the image in pixels."""
-        return self.image.shape[:2]
+        height, width, _ = self.image.shape
+        return height, width
 
     def keep(self, mask: np.ndarray) -> "Sample":
         """Return the sample with only the objects of `mask`, (N,) bool; boxes and labels cannot fall out of step."""
@@ -67,7 +68,7 @@ def clip_and_drop(sample: Sample) -> Sample:
     least, is measured against all of the object. Sides under MIN_SIDE pixels are dropped too, cut or not.
     """
     height, width = sample.size_hw
-    clipped = np.minimum(np.maximum(sample.boxes, 0), np.float32([width, height, width, height]))
+    clipped = np.minimum(np.maximum(sample.boxes, 0), np.array([width, height, width, height], np.float32))
     (widths, heights), (whole_widths, whole_heights) = (
         (boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) for boxes in (clipped, sample.boxes)
     )
@@ -77,7 +78,8 @@ def clip_and_drop(sample: Sample) -> Sample:
 
 def resized_hw(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
     """Return the height and width after resizing by `scale`: rounded down as torchvision does, at least 1."""
-    return tuple(max(1, math.floor(side * scale)) for side in size_hw)
+    height, width = (max(1, math.floor(side * scale)) for side in size_hw)
+    return height, width
 
 
 def resize_sample(sample: Sample, scale: float) -> Sample:
@@ -111,7 +113,7 @@ def random_crop(
     Boxes are cut and dropped by `clip_and_drop`.
     """
     scaled_hw = resized_hw(sample.size_hw, scale)
-    window_hw = tuple(map(min, scaled_hw, limit_hw))
+    window_hw = min(scaled_hw[0], limit_hw[0]), min(scaled_hw[1], limit_hw[1])
     # Cut before resizing, which then touches only pixels that stay. The cut is in whole source pixels, and the boxes
     # follow it exactly; the scale is off by less than half a source pixel over the window.
     (y, height), (x, width) = (
@@ -124,7 +126,7 @@ def random_crop(
 def cut(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
     """Return a view of the pixels in `window`, xyxy inside the image, and all boxes relative to it, uncut."""
     x1, y1, x2, y2 = window
-    return Sample(sample.image[y1:y2, x1:x2], sample.boxes - np.float32([x1, y1, x1, y1]), sample.labels)
+    return Sample(sample.image[y1:y2, x1:x2], sample.boxes - np.array([x1, y1, x1, y1], np.float32), sample.labels)
 
 
 def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:

@@ -74,7 +74,7 @@ class SampleBuilder:
         side its limit, and the scale of what is loaded exactly 1: nothing resizes it once more.
         """
         scale = model_scale(size_hw, self.img_size) * (self.scaling.largest if self.scaling else 1)
-        return _rounded(size_hw, scale) if scale < 1 else tuple(size_hw)
+        return _rounded(size_hw, scale) if scale < 1 else (size_hw[0], size_hw[1])
 
     def shape_of(self, stored_hw: tuple[int, int], rng: np.random.Generator, epoch: int) -> tuple[int, int]:
         """Return the height and width that the model will resize a sample to; `rng` as it will be for `__call__`."""
@@ -105,4 +105,5 @@ def _shrunk(sample: Sample, rng: np.random.Generator, img_size: int) -> Sample:
 
 
 def _rounded(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
-    return tuple(max(1, round(side * scale)) for side in size_hw)
+    height, width = (max(1, round(side * scale)) for side in size_hw)
+    return height, width

@@ -10,6 +10,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def zoom(sample: Sample, rng: np.random.Generator) -> Sample:
     window = stretch(cut(sample, (x1, y1, x2, y2)), (height, width))
     canvas = blank(sample.size_hw)
     canvas[y : y + height, x : x + width] = window.image
-    return Sample(canvas, window.boxes + np.float32([x, y, x, y]), sample.labels)
+    return Sample(canvas, window.boxes + np.array([x, y, x, y], np.float32), sample.labels)
 
 
 def of_pixels(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]):
@@ -114,7 +115,8 @@ class Albumentations:
     """
 
     def __init__(self, name: str, build: Callable):
-        self.__name__, self.build, self.made = name, build, None
+        self.__name__, self.build = name, build
+        self.made: Any = None
 
     def __reduce__(self) -> str:
         return self.__name__  # the name in this module: whatever the library's transforms hold stays in its process

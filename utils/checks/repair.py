@@ -107,7 +107,7 @@ def _without_copies(
     """Leave out further copies of an image whose boxes are equal; what two splits have stays with the later one."""
     kept: dict[str, list[Annotation]] = {split: [] for split in annotations}
     first: dict[bytes, tuple[str, Annotation]] = {}
-    order = list(reversed(annotations))  # test, val, train: what two have is not learned from
+    order = list(annotations)[::-1]  # test, val, train: what two have is not learned from
     total = sum(map(len, annotations.values()))
     with tqdm(
         total=total, desc="Comparing", unit="image", dynamic_ncols=True, disable=None if progress else True

@@ -11,7 +11,7 @@ from utils.config.paths import find_path
 from utils.config.yaml_files import read_yaml
 from utils.dataset.split import group_names
 from utils.errors import ConfigError
-from utils.formats.formats import FORMATS, detect_format
+from utils.formats.formats import DEFAULT, FORMATS, detect_format
 from utils.formats.yolo.data_yaml import is_yolo_yaml, translated
 from utils.images.pixel_range import PixelRange, read_pixel_range
 from utils.suggestions import suggestion
@@ -138,7 +138,7 @@ def load_config(
     folders and list files; those of the test split are kept for `require_test`.
     """
     path = Path(path)
-    values, faults, notes = read_yaml(path, REQUIRED_KEYS), [], []
+    values, faults, notes = read_yaml(path, REQUIRED_KEYS), list[str](), list[str]()
     if is_yolo_yaml(values):
         values = translated(values, path, faults, notes)
     given = {"SPLIT": list(split) if isinstance(split, Sequence) else split, "SPLIT_GROUPS": split_groups}
@@ -172,9 +172,9 @@ def load_config(
         further["test"] = tests[1:]
     first_test = every["test"][0] if every["test"] and not test_faults else None
     annotation_format = values.get("FORMAT")
-    if annotation_format is None and not faults:
-        annotation_format = detect_format(images["TRAIN"], labels["TRAIN"])
-    elif annotation_format is not None and annotation_format not in list(FORMATS):
+    if annotation_format is None:
+        annotation_format = DEFAULT if faults else detect_format(images["TRAIN"], labels["TRAIN"])
+    elif annotation_format not in list(FORMATS):
         faults.append(f"FORMAT: expected one of {', '.join(FORMATS)}, found {annotation_format!r}")
     one_based = _flag(values, "VOC_ONE_BASED", False, faults)
     pixel_range = read_pixel_range(values.get("PIXEL_RANGE"), faults)
@@ -191,9 +191,9 @@ def load_config(
         class_names=classes.names,
         train_list=lists["TRAIN"],
         val_list=lists["VALID"],
-        test_images_dir=first_test and first_test.images_dir,
-        test_labels_dir=first_test and first_test.labels_dir,
-        test_list=first_test and first_test.list_path,
+        test_images_dir=first_test.images_dir if first_test else None,
+        test_labels_dir=first_test.labels_dir if first_test else None,
+        test_list=first_test.list_path if first_test else None,
         annotation_format=annotation_format,
         one_based=one_based,
         save_val_predictions=save_val_predictions,

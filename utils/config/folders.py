@@ -51,7 +51,7 @@ def test_folders(path: Path, values: dict, notes: list[str]) -> tuple[tuple[Fold
 
     Training takes no part in it, so a test split that is not at hand stops only those who ask for it.
     """
-    keys, faults = [f"{YAML_PREFIX['test']}_{kind}" for kind in KINDS], []
+    keys, faults = [f"{YAML_PREFIX['test']}_{kind}" for kind in KINDS], list[str]()
     given = [key for key in keys if values.get(key) is not None]
     if given and keys[0] not in given:
         return (), [f"{keys[0]}: missing or empty, but there is {', '.join(given)}"]
@@ -87,4 +87,4 @@ def _found(path: Path, values: dict, keys: list[str], faults: list[str], notes: 
     is_file = str(values[keys[1]]).lower().endswith(".json")
     labels = find_path(path, values, keys[1], faults, notes, want_folder=not is_file) or images
     listed = find_path(path, values, keys[2], faults, notes, want_folder=False)
-    return Folder(images, labels, listed) if images else None
+    return Folder(images, labels, listed) if images and labels else None

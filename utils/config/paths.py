@@ -52,7 +52,7 @@ def _nearby(missing: Path, want_folder: bool) -> list[str]:
 
 def _image_folders(root: Path, max_folders: int = 300, max_depth: int = 4) -> list[Path]:
     """Return folders below `root` that hold an image or XML file, nearest first; bounded, because it may be huge."""
-    level, seen, found = [root], 0, []
+    level, seen, found = [root], 0, list[Path]()
     for _ in range(max_depth):
         below = []
         for folder in level:

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from utils.annotations.annotation import Annotation
 
 
-class AnnotationTable(Sequence):
+class AnnotationTable(Sequence[Annotation]):
     """A read-only sequence of `Annotation`s that holds no Python object per image.
 
     A forked process copies every page that it writes to, and to look at a Python object is to write: its count of
@@ -57,6 +58,12 @@ class AnnotationTable(Sequence):
     def __len__(self) -> int:
         return len(self.sizes_hw)
 
+    @overload
+    def __getitem__(self, key: int) -> Annotation: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> "AnnotationTable": ...
+
     def __getitem__(self, key: int | slice) -> "Annotation | AnnotationTable":
         if isinstance(key, slice):
             return AnnotationTable(self[index] for index in range(*key.indices(len(self))))
@@ -76,7 +83,7 @@ class AnnotationTable(Sequence):
         return made
 
     def __iter__(self) -> Iterator[Annotation]:
-        return map(self.__getitem__, range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the image's boxes (N, 4) and labels (N,), read-only."""

@@ -168,10 +168,10 @@ def by_shape(
         if number + len(order) > start:
             window = sorted(window, key=lambda key: _rank(shape_of(key)))
             for position in order[max(0, start - number) :]:
-                yield window[position * batch_size : (position + 1) * batch_size]
+                yield list(window[position * batch_size : (position + 1) * batch_size])
         number += len(order)
     if whole < len(keys) and start <= number:
-        yield keys[whole:]
+        yield list(keys[whole:])
 
 
 def _rank(shape_hw: tuple[int, int]) -> tuple[int, int, int]:

@@ -129,7 +129,7 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
         ids = [i for i, folder in enumerate(folders) if folder.list_path == list_path]
         shared_out = deal_lines(read_split_list(list_path), [folders[i].images_dir for i in ids])
         lines |= dict(zip(ids, shared_out, strict=True))
-    whole, seen = Scan(skip_bad=how["skip_bad"]), set()
+    whole, seen = Scan(skip_bad=how["skip_bad"]), set[Path]()
     for index, folder in enumerate(folders):
         places = {f"{name}_{kind}": getattr(folder, short) for kind, short in FOLDER_FIELDS.items()}
         others = {split: of for split, of in config.further.items() if split != name}
@@ -150,7 +150,8 @@ def _divided(scan: Scan, config, parts: Sequence[str]) -> dict[str, Scan]:
     groups = groups_of([a.image_path for a in scan.annotations], scan.thumbnails, config.split_groups)
     shares = [share for share in (config.split, config.test_share) if share]
     part_of = deal([a.labels for a in scan.annotations], groups, shares)
-    scans, split_of = {}, {}
+    scans: dict[str, Scan] = {}
+    split_of: dict[Path | None, str] = {}
     for number, name in enumerate(parts):
         ids = np.flatnonzero(part_of == number).tolist()
         of_ids = [scan.annotations[i] for i in ids]

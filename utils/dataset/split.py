@@ -98,7 +98,7 @@ def deal(labels: Sequence[np.ndarray], groups: Sequence[str], shares: Sequence[f
         shows[group, np.unique(of_image) if len(of_image) else 0] += 1
     images = np.bincount(group_of, minlength=len(names)).astype(float)
     # Larger groups first, while there is still room for them; among equals an order that no name's pattern decides.
-    order = sorted(range(len(names)), key=lambda group: (-images[group], _drawn(names[group])))
+    order = sorted(range(len(names)), key=lambda group: (-images[group], _drawn(str(names[group]))))
     of_parts = np.array([1 - sum(shares), *shares])
     lacks = shows.sum(axis=0) * of_parts[:, None]  # (parts, classes)
     room = images.sum() * of_parts

@@ -13,6 +13,7 @@ from utils.annotations.labels import Box, LabelledObject, Labels
 from utils.errors import DatasetError
 from utils.files import write_text_atomically
 from utils.formats.format import Format, Found, ReadOptions, Split
+from utils.formats.json_values import finite, image_size, read_json, shown
 from utils.formats.label_files import find_label_pairs
 
 MAX_JSON_BYTES = 2**28  # LabelMe keeps a copy of the image in it
@@ -27,23 +28,16 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
 
 def read_labelme_file(path: Path) -> Labels:
     """Return the objects of one file, boxes xyxy in pixels. Raises DatasetError naming its faults by shape."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DatasetError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_JSON_BYTES} that are read")
-        content = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON: {error}") from error
+    content = read_json(path, max_bytes=MAX_JSON_BYTES)
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise DatasetError(f"{path}: expected LabelMe's 'shapes', a list of objects, found {_shown(shapes)}")
+        raise DatasetError(f"{path}: expected LabelMe's 'shapes', a list of objects, found {shown(shapes)}")
     objects, faults = [], []
     for index, shape in enumerate(shapes, 1):
         name = shape.get("label")
         try:
             if not isinstance(name, str) or not name.strip():
-                raise ValueError(f"expected a label, found {_shown(name)}")
+                raise ValueError(f"expected a label, found {shown(name)}")
             flags = shape.get("flags")
             difficult = isinstance(flags, dict) and flags.get("difficult") is True
             called = f"shape {index} ({name.strip()[:40]})"
@@ -53,18 +47,17 @@ def read_labelme_file(path: Path) -> Labels:
     if faults:
         more = f"; … and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         raise DatasetError(f"{path}: {'; '.join(faults[:MAX_FAULTS])}{more}")
-    size = tuple(content.get(key) for key in ("imageWidth", "imageHeight"))
-    return Labels(tuple(objects), size if all(_finite(value) and value > 0 for value in size) else None)
+    return Labels(tuple(objects), image_size(content.get("imageWidth"), content.get("imageHeight")))
 
 
 def _box(shape: dict) -> Box:
     """Return the box around a shape. Raises ValueError."""
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     if kind not in SHAPES:
-        raise ValueError(f"expected one of {', '.join(SHAPES)}, found {_shown(kind)}, which has no box")
+        raise ValueError(f"expected one of {', '.join(SHAPES)}, found {shown(kind)}, which has no box")
     least = 3 if kind in ("polygon", "rotation", "quadrilateral") else 2
     if not isinstance(points, list) or len(points) < least or not all(map(_is_point, points)):
-        raise ValueError(f"expected at least {least} points of two finite numbers for a {kind}, found {_shown(points)}")
+        raise ValueError(f"expected at least {least} points of two finite numbers for a {kind}, found {shown(points)}")
     xs, ys = zip(*points, strict=True)
     if kind == "circle":  # its centre and a point on it
         radius = math.dist(points[0], points[1])
@@ -73,21 +66,7 @@ def _box(shape: dict) -> Box:
 
 
 def _is_point(value) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_finite, value))
-
-
-def _finite(value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond float's range
-        return False
-
-
-def _shown(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return isinstance(value, list) and len(value) == 2 and all(map(finite, value))
 
 
 def _write(folder: Path, split: Split, class_names: Sequence[str]) -> str:
@@ -96,11 +75,11 @@ def _write(folder: Path, split: Split, class_names: Sequence[str]) -> str:
         rows = zip(annotation.boxes.tolist(), annotation.labels.tolist(), annotation.difficult.tolist(), strict=True)
         for (x1, y1, x2, y2), label, difficult in rows:
             shape = {"label": class_names[label], "points": [[x1, y1], [x2, y2]], "group_id": None}
-            shapes.append(shape | {"shape_type": "rectangle", "flags": {"difficult": True} if difficult else {}})
+            shapes.append({**shape, "shape_type": "rectangle", "flags": {"difficult": True} if difficult else {}})
         content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": PurePosixPath(name).name}
-        content |= {"imageData": None, "imageHeight": annotation.height, "imageWidth": annotation.width}
+        image = {"imageData": None, "imageHeight": annotation.height, "imageWidth": annotation.width}
         path = (folder / split.name / name).with_suffix(".json")
-        write_text_atomically(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+        write_text_atomically(path, json.dumps({**content, **image}, ensure_ascii=False, indent=2) + "\n")
     return split.name
 
 

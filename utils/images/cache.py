@@ -183,7 +183,7 @@ def _mark(file: str) -> int:
 
 def _checksum(slot: np.ndarray, mark: int) -> int:
     """Return a number above 0 that depends on the pixels and on the mark of their file."""
-    return 1 + zlib.crc32(slot, mark)
+    return 1 + zlib.crc32(slot.data, mark)
 
 
 def cache_report(kind: str, cache: ImageCache) -> str:

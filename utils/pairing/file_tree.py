@@ -63,7 +63,7 @@ def list_tree(root: Path, *, skip: Collection[str] = ()) -> FileTree:
             tree.outputs.append(prefix)
             continue
         tree.folders.add(prefix)
-        below = []
+        below: list[tuple[str, str]] = []
         for entry in found:
             if entry.name.startswith("."):
                 continue

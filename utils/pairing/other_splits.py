@@ -31,7 +31,7 @@ def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> 
     divided = config.split and split != "test"
     images_dir = getattr(config, f"{split}_images_dir")
     roots = [images_dir, getattr(config, f"{split}_labels_dir")]
-    found = set()
+    found: set[str] = set()
     others = [folder for name in config.splits if name != split for folder in config.folders(name)]
     inside = [place.resolve() for folder in others for place in (folder.images_dir, folder.labels_dir)]
     for inner in inside:
@@ -60,7 +60,7 @@ def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> 
 
 def _upper_folders(root: Path) -> list[str]:
     """Return the folders in `root`, and in those of them that only name a kind of file: test, images/test."""
-    found, waiting = [], [""]
+    found, waiting = list[str](), [""]
     while waiting:
         prefix = waiting.pop(0)
         try:

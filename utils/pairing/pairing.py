@@ -145,9 +145,9 @@ def pair_names(
     images: Iterable[tuple[str, Path]], labels: Iterable[tuple[str, Path]], is_other: Callable[[str], bool]
 ) -> list[tuple[Path, Path]]:
     """Return the pairs among (relative name, path) of images and of annotation files, without any finding."""
-    images = [_File(path, name) for name, path in images]
-    _match(images, [_File(path, name) for name, path in labels], is_other)
-    return [(image.path, image.partner.path) for image in images if image.partner and not image.at_fault]
+    files = [_File(path, name) for name, path in images]
+    _match(files, [_File(path, name) for name, path in labels], is_other)
+    return [(image.path, image.partner.path) for image in files if image.partner and not image.at_fault]
 
 
 def _match(images: list[_File], labels: list[_File], is_other: Callable[[str], bool]):

@@ -83,8 +83,8 @@ class ImageFinder:
 
     def _may_lie_there(self, path: Path, folders: list[str]) -> bool:
         """Check whether the folders of an image and those that its name has agree, as far as both go."""
-        there = path.relative_to(self.images_dir).parts[:-1]
-        there, named = ([_folded(folder) for folder in of if not is_kind(folder)] for of in (there, folders))
+        above = path.relative_to(self.images_dir).parts[:-1]
+        there, named = ([_folded(folder) for folder in of if not is_kind(folder)] for of in (above, folders))
         return all(one == other for one, other in zip(reversed(there), reversed(named), strict=False))
 
 

@@ -47,9 +47,9 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOp
     ignored = options.ignored
     gone = {nfc(name) for name in (*ignored, *(old for old, new in options.renamed.items() if new in ignored))}
     for path, found in of_path.items():
-        if entry := _entry_of(scan, path, found, json_path):
-            source = f"{json_path}: image {entry.file_name!r:.200}"
-            pairs.append(Pair(path, source, f"{json_path.name}: image {entry.file_name}", _reader(entry, source, gone)))
+        if one := _entry_of(scan, path, found, json_path):
+            source = f"{json_path}: image {one.file_name!r:.200}"
+            pairs.append(Pair(path, source, f"{json_path.name}: image {one.file_name}", _reader(one, source, gone)))
     if options.stems is None:
         _report_unlisted(scan, finder.tree, set(of_path), json_path)
     return Found(pairs)

@@ -1,7 +1,6 @@
 """The content of a COCO JSON file: images with their annotations, and everything in it that does not hold together."""
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from utils.annotations.labels import Box, LabelledObject
 from utils.errors import DatasetError
 from utils.formats.coco.file_names import plain_name
+from utils.formats.json_values import finite, image_size, read_json, shown
 from utils.names import nfc
 
 MAX_JSON_BYTES = 4 * 2**30
@@ -48,20 +48,13 @@ def listed_names_of(path: Path) -> set[str]:
 
 def read_coco_file(path: Path) -> CocoFile:
     """Parse a COCO file. Raises DatasetError naming the file where it is none, or where its categories clash."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DatasetError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_JSON_BYTES} that are read")
-        content = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON: {error}") from error
+    content = read_json(path, max_bytes=MAX_JSON_BYTES)
     tables = {}
     for key in ("images", "annotations", "categories"):
         table = content.get(key) if isinstance(content, dict) else None
         if not isinstance(table, list) or not all(isinstance(item, dict) for item in table):
             raise DatasetError(
-                f"{path}: expected COCO's {key!r}, a list of objects, found {_shown(table)}{_kind(content)}"
+                f"{path}: expected COCO's {key!r}, a list of objects, found {shown(table)}{_kind(content)}"
             )
         tables[key] = table
     name_of = _category_names(tables["categories"], path)
@@ -72,7 +65,7 @@ def read_coco_file(path: Path) -> CocoFile:
     for index, item in enumerate(tables["annotations"], 1):
         entry = entries.get(key_of(item.get("image_id")))
         if entry is None:
-            lost.append(f"annotation {_label(item, index)} has image_id {_shown(item.get('image_id'))}")
+            lost.append(f"annotation {_label(item, index)} has image_id {shown(item.get('image_id'))}")
         else:
             entry[1].append((index, item))
     if lost:
@@ -81,7 +74,8 @@ def read_coco_file(path: Path) -> CocoFile:
             f"{path}: {len(lost)} of {len(tables['annotations'])} annotations are of none of the images: "
             f"{'; '.join(lost[:MAX_LISTED])}{more}"
         )
-    return CocoFile(tuple(_entry(*entry, name_of) for entry in entries.values()), tuple(faults))
+    found = (_entry(image, rows, own_faults, name_of) for image, rows, own_faults in entries.values())
+    return CocoFile(tuple(found), tuple(faults))
 
 
 def _keys(ids: Iterable):
@@ -126,7 +120,7 @@ def _category_names(categories: Sequence[dict], path: Path):
             continue
         if names.setdefault(key, name.strip()) != name.strip():
             raise DatasetError(
-                f"{path}: two categories have the id {_shown(item['id'])}, {names[key]!r:.80} and "
+                f"{path}: two categories have the id {shown(item['id'])}, {names[key]!r:.80} and "
                 f"{name.strip()!r:.80}: nothing shows which one an annotation means; give each its own id, and its "
                 "annotations with it"
             )
@@ -145,14 +139,14 @@ def _images(items: Sequence[dict], path: Path, faults: list[str]) -> dict:
             continue
         there = entries.setdefault(key, (item, [], []))[0]
         if there is not item and plain_name(there["file_name"]) != plain_name(name):
-            text = f"two images have the id {_shown(item['id'])}, {there['file_name']!r:.80} and {name!r:.80}"
+            text = f"two images have the id {shown(item['id'])}, {there['file_name']!r:.80} and {name!r:.80}"
             entries[key][2].append(text)
             entries[key, len(entries)] = (item, [], [text])
     if nameless and not entries:
-        raise DatasetError(f"{path}: expected images with 'id' and 'file_name', found {_shown(nameless[0])}")
+        raise DatasetError(f"{path}: expected images with 'id' and 'file_name', found {shown(nameless[0])}")
     if nameless:
         faults.append(
-            f"{path}: {len(nameless)} of {len(items)} images have no 'id' or 'file_name', such as {_shown(nameless[0])}"
+            f"{path}: {len(nameless)} of {len(items)} images have no 'id' or 'file_name', such as {shown(nameless[0])}"
         )
     return entries
 
@@ -171,14 +165,13 @@ def _entry(image: dict, annotations: list[tuple[int, dict]], faults: list[str], 
         try:
             name = name_of(item.get("category_id"))
             if name is None:
-                raise ValueError(f"category_id {_shown(item.get('category_id'))} is none of the categories'")
+                raise ValueError(f"category_id {shown(item.get('category_id'))} is none of the categories'")
             source = f"annotation {label} ({name[:40]})"
             difficult, rotation = item.get("difficult") in (1, True), _rotation(item)
             objects.append(LabelledObject(source, name, _box(item), difficult, rotation=rotation))
         except ValueError as fault:
             faults.append(f"annotation {label}: {fault}")
-    size = tuple(image.get(key) for key in ("width", "height"))
-    size = size if all(_finite(value) and value > 0 for value in size) else None
+    size = image_size(image.get("width"), image.get("height"))
     return CocoImage(plain_name(image["file_name"]), size, tuple(objects), tuple(crowds), tuple(faults))
 
 
@@ -189,9 +182,10 @@ def _box(item: dict) -> Box:
         if isinstance(outline, dict):
             raise ValueError("has a mask in run lengths and no bbox: expected a bbox; export it with boxes")
         return _around(outline)
-    if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
-        raise ValueError(f"expected a bbox of four finite numbers, x, y, width, height, found {_shown(box)}")
-    return tuple(float(value) for value in box)
+    if not isinstance(box, list) or len(box) != 4 or not all(finite(value) for value in box):
+        raise ValueError(f"expected a bbox of four finite numbers, x, y, width, height, found {shown(box)}")
+    x, y, width, height = map(float, box)
+    return x, y, width, height
 
 
 def _rotation(item: dict) -> float:
@@ -204,34 +198,20 @@ def _rotation(item: dict) -> float:
         return 0.0
     if value is None:
         return 0.0
-    if not _finite(value):
-        raise ValueError(f"expected a finite number of degrees as attributes.rotation, found {_shown(value)}")
+    if not finite(value):
+        raise ValueError(f"expected a finite number of degrees as attributes.rotation, found {shown(value)}")
     return float(value)
 
 
 def _around(outline) -> Box:
-    polygons = [outline] if isinstance(outline, list) and all(_finite(value) for value in outline) else outline
+    polygons = [outline] if isinstance(outline, list) and all(finite(value) for value in outline) else outline
     if not isinstance(polygons, list) or not all(
-        isinstance(p, list) and len(p) >= 4 and len(p) % 2 == 0 and all(map(_finite, p)) for p in polygons
+        isinstance(p, list) and len(p) >= 4 and len(p) % 2 == 0 and all(map(finite, p)) for p in polygons
     ):
-        raise ValueError(f"expected a bbox, or a segmentation of polygons, found {_shown(outline)}")
+        raise ValueError(f"expected a bbox, or a segmentation of polygons, found {shown(outline)}")
     xs = [x for polygon in polygons for x in polygon[::2]]
     ys = [y for polygon in polygons for y in polygon[1::2]]
     return float(min(xs)), float(min(ys)), float(max(xs) - min(xs)), float(max(ys) - min(ys))
-
-
-def _finite(value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond float's range
-        return False
-
-
-def _shown(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _kind(content) -> str:

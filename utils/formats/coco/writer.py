@@ -32,7 +32,7 @@ def coco_dataset(
     `digits` are the decimals that numbers are rounded to; None keeps their values.
     """
     ids = image_ids([image.file_name for image in images])
-    annotations = []
+    annotations: list[dict] = []
     for image_id, image in zip(ids, images, strict=True):
         more = image.more or [{}] * len(image.labels)
         rows = zip(xywh(image.boxes, digits), image.labels.tolist(), more, strict=True)

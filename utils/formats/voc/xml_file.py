@@ -178,7 +178,8 @@ class _Reader:
         if _BNDBOX in self.texts:
             if _ROBNDBOX in self.texts:
                 raise ValueError("expected one box, found <bndbox> and <robndbox>")
-            box = tuple(self._number(corner) for corner in _CORNERS)
+            x1, y1, x2, y2 = (self._number(corner) for corner in _CORNERS)
+            box = x1, y1, x2, y2
         elif _ROBNDBOX in self.texts:  # as roLabelImg writes rotated boxes, the angle in radians
             x, y, width, height, angle = (self._number(element) for element in _CENTRED)
             if abs(angle) > 2 * math.pi:

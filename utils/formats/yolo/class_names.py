@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.config.yaml_files import read_yaml
 from utils.errors import ConfigError
@@ -163,7 +164,8 @@ def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> 
         values = read_yaml(path) if path.stat().st_size <= MAX_BYTES else {}
     except (ConfigError, OSError):
         return None
-    shape, names = None, ()
+    shape: Any = None
+    names: object = ()
     if is_yolo_yaml(values) or ("names" in values and named):
         names = names_of(values["names"], path, [])
         values = translated(values, path, [])
@@ -172,12 +174,12 @@ def _of_yaml(path: Path, images_dir: Path, labels_dir: Path, *, named: bool) -> 
         names = values.get("YOLO_NAMES") or [name for name in values["CLASSES"] if name != "__background__"]
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         return None
-    places = [values.get(f"{split}_DIR_{kind}") for split in ("TRAIN", "VALID") for kind in ("IMAGES", "LABELS")]
-    places = [str(item) for place in places if place for item in (place if isinstance(place, list) else [place])]
+    given = [values.get(f"{split}_DIR_{kind}") for split in ("TRAIN", "VALID") for kind in ("IMAGES", "LABELS")]
+    places = [str(item) for place in given if place for item in (place if isinstance(place, list) else [place])]
     there = {q.resolve() for place in places for q in (Path(place), path.parent / place) if q.exists()}
     ours = {Path(images_dir).resolve(), Path(labels_dir).resolve()}
     leads_here = any(a == b or a in b.parents or b in a.parents for a in there for b in ours)
     if not leads_here and (there or not named):
         return None
     whole = isinstance(shape, list) and len(shape) == 2 and all(type(number) is int for number in shape)
-    return ClassList(path, tuple(name.strip() for name in names), tuple(shape) if whole else None)
+    return ClassList(path, tuple(name.strip() for name in names), (shape[0], shape[1]) if whole else None)

@@ -53,7 +53,8 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
     read = partial(_read_labels, numbers=numbers, rows=rows, extras=extras)
     for image in sorted([*labelled, *paired.unlabelled], key=lambda path: natural_key(paired.name(path))):
         name = paired.name(image)
-        if path := labelled.get(image):
+        if image in labelled:
+            path = labelled[image]
             pairs.append(label_pair(image, path, paired.name(path), read))
         elif options.stems is None and not knows_folder(paired, image):
             scan.add("unlabelled", f"{name}: no label in a whole folder", image=image)
@@ -103,7 +104,7 @@ class ClassNumbers:
 class Extras:
     """Counter of the rows that were taken for more than a box, for many threads."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.first: dict[str, str] = {}
         self._lock = threading.Lock()

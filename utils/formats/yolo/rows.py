@@ -23,7 +23,8 @@ class OtherUnit(ValueError):
 
     def __init__(self, values: Sequence[float]):
         super().__init__(f"expected shares of the image from 0 to 1, found {max(values):g}: are these pixels?")
-        self.box = tuple(values) if len(values) == 4 else _around(values[: len(values) - len(values) % 2])
+        x, y, *sides = values if len(values) == 4 else _around(values[: len(values) - len(values) % 2])
+        self.box: Box = x, y, sides[0], sides[1]
 
 
 class RowReader:
@@ -103,7 +104,8 @@ def _around(corners: Sequence[float]) -> Box:
 def _checked(values: Sequence[float]) -> Box:
     if max(values) > 2:  # slightly out of the image is clipped; this is another unit
         raise OtherUnit(values)
-    return tuple(values[:4])
+    x, y, width, height = values[:4]
+    return x, y, width, height
 
 
 def _scored(values: Sequence[float]) -> Box:
