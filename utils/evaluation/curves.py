@@ -1,5 +1,6 @@
 """Precision, recall and F1 against the least score that is shown, with intervals that know of objects in one image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,9 +121,14 @@ class Curve:
             float(self.f1[row]),
         )
 
-    def to_dict(self, points: int = 500) -> dict:
-        """Return plain lists for JSON, at most `points` of them and both ends; values at kept scores are unchanged."""
-        rows = np.unique(np.linspace(0, len(self.scores) - 1, min(points, len(self.scores))).round().astype(int))
+    def to_dict(self, points: int = 500, *, exact_at: Sequence[float] | np.ndarray = ()) -> dict:
+        """Return plain lists for JSON, at most `points` of them and both ends; values at kept scores are unchanged.
+
+        The rows of the thresholds `exact_at` are kept besides.
+        """
+        even = np.linspace(0, len(self.scores) - 1, min(points, len(self.scores))).round().astype(int)
+        wanted = np.searchsorted(-self.scores, -np.asarray(exact_at, np.float64), side="right") - 1
+        rows = np.union1d(even, wanted[wanted >= 0])
         precision, recall = self.precision[rows], self.recall[rows]
         columns: dict[str, np.ndarray] = {
             "scores": self.scores[rows],

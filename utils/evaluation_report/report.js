@@ -15,9 +15,9 @@
   const say = (id, text) => { const place = byId(id); if (place && place.textContent !== text) place.textContent = text; };
 
   // The start is a score itself, such as 0.4713, of which the slider has two digits. Its other steps are decimal
-  // fractions, and a score of 0.29999999 counts as 0.3.
+  // fractions, and a score of 0.29999999, which is 0.3 in single precision, counts as 0.3.
   const start = slider.value;
-  const threshold = () => slider.value === start ? data.threshold : Number(slider.value) - 1e-9;
+  const threshold = () => slider.value === start ? data.threshold : Number(slider.value) - 1e-7;
 
   function pointOf(curve, at) {
     let low = 0, high = curve.scores.length;  // scores fall: the rows before `low` have at least `at`

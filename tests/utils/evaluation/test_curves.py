@@ -114,6 +114,18 @@ def test_a_thinned_curve_keeps_both_ends_and_the_values():
     assert curve_of(matches_of(([3], []), images=1)).to_dict()["scores"] == []
 
 
+def test_a_thinned_curve_is_exact_at_the_thresholds_that_are_asked_for():
+    curve, thresholds = curve_of(drawn_matches(0, images=500)), np.linspace(0, 1.1, 38)
+    thinned = curve.to_dict(50, exact_at=thresholds)
+    assert 50 <= len(thinned["scores"]) <= 88 and thinned["scores"] == sorted(set(thinned["scores"]), reverse=True)
+    for threshold in thresholds:
+        row, point = sum(score >= threshold for score in thinned["scores"]) - 1, curve.at(threshold)
+        assert (
+            (thinned["tp"][row], thinned["fp"][row]) == (point.tp, point.fp) if row >= 0 else point.tp == point.fp == 0
+        )
+    assert curve_of(matches_of(([3], []), images=1)).to_dict(exact_at=[0.5])["scores"] == []
+
+
 def test_what_is_not_there_is_named():
     with pytest.raises(ValueError, match="iou: expected one of 0.5, found 0.6"):
         curve_of(TWO_CLASSES, iou=0.6)

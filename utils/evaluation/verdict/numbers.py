@@ -19,7 +19,10 @@ from utils.evaluation.thresholds import Thresholds, choose_thresholds
 
 FORMAT = 1  # of evaluation.json
 CONFUSED_AT = np.arange(0.05, 1.0, 0.05)  # scores that the page has a confusion matrix of
-CLASS_POINTS = 200  # of a class's curve that are kept
+CLASS_POINTS = 200  # of a class's curve that are kept,
+SLIDER = (
+    np.arange(101) / 100 - 1e-7
+)  # and those of the thresholds of the page; 0.7 in single precision is just below 0.7
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,10 @@ def evaluate_detections(
         "at_threshold": None if used is None else overall.at(used).to_dict(),
         "thresholds": thresholds.to_dict(),
         "classes": _classes(matches, curves, thresholds, metrics | intervals, used),
-        "curves": [overall.to_dict(), *(curve.to_dict(CLASS_POINTS) for curve in curves)],
+        "curves": [
+            curve.to_dict(points, exact_at=SLIDER if used is None else [*SLIDER, used])
+            for curve, points in [(overall, 500), *((curve, CLASS_POINTS) for curve in curves)]
+        ],
         "confusion": {"thresholds": [round(float(t), 2) for t in CONFUSED_AT], "counts": confusions},
         "error_kinds": errors.to_dict(),
         "wrong_by_score": wrong_by_score(errors, detections),

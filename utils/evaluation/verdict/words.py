@@ -50,9 +50,7 @@ def ending_lines(numbers: Mapping[str, Any]) -> list[str]:
     """Return how fast it is, how far its scores can be taken at their word, and how it compares."""
     lines, latency, error = [], numbers.get("latency_ms"), numbers["calibration"]["ece"]
     if error is not None:
-        lines.append(
-            f"scores miss the share of right boxes by {100 * error:.0f} points on average (calibration error)"
-        )
+        lines.append(f"scores miss the share of right boxes by {100 * error:.0f} points on average (calibration error)")
     if latency:
         lines.append(
             f"latency: {latency['median']:.0f} ms an image by itself, {latency['p95']:.0f} ms at most for 95 of 100 "
