@@ -18,7 +18,7 @@ from scipy.stats import norm, t
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.evaluation.average_precision import average_precision
-from utils.evaluation.bootstrap import interval, resample_ap, summaries
+from utils.evaluation.bootstrap import MIN_IMAGES, Resampled, images_of, interval, resample_summaries, summaries
 from utils.evaluation.matching import match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
@@ -63,10 +63,10 @@ def logit(values: np.ndarray) -> np.ndarray:
     return np.log(values / (1 - values))
 
 
-def kinds_of_intervals(value: float, resampled: np.ndarray, images: int) -> dict[str, tuple[float, float]]:
+def kinds_of_intervals(value: float, drawn: Resampled, images: int) -> dict[str, tuple[float, float]]:
     """Return the intervals to compare; `chosen` is the toolkit's own."""
-    resampled = resampled[~np.isnan(resampled)]
-    if np.isnan(value) or len(resampled) < 2:
+    resampled = drawn.resamples[~np.isnan(drawn.resamples)]
+    if images < MIN_IMAGES:  # the toolkit gives none
         return {}
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
@@ -89,22 +89,24 @@ def kinds_of_intervals(value: float, resampled: np.ndarray, images: int) -> dict
         "t, bias taken off": (centre - width, centre + width),
         "logit t": tuple(back),
         "logit t, bias taken off": tuple(centred),
-        "chosen": tuple(interval(value, resampled, images)),
+        "chosen": interval(value, drawn, images),
     }
 
 
 def main(options) -> int:
     generator = np.random.default_rng(options.seed)
-    targets = summaries(average_precision(match(*draw(options.population, generator))), CLASSES)
+    parts = [average_precision(match(*draw(options.population // 4, generator))) for _ in range(4)]
+    targets = summaries(np.mean(parts, axis=0), CLASSES)
     print(f"population of {options.population} images: " + ", ".join(f"{k} {v:.4f}" for k, v in targets.items()))
     for images in options.images:
         hits: dict[tuple[str, str], list[int]] = {}
         for redraw in range(options.redraws):
             matches = match(*draw(images, generator))
             values = summaries(average_precision(matches), CLASSES)
-            resampled = summaries(resample_ap(matches, resamples=options.resamples, seed=redraw), CLASSES)
+            resampled = resample_summaries(matches, resamples=options.resamples, seed=redraw)
             for name, target in targets.items():
-                for kind, (low, high) in kinds_of_intervals(values[name], resampled[name], images).items():
+                found = kinds_of_intervals(values[name], resampled[name], images_of(name, matches))
+                for kind, (low, high) in found.items():
                     side = -1 if target < low else 1 if target > high else 0
                     hits.setdefault((kind, name), []).append(side)
         names = list(targets)
@@ -126,6 +128,6 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, nargs="+", default=[50, 500])
     parser.add_argument("--redraws", type=int, default=200)
     parser.add_argument("--resamples", type=int, default=1000)
-    parser.add_argument("--population", type=int, default=20000)
+    parser.add_argument("--population", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     sys.exit(main(parser.parse_args()))

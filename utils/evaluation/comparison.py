@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.evaluation.average_precision import average_precision
-from utils.evaluation.bootstrap import RESAMPLES, Interval, interval, resample_ap, summaries
+from utils.evaluation.bootstrap import (
+    RESAMPLES,
+    Interval,
+    Resampled,
+    images_of,
+    interval,
+    resample_summaries,
+    summaries,
+)
 from utils.evaluation.matching import Matches
 
 LEAST_DIFFERENCE = 0.001  # of AP, below which nobody would want to know how many images could show it
@@ -43,15 +51,12 @@ def compare(
     """
     _check_same(first, second)
     values = [summaries(average_precision(matches), matches.class_names) for matches in (first, second)]
-    resampled = [
-        summaries(resample_ap(matches, resamples=resamples, seed=seed), matches.class_names)
-        for matches in (first, second)
-    ]
-    images = sum(np.any([found.objects for found in first.classes], axis=0)) if first.classes else 0
+    resampled = [resample_summaries(matches, resamples=resamples, seed=seed) for matches in (first, second)]
     differences = {}
     for name in values[0]:
         value = float(values[1][name] - values[0][name])
-        bounds = interval(value, resampled[1][name] - resampled[0][name], int(images), bounds=(-1.0, 1.0))
+        parts = (after - before for before, after in zip(resampled[0][name], resampled[1][name], strict=True))
+        bounds = interval(value, Resampled(*parts), images_of(name, first), is_difference=True)
         differences[name] = Interval(value, *bounds)
     needed = _images_needed(differences["ap"], first.num_images)
     sentence = _sentence(differences["ap"], first.num_images, needed, names)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.coco_reference import random_split
 from utils.evaluation import bootstrap
 from utils.evaluation.average_precision import average_precision
-from utils.evaluation.bootstrap import ap_intervals, interval, resample_ap
+from utils.evaluation.bootstrap import Resampled, ap_intervals, interval, resample_ap
 from utils.evaluation.matching import match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
@@ -45,7 +45,7 @@ def test_values_are_those_of_ap_and_lie_inside_their_intervals():
     found = ap_intervals(matches, resamples=200)
     assert found["ap"].value == pytest.approx(ap.mean()) and found["ap_50/1"].value == pytest.approx(ap[1, 0])
     assert set(found) == {"ap", "ap_50"} | {f"{key}/{name}" for key in ("ap", "ap_50") for name in "012"}
-    assert all(0 <= low <= value <= high <= 1 and high > low for value, low, high in found.values())
+    assert all(0 <= low <= value <= high <= 1 and high > low + 0.01 for value, low, high in found.values())
     assert found == ap_intervals(matches, resamples=200)
     more = ap_intervals(match(*random_split(2, images=400)), resamples=200)
     assert more["ap"].high - more["ap"].low < 0.6 * (found["ap"].high - found["ap"].low)
@@ -85,5 +85,15 @@ def test_without_any_object_everything_is_undefined():
 
 
 def test_resamples_without_the_class_are_left_out():
-    assert interval(0.5, np.array([0.4, np.nan, 0.6]), 20) == interval(0.5, np.array([0.4, 0.6]), 20)
-    assert np.isnan(interval(np.nan, np.array([0.4]), 20)).all()
+    halves = np.array([0.5, np.nan])
+    with_gap, without = np.array([0.4, np.nan, 0.6]), np.array([0.4, 0.6])
+    assert interval(0.5, Resampled(with_gap, halves), 20) == interval(0.5, Resampled(without, halves[:1]), 20)
+    assert np.isnan(interval(np.nan, Resampled(without, halves), 20)).all()
+
+
+def test_what_halves_have_too_much_is_taken_off():
+    resamples = 0.5 + 0.05 * np.random.default_rng(0).normal(size=500)
+    low, high = interval(0.5, Resampled(resamples, np.full(4, 0.5)), 100)
+    assert (low, high) == pytest.approx((0.4, 0.6), abs=0.01)
+    less, lower = interval(0.5, Resampled(resamples, np.full(4, 0.52)), 100)
+    assert less < low and lower < high
