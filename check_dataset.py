@@ -11,6 +11,10 @@ repaired copy. The last line is the command to type next.
 
 writes the YAML of a folder as it is: VOC XML, COCO, YOLO or LabelMe, with or without splits.
 
+    python check_dataset.py --config data_configs/ppe.yaml --weights outputs/training/NAME/best_model.pth --save voc
+
+lists the labels that a trained model contradicts in label_errors.csv, and writes a corrected copy.
+
 Exit status: 0; 1 where it found errors, or class names are missing; 2 where it could not check; 130 after Ctrl-C, 143
 after SIGTERM, 129 after SIGHUP.
 """
@@ -20,7 +24,7 @@ import os
 import sys
 from pathlib import Path
 
-from utils.cli.guard import DATA_PACKAGES, check_python
+from utils.cli.guard import DATA_PACKAGES, NETWORK_PACKAGES, check_python
 
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(DATA_PACKAGES)
@@ -71,6 +75,9 @@ def main(args) -> int:
     print()
     print(count_line(diagnosis, colour=colour))
     print(f"reports: {args.output / REPORTS[0]}, {REPORTS[1]}" + (" (the earlier ones replaced)" if replaced else ""))
+    if args.weights:
+        for line in label_errors(config, scans, args.weights, args.output, save=bool(args.save)):
+            print(line)
     if args.fix_to:
         from utils.checks.repair import repair
         from utils.dataset.writer import YAML_NAME
@@ -98,6 +105,39 @@ def write_new(folder: Path, output: Path, share: float | tuple[float, float] | N
         print(f"to do: no file has the names of the class numbers; fill in CLASSES in {output}, in their order")
     print(f"next: {command('check_dataset.py', config=output)}")
     return 0 if found.classes.names else 1
+
+
+def label_errors(config, scans, weights: Path, folder: Path, *, save: bool) -> list[str]:
+    """Write the labels that a model's detections contradict to `folder`; return lines on them.
+
+    With `save` also a copy of the dataset with the likeliest ones corrected, `folder / "corrected"`.
+    """
+    check_python(NETWORK_PACKAGES)
+    from models.label_check import detect_on
+    from utils.evaluation.packed import PackedDetections, PackedTruth
+    from utils.files import check_free
+    from utils.label_errors.correction import LEAST_SCORE, write_corrected
+    from utils.label_errors.find import find_label_errors
+    from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
+
+    if save:
+        check_free(folder, ["corrected"])  # before minutes of work
+    splits = {name: scan.annotations for name, scan in scans.items()}
+    annotations = [annotation for part in splits.values() for annotation in part]
+    found = PackedDetections.of_detections(detect_on(annotations, weights, config.class_names))
+    errors = find_label_errors(PackedTruth.of_annotations(annotations, config.class_names), found)
+    rows = error_rows(errors, [a.image_path for a in annotations], config.class_names)
+    write_csv(folder / CSV_NAME, rows)
+    lines = [*error_lines(rows, images=len(annotations)), f"written: {folder / CSV_NAME}"]
+    lines.append(
+        "errors in images that the model was trained on may be hidden: train.py --folds 5 judges each image by a model "
+        "that did not learn it"
+    )
+    if save:
+        likely = sum(error.score >= LEAST_SCORE for error in errors)
+        path = write_corrected(folder / "corrected", splits, errors, config.class_names)
+        lines.append(f"written: {path}: a copy with {likely} labels as the model suggests; yours stay as they are")
+    return lines
 
 
 def earlier_reports(folder: Path) -> list[Path]:

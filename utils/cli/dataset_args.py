@@ -22,12 +22,17 @@ def check_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="folder for report.html and report.json; default: outputs/checks/NAME; with --new, the YAML to write; "
         "default: data_configs/FOLDER.yaml")  # fmt: skip
     add("--fix-to", type=Path, metavar="DIR", help="write a repaired copy of the dataset there; yours stays as it is")
+    add("-w", "--weights", type=Path, metavar="CHECKPOINT",
+        help="list the labels that this model's detections contradict, as label_errors.csv in --output")  # fmt: skip
+    add("--save", choices=("voc",), help="with --weights, write a copy with the likeliest errors corrected as VOC XML")
     args = parser.parse_args(words(argv))
     if (args.config is None) == (args.new is None):
         parser.error("one of --config YAML, to check a dataset, and --new FOLDER, to write the YAML of one, is needed")
+    if args.save and not args.weights:
+        parser.error("--save voc writes what a model suggests: give --weights CHECKPOINT, too")
     if args.new is not None:
-        if args.fix_to or args.split_groups:
-            parser.error("--new only writes a YAML: give --fix-to and --split-groups to the check of it")
+        if args.fix_to or args.split_groups or args.weights:
+            parser.error("--new only writes a YAML: give --fix-to, --split-groups and --weights to the check of it")
         args.output = args.output or CONFIGS / f"{args.new.resolve().name or 'dataset'}.yaml"
         if args.output.suffix.lower() not in (".yaml", ".yml"):
             parser.error(f"--output {args.output}: expected the YAML to write, such as data_configs/my_data.yaml")

@@ -7,9 +7,8 @@ import numpy as np
 from utils.annotations.boxes import box_area, box_iou
 from utils.label_errors.evidence import SAME_OBJECT, ImageEvidence, logit
 from utils.label_errors.label_error import LabelError
+from utils.label_errors.logistic import PRIOR, updated_rate
 
-PRIOR = 0.03  # share of labels that are wrong in one way, before anything is known
-RATES = (0.003, 0.2)  # within which the share that is found must lie
 AT_RANDOM = 2.3  # log-odds against a false detection that happens to cover a label
 UNSEEN = -3.0  # log-odds of a class that was not seen: less than nearly any detection has
 DISAGREE = (0.1, 0.75)  # IoU of a badly placed label with its object, any value equally likely
@@ -42,7 +41,7 @@ def wrong_class(images: Sequence[ImageEvidence], log_odds: Sequence[np.ndarray])
     for _ in range(ROUNDS):
         odds = rate / (1 - rate) * np.exp(margins)
         chances = odds / (1 + odds)
-        rate = float(np.clip(chances.sum() / total, *RATES))
+        rate = updated_rate(chances.sum(), total)
     for (image, label, rival, *_), chance in zip(found, chances, strict=True):
         yield _error(image, "wrong-class", chance, label, rival)
 
@@ -66,7 +65,7 @@ def badly_placed(images: Sequence[ImageEvidence], log_odds: Sequence[np.ndarray]
     the detection's score; those of bad ones are spread evenly. Expectation maximisation finds the share of bad ones.
     """
     pairs = [
-        (image, label, found, 1 / (1 + np.exp(-log_odds[n][found])))
+        (image, label, found, 1 / (1 + np.exp(-log_odds[n][found] - AT_RANDOM)))
         for n, image in enumerate(images)
         for label, found in enumerate(np.where(image.found_for >= 0, image.found_for, image.near).tolist())
         if found >= 0
@@ -103,7 +102,7 @@ def _outliers(x: np.ndarray, y: np.ndarray, ious: np.ndarray) -> np.ndarray:
         scale = max(np.sqrt((w * error**2).sum() / max(w.sum(), 1)), 0.2)
         good = np.exp(-0.5 * (error / scale) ** 2) / (scale * np.sqrt(2 * np.pi)) * slope
         bad = rate * even / np.maximum(rate * even + (1 - rate) * good, 1e-12)
-        rate = float(np.clip(bad.mean(), *RATES))
+        rate = updated_rate(bad.sum(), len(bad))
     return bad
 
 

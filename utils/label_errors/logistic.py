@@ -5,7 +5,11 @@ import numpy as np
 RIDGE = 1.0  # penalty on standardised weights, as of one observation
 STEPS = 25
 ROUNDS = 8
-RATES = (0.005, 0.3)  # of labels that are wrong; what is found beyond is a model that has not learned
+PRIOR, PRIOR_COUNT = (
+    0.03,
+    100,
+)  # share of labels that are wrong in one way before any is seen, and how many that is worth
+MOST = 0.3  # of labels that are wrong in one way; what is found beyond is a model that has not learned
 
 
 def fit_logistic(features: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -43,12 +47,17 @@ def real_log_odds(features: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarra
     Args:
         features: (M, F) float64. labelled: (M,) bool.
     """
-    rate = 0.03
+    rate = PRIOR
     hidden = np.zeros(len(features))
     log_odds = np.zeros(len(features))
     for _ in range(ROUNDS):
         log_odds = fit_logistic(features, np.where(labelled, 1.0, hidden), np.ones(len(features)))
         odds = rate * np.exp(log_odds)
         hidden = np.where(labelled, 0.0, odds / (1 + odds))
-        rate = float(np.clip(hidden.sum() / max(labelled.sum(), 1), *RATES))
+        rate = updated_rate(hidden.sum(), labelled.sum())
     return log_odds, hidden
+
+
+def updated_rate(errors: float, labels: int) -> float:
+    """Return the share of labels that are wrong, by the errors expected in `labels` of them and by the prior."""
+    return min((float(errors) + PRIOR * PRIOR_COUNT) / (labels + PRIOR_COUNT), MOST)
