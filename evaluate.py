@@ -42,7 +42,7 @@ from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.detections import Detections, relabelled
 from utils.errors import ConfigError
 from utils.evaluation.verdict.files import FILES, write_evaluation
-from utils.evaluation.verdict.numbers import Wishes, evaluate_detections
+from utils.evaluation.verdict.numbers import Wishes, evaluate_detections, stored_thresholds
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
@@ -57,6 +57,8 @@ def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     if args.output:  # before anything is computed
         check_free(args.output, FILES)
+    if args.save_thresholds:
+        check_free(args.save_thresholds.parent, [args.save_thresholds.name])
     source = read_source(args.predictions, args.ground_truth) if args.predictions else run_detector(args)
     wishes = Wishes(args.iou, args.threshold, args.min_precision, args.min_recall, source.max_detections)
     evaluation = evaluate_detections(
@@ -68,6 +70,11 @@ def main(args) -> int:
         written = write_evaluation(folder, evaluation, source, report, pixel_range=source.pixel_range)
     for line in verdict_lines(evaluation.numbers):
         print(line)
+    if args.save_thresholds:
+        from torch_utils.runs.checkpoint import copy_with_thresholds
+
+        copy_with_thresholds(args.weights, args.save_thresholds, stored_thresholds(evaluation, args.split))
+        print(f"weights with these thresholds: {args.save_thresholds}")
     print(f"results: {folder}: {', '.join(written)}")
     return 0
 
@@ -155,7 +162,7 @@ def detect(args, checkpoint, config: DatasetConfig, annotations) -> tuple[list[D
     from torch_utils.device import default_workers
     from torch_utils.evaluation import detect_all, time_images
 
-    predictor, class_names = build_predictor(
+    predictor, class_names, _ = build_predictor(
         checkpoint,
         device_name=args.device,
         half=args.half,

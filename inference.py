@@ -53,13 +53,15 @@ def main(args) -> int:
     if args.output:
         outputs.check_free(args.output)
     show = choose_window(args)
-    predictor, class_names = build_predictor(args.weights, threshold=args.threshold, **predictor_options(args))
+    predictor, class_names, threshold = build_predictor(
+        args.weights, threshold=args.threshold, **predictor_options(args)
+    )
     run = ImageRun(
         sources,
         outputs,
         predictor,
         class_names,
-        threshold=args.threshold,
+        threshold=threshold,
         batch_size=args.batch_size,
         wanted_labels=class_filter(args.classes, class_names),
         show_labels=not args.no_labels,

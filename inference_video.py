@@ -56,9 +56,11 @@ def main(args) -> int:
             check_free(args.output, (f"{stem}.mp4", f"{stem}.jsonl"))
         printed = print_notes(source.notes)
         window = open_window(args, str(source.path))
-        threshold = min(args.threshold, FOLLOWED) if args.track else args.threshold
-        predict, class_names = build_predictor(args.weights, threshold=threshold, **predictor_options(args))
-        tracker = Tracker(float(source.rate / args.every), threshold=args.threshold) if args.track else None
+        lowest = FOLLOWED if args.track else 1.0
+        predict, class_names, threshold = build_predictor(
+            args.weights, threshold=args.threshold, lowest=lowest, **predictor_options(args)
+        )
+        tracker = Tracker(float(source.rate / args.every), threshold=threshold) if args.track else None
         wanted_labels = class_filter(args.classes, class_names)
         with output_dir(args.output, INFERENCE_ROOT) as out_dir:
             check_writable(out_dir, [f"{stem}.mp4", *([f"{stem}.jsonl"] if "json" in args.save else [])])
@@ -67,7 +69,7 @@ def main(args) -> int:
                 open_writer(args, source, out_dir / f"{stem}.mp4"),
                 FrameLines(out_dir / f"{stem}.jsonl", class_names) if "json" in args.save else None,
                 class_names,
-                threshold=args.threshold,
+                threshold=threshold,
                 wanted_labels=wanted_labels,
                 tracker=tracker,
                 show_labels=not args.no_labels,

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from models.predictors import load_predictor
 from torch_utils.device import pick_amp, pick_device
+from torch_utils.runs.checkpoint import load_checkpoint
 from utils.detections import Detections
 from utils.drawing.boxes import draw_boxes
+from utils.evaluation.verdict.stored import choose_threshold
 from utils.images.io import read_image
 from utils.images.pixel_range import PixelRange
+from utils.runs.console import note
 
 ImageLike = str | Path | np.ndarray | Image.Image
 
@@ -58,7 +62,7 @@ class ImageDetections(Detections):
 
 
 class Detector:
-    """Finds objects in images; model, classes and image size come from the checkpoint.
+    """Finds objects in images; model, classes, image size and threshold come from the checkpoint.
 
     Args:
         weights: a checkpoint, such as outputs/training/NAME/best_model.pth; None takes torchvision's COCO model, which
@@ -85,30 +89,37 @@ class Detector:
             raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
         self.device = pick_device(device)
         self.batch_size = batch_size
+        checkpoint = None if weights is None else load_checkpoint(Path(weights))
         self._predictor, self.class_names = load_predictor(
-            None if weights is None else Path(weights),
+            checkpoint,
             self.device,
             img_size=img_size,
             amp_dtype=pick_amp(self.device) if half else None,
         )
         self._heads = self._predictor.model.roi_heads
         self._lowest_score = float(self._heads.score_thresh)
+        stored = checkpoint.thresholds if checkpoint else None
+        self.threshold, line = choose_threshold(None, stored)
+        if stored is None:
+            note(line)
 
     def __call__(
-        self, images: ImageLike | Sequence[ImageLike], *, threshold: float = 0.3
+        self, images: ImageLike | Sequence[ImageLike], *, threshold: float | Literal["auto"] = "auto"
     ) -> ImageDetections | list[ImageDetections]:
         """Detect objects; one image gives one `ImageDetections`, a list gives a list.
 
         Args:
             images: a path, an RGB uint8 array (H, W, 3), a PIL image, or a list of them.
-            threshold: the least score of what is returned, 0 to 1.
+            threshold: the least score of what is returned, 0 to 1; "auto" takes `Detector.threshold`: the checkpoint's
+                own, or else 0.3.
 
         Raises:
             DatasetError: a file that cannot be read as an image. ValueError: an array of another shape or type, a
             threshold outside of 0 to 1.
         """
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"expected a threshold from 0 to 1, got {threshold}")
+        threshold = self.threshold if threshold == "auto" else threshold
+        if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise ValueError(f"expected a threshold from 0 to 1, or 'auto', got {threshold!r}")
         if isinstance(images, ImageLike):
             return self._detect([images], threshold)[0]
         return self._detect(images, threshold)

@@ -14,6 +14,7 @@ from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import BACKGROUND
 from utils.config.config import load_class_names
 from utils.errors import ConfigError
+from utils.evaluation.verdict.stored import choose_threshold
 
 
 def load_predictor(
@@ -92,13 +93,15 @@ def build_predictor(
     slice_size: int | None = None,
     overlap: float = 0.2,
     batch_size: int = 1,
-    threshold: float = 0.3,
-) -> tuple[Predictor | SlicedPredictor, tuple[str, ...]]:
-    """Load a predictor for a script and print versions, device and precision; returns it and its class names.
+    threshold: float | None = None,
+    lowest: float = 1.0,
+) -> tuple[Predictor | SlicedPredictor, tuple[str, ...], float]:
+    """Load a predictor for a script and print versions, device, precision and what is to be said of the threshold.
 
     `half` asks for half precision where the device is fast at it. With `slice_size` it detects in windows of that side
-    in pixels, `batch_size` at a time, each repeating the share `overlap` of the one before. The rest is as in
-    `load_predictor`.
+    in pixels, `batch_size` at a time, each repeating the share `overlap` of the one before. Without a `threshold` it is
+    the checkpoint's own, or else the usual one; scores from `lowest` on are detected whatever it is. The rest is as in
+    `load_predictor`. Returns the predictor, its class names and the threshold.
     """
     device = pick_device(device_name)
     amp_dtype = pick_amp(device) if half else None
@@ -106,16 +109,22 @@ def build_predictor(
         print("note: --half: this device has no fast half precision; using float32")
     for line in describe(device, amp_dtype):
         print(line)
+    checkpoint = load_checkpoint(weights, model_name=model_name) if isinstance(weights, Path) else weights
+    shown, line = choose_threshold(threshold, checkpoint.thresholds if checkpoint else None)
+    if line:
+        print(line)
+    least = min(shown, lowest)
     predictor, class_names = load_predictor(
-        weights,
+        checkpoint,
         device,
         model_name=model_name,
         config=config,
         img_size=img_size,
         max_detections=max_detections,
         amp_dtype=amp_dtype,
-        threshold=threshold,
+        threshold=least,
     )
     if slice_size is None:
-        return predictor, class_names
-    return SlicedPredictor(predictor, slice_size, overlap, batch_size=batch_size, threshold=threshold), class_names
+        return predictor, class_names, shown
+    sliced = SlicedPredictor(predictor, slice_size, overlap, batch_size=batch_size, threshold=least)
+    return sliced, class_names, shown

@@ -9,6 +9,7 @@ A checkpoint is a dict of plain types and tensors:
     img_size            short side in pixels that the model was trained at
     max_detections      the most detections of an image; absent in older files: torchvision's 100
     metrics             flat dict, as measured on these very weights
+    thresholds          chosen for them, by `verdict.stored`; absent in older files, and where no box was right
     toolkit             format number of this file; absent in files of other pipelines
     (last_model.pth)    optimizer_state_dict, scaler_state_dict, training: what a resumed run needs besides
 
@@ -27,6 +28,7 @@ from torch_utils.runs.state_dict import check_values, find_state_dict, one_model
 from torch_utils.runs.weights_file import fields_of, read_weights
 from utils.annotations.annotation import BACKGROUND
 from utils.errors import CheckpointError
+from utils.evaluation.verdict.stored import StoredThresholds
 from utils.files import atomic_path
 from utils.images.pixel_range import PixelRange, read_pixel_range
 from utils.runs.console import note
@@ -63,6 +65,17 @@ class Checkpoint:
         if faults:
             raise CheckpointError(f"{self.path}: {faults[0]}")
         return found
+
+    @property
+    def thresholds(self) -> StoredThresholds | None:
+        """The thresholds that were chosen for these weights; None where the file has none."""
+        values = self.content.get("thresholds")
+        if values is None or self.foreign:
+            return None
+        try:
+            return StoredThresholds.from_dict(values)
+        except ValueError as error:
+            raise CheckpointError(f"{self.path}: thresholds: {error}") from None
 
     @property
     def num_classes(self) -> int:
@@ -131,6 +144,17 @@ def load_checkpoint(path: str | Path, *, model_name: str | None = None) -> Check
         max_detections=_whole_number(content, "max_detections", path, foreign),
         content=content,
     )
+
+
+def copy_with_thresholds(path: Path, copy: Path, thresholds: dict) -> None:
+    """Write a copy of a checkpoint of this toolkit that has other thresholds; `path` stays as it is.
+
+    Raises CheckpointError where it is another program's: what its other parts mean is not known.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.foreign:
+        raise CheckpointError(f"{path}: was not written by this toolkit: its thresholds stay in thresholds.yaml alone")
+    save_checkpoint(copy, checkpoint.content | {"thresholds": thresholds})
 
 
 def training_arguments_of(checkpoint: Checkpoint) -> dict:

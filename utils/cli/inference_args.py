@@ -8,10 +8,15 @@ from utils.cli.parser import Parser, count, image_size, number, positive, words
 from utils.errors import ConfigError
 from utils.inference.sinks import SINKS
 
-_share = number(float, 0, "a number from 0 to 1", most=1)
+_share = number(float, 0, "auto or a number from 0 to 1", most=1)
 _overlap = number(float, 0, "a number from 0 to 0.9", most=0.9)
 _rate = number(float, 0.001, "a number of frames per second from 0.001 to 1000", most=1000)
 _seconds = number(float, 0, "a number of seconds")
+
+
+def _threshold(text: str) -> float | None:
+    """Return a score, or None for "auto"."""
+    return None if text == "auto" else _share(text)
 
 
 def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -76,7 +81,8 @@ def _common(description: str, source: str) -> Parser:
     add("-w", "--weights", type=Path, help="checkpoint; default: torchvision's COCO model with its class names")
     add("-m", "--model", help="model name, for a checkpoint that does not say; default: fasterrcnn_resnet50_fpn_v2")
     add("-c", "--config", "--data", type=Path, help="YAML with CLASSES, for a checkpoint that does not say")
-    add("-th", "--threshold", type=_share, default=0.3, help="least score of what is shown and saved")
+    add("-th", "--threshold", type=_threshold, default="auto", metavar="SCORE",
+        help="least score of what is shown and saved; auto: the checkpoint's own, or else 0.3")  # fmt: skip
     add("-si", "--show-image", "--show", action="store_true", help="show the result in a window")
     add("-mpl", "--mpl-show", action="store_true", help="show the result with matplotlib")
     add("-d", "--device", default="auto", help="auto, cpu, cuda, cuda:N, or mps on a Mac")

@@ -1,5 +1,6 @@
 """All numbers of an evaluation as one plain dict: what evaluation.json holds, and what every page and line says."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from utils.evaluation.matching import IOU_THRESHOLDS, Matches, match
 from utils.evaluation.misses import found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.packed import PackedDetections, PackedTruth
 from utils.evaluation.thresholds import Thresholds, choose_thresholds
+from utils.evaluation.verdict.stored import GRID
 
 FORMAT = 1  # of evaluation.json
 CONFUSED_AT = np.arange(0.05, 1.0, 0.05)  # scores that the page has a confusion matrix of
@@ -121,6 +123,19 @@ def evaluate_detections(
         "calibration": _calibration(at_iou, iou),
     }
     return Evaluation(truth, detections, matches, at_iou, thresholds, errors, found, plain(numbers))
+
+
+def stored_thresholds(evaluation: Evaluation, split: str) -> dict[str, Any]:
+    """Return plain types for a checkpoint: thresholds, recall at scores from 0 to 1, and maps that calibrate scores."""
+    curve = curve_of(evaluation.matches_at_iou, iou=evaluation.thresholds.iou)
+    recall = [curve.at(float(score)).recall for score in GRID]
+    return {
+        "chosen": evaluation.numbers["thresholds"],
+        "recall": [None if math.isnan(value) else value for value in recall],
+        "calibration": evaluation.numbers["calibration"]["maps"],
+        "images": evaluation.truth.num_images,
+        "split": split,
+    }
 
 
 def _classes(
