@@ -73,7 +73,8 @@ def main(args) -> int:
     if args.save_thresholds:
         from torch_utils.runs.checkpoint import copy_with_thresholds
 
-        copy_with_thresholds(args.weights, args.save_thresholds, stored_thresholds(evaluation, args.split))
+        stored = stored_thresholds(evaluation.matches_at_iou, args.split, evaluation.thresholds)
+        copy_with_thresholds(args.weights, args.save_thresholds, stored)
         print(f"weights with these thresholds: {args.save_thresholds}")
     print(f"results: {folder}: {', '.join(written)}")
     return 0

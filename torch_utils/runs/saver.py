@@ -47,10 +47,17 @@ class BestEpoch:
 
 
 def save_weights(
-    path: Path, settings: TrainSettings, config: DatasetConfig, model: nn.Module, scored: BestEpoch
+    path: Path,
+    settings: TrainSettings,
+    config: DatasetConfig,
+    model: nn.Module,
+    scored: BestEpoch,
+    *,
+    thresholds: dict | None = None,
 ) -> None:
-    """Write the weights alone, to keep or to publish, with what was measured on them."""
-    save_checkpoint(path, _content(settings, config, model, scored.record) | {"weights": scored.weights})
+    """Write the weights alone, to keep or to publish, with what was measured on them, and maybe their thresholds."""
+    more = {"weights": scored.weights} | ({"thresholds": thresholds} if thresholds else {})
+    save_checkpoint(path, _content(settings, config, model, scored.record) | more)
 
 
 def save_last(

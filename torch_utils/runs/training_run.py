@@ -26,11 +26,14 @@ from utils.checks.anchors import Anchors
 from utils.checks.diagnosis import diagnose
 from utils.cli.settings import TRAINING_ROOT, TrainSettings
 from utils.coco_eval import CocoEvaluator
+from utils.evaluation.matching import match
+from utils.evaluation.verdict.numbers import stored_thresholds
 from utils.files import write_text_atomically
 from utils.plots.labels import plot_label_statistics
 from utils.plots.training import plot_training
 from utils.runs.console import attach_log_file
 from utils.runs.data import TrainingData
+from utils.runs.final_evaluation import evaluate_best
 from utils.runs.loggers import LOGGERS
 from utils.runs.progress import RunProgress
 from utils.runs.tables import EpochTable, terminal_width
@@ -254,7 +257,9 @@ class TrainingRun:
             self.folder, evaluator, with_images=config.save_val_predictions, pixel_range=config.pixel_range
         )
         self.trackers.images("val_pred_*.jpg")
-        save_weights(self.folder / "best_model.pth", self.settings, config, model, self.state.best)
+        matches = match(*evaluator.packed(), max_detections=evaluator.max_detections, image_ids=evaluator.ids)
+        path, thresholds = self.folder / "best_model.pth", stored_thresholds(matches, "val")
+        save_weights(path, self.settings, config, model, self.state.best, thresholds=thresholds)
 
     def plot(self) -> None:
         """Draw the curves of the run."""
@@ -282,6 +287,11 @@ class TrainingRun:
             self.log.info(f"no better epoch in {settings.patience} (--patience): training ends early")
         seconds = time.perf_counter() - self.session.started
         for line in end_report(self.folder, self.data, state.best, seconds, counted=self.model.max_detections):
+            self.log.info(line)
+        pixel_range, epoch = self.data.config.pixel_range, state.best.record["epoch"]
+        for line in evaluate_best(
+            self.folder, self.evaluator(), epoch=epoch, model=settings.model, pixel_range=pixel_range
+        ):
             self.log.info(line)
 
 

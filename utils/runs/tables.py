@@ -116,7 +116,8 @@ def class_table(
 
     lines += [
         f"AP by object size: {scores({size: metrics[f'val/map_{size}'] for size in ('small', 'medium', 'large')})}",
-        f"AR by detections per image: {scores({str(n): metrics[f'val/mar_{n}'] for n in (1, 10, 100)})}",
+        "average recall (AR@[.50:.95]) by detections per image: "
+        + scores({str(n): metrics[f"val/mar_{n}"] for n in (1, 10, 100)}),
     ]
     if few:
         lines.append(

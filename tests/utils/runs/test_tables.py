@@ -23,7 +23,7 @@ def test_classes_of_few_objects_have_two_digits_and_a_mark():
     assert row_of(lines, "Gloves") == ["Gloves", "19", "0.31~", "0.41~"]
     assert row_of(lines, "all") == ["all", "39", "0.65~", "0.65~"]  # a mean with a rough number in it
     assert "medium 0.65~" in "\n".join(lines)
-    assert "AR by detections per image: 1 0.71~, 10 0.71~, 100 0.71~" in lines
+    assert "average recall (AR@[.50:.95]) by detections per image: 1 0.71~, 10 0.71~, 100 0.71~" in lines
     assert re.search(r"^~ fewer than 20 objects to validate on \(Gloves\)", "\n".join(lines), re.MULTILINE)
 
 

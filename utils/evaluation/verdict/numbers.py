@@ -125,15 +125,16 @@ def evaluate_detections(
     return Evaluation(truth, detections, matches, at_iou, thresholds, errors, found, plain(numbers))
 
 
-def stored_thresholds(evaluation: Evaluation, split: str) -> dict[str, Any]:
+def stored_thresholds(matches: Matches, split: str, thresholds: Thresholds | None = None) -> dict[str, Any]:
     """Return plain types for a checkpoint: thresholds, recall at scores from 0 to 1, and maps that calibrate scores."""
-    curve = curve_of(evaluation.matches_at_iou, iou=evaluation.thresholds.iou)
+    thresholds = thresholds or choose_thresholds(matches)
+    curve = curve_of(matches, iou=thresholds.iou)
     recall = [curve.at(float(score)).recall for score in GRID]
     return {
-        "chosen": evaluation.numbers["thresholds"],
+        "chosen": plain(thresholds.to_dict()),
         "recall": [None if math.isnan(value) else value for value in recall],
-        "calibration": evaluation.numbers["calibration"]["maps"],
-        "images": evaluation.truth.num_images,
+        "calibration": plain(fit_calibration(matches, iou=thresholds.iou).to_dict()["classes"]),
+        "images": matches.num_images,
         "split": split,
     }
 
