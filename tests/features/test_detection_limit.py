@@ -13,13 +13,14 @@ from models.training_model import resume_model, start_model
 from support.small_models import CLASSES, SMALL, checkpoint_of, resumed_settings
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import load_checkpoint
-from torch_utils.runs.saver import BestEpoch, save_weights
+from torch_utils.runs.saver import save_weights
 from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import Annotation
 from utils.cli.settings import TrainSettings
 from utils.config.config import DatasetConfig
 from utils.errors import ConfigError
 from utils.metrics import limit_report, most_objects, needed_detections
+from utils.runs.best_epoch import BestEpoch
 
 CPU = torch.device("cpu")
 LOG = logging.getLogger("test")

@@ -15,7 +15,7 @@ from models.predictors import load_predictor
 from models.training_model import resume_model
 from support.clean_sets import drawn_image, objects_of, write_clean_set, write_yaml
 from support.small_models import SMALL, checkpoint_of, resumed_settings
-from torch_utils.runs.saver import BestEpoch, save_weights
+from torch_utils.runs.saver import save_weights
 from utils.checks.report.thumbnails import Wanted, make_thumbnails
 from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
@@ -26,6 +26,7 @@ from utils.images.io import probe_image, read_image, read_shrunk
 from utils.images.pixel_range import UsedValues, problem_with, suggested_range
 from utils.inference.read_ahead import read_ahead
 from utils.inference.sources import SourceImage
+from utils.runs.best_epoch import BestEpoch
 from utils.runs.previews import _shrunk
 
 CPU = torch.device("cpu")

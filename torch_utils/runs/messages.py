@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from torch_utils.runs.saver import BestEpoch
 from torch_utils.training.optim import count_parameters
 from utils.annotations.findings import CHECKS, NOTE
 from utils.cli.settings import NOT_RESUMED, TrainSettings
 from utils.errors import ToolkitError
+from utils.runs.best_epoch import BestEpoch
 from utils.runs.console import log_folder
 from utils.runs.data import TrainingData
 from utils.runs.tables import class_table

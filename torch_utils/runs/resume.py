@@ -8,12 +8,13 @@ from pathlib import Path
 
 from torch_utils.distributed import may_restart, under_torchrun
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
-from torch_utils.runs.saver import BestEpoch, RunState
+from torch_utils.runs.saver import RunState
 from torch_utils.training.engine import Progress, TrainState
 from utils.cli.settings import NOT_RESUMED, TRAINING_ROOT, TrainSettings, saved_fields
 from utils.dataset.fingerprint import differences
 from utils.errors import ConfigError
 from utils.files import write_text_atomically
+from utils.runs.best_epoch import BestEpoch
 from utils.runs.console import note
 from utils.runs.run_dir import LAUNCH_FILE, check_run_name, create_run_dir, lock_run_dir
 

@@ -12,38 +12,13 @@ from torch_utils.training.engine import Progress, TrainState
 from utils.cli.settings import TrainSettings
 from utils.config.config import DatasetConfig
 from utils.errors import ToolkitError
+from utils.runs.best_epoch import BestEpoch
 from utils.runs.run_dir import CHECKPOINTS
 from utils.signals import Signals, Stopped
 from utils.system import free_disk, in_units
 
 STATES_OF = {"sgd": 1, "adamw": 2}  # tensors that an optimizer keeps for each parameter
 DUE = 1  # time to save; a higher number is that of the signal that asks to stop
-
-
-@dataclass
-class BestEpoch:
-    """The best epoch so far by COCO's main number: its record, and which of its weights that is for.
-
-    record: `val/...` as measured on those weights; empty before the first epoch. weights: "raw", or "ema", the average.
-    """
-
-    record: dict[str, float] = field(default_factory=dict)
-    weights: str = "raw"
-
-    def update(self, record: dict[str, float]) -> bool:
-        """Take in an epoch's record, `val/...` and with averaged weights `ema/...`; True where it is the new best.
-
-        Without any object in the validation split AP is -1 in every epoch; then the latest counts as the best.
-        """
-        raw, averaged = record["val/map_50_95"], record.get("ema/map_50_95", -2.0)
-        score, best = max(raw, averaged), self.record.get("val/map_50_95", -1.0)
-        if score > best or score == best == -1.0 or not self.record:
-            self.weights = "ema" if averaged > raw else "raw"
-            own = {f"val/{k.removeprefix('ema/')}": v for k, v in record.items() if k.startswith("ema/")}
-            plain = {k: v for k, v in record.items() if not k.startswith("ema/")}
-            self.record = plain | own if self.weights == "ema" else plain
-            return True
-        return False
 
 
 def save_weights(

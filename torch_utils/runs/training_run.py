@@ -18,7 +18,7 @@ from torch_utils.runs.artifacts import write_ground_truth, write_predictions, wr
 from torch_utils.runs.checkpoint import Checkpoint
 from torch_utils.runs.messages import check_report, data_report, end_report, progress_text, run_report, stop_report
 from torch_utils.runs.resume import check_data, launcher, open_run_dir, restore
-from torch_utils.runs.saver import BestEpoch, CheckpointSaver, RunState, check_room, save_weights
+from torch_utils.runs.saver import CheckpointSaver, RunState, check_room, save_weights
 from torch_utils.training.engine import Progress, TrainState
 from torch_utils.training.optim import Ema, Schedule, build_optimizer, default_lr
 from torch_utils.training.trials import find_batch_size, find_lr
@@ -31,6 +31,7 @@ from utils.evaluation.verdict.numbers import stored_thresholds
 from utils.files import write_text_atomically
 from utils.plots.labels import plot_label_statistics
 from utils.plots.training import plot_training
+from utils.runs.best_epoch import BestEpoch
 from utils.runs.console import attach_log_file
 from utils.runs.data import TrainingData
 from utils.runs.final_evaluation import evaluate_best
