@@ -14,6 +14,7 @@ from utils.evaluation.verdict.source import Source
 from utils.evaluation.verdict.words import cautions, headline, threshold_lines
 from utils.evaluation.worst_images import boxes_to_draw, worst_images
 from utils.evaluation_report.data import Number, ReportData
+from utils.evaluation_report.dataset import dataset_parts
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "hotcoco", "pycocotools")
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,6 +50,9 @@ def report_data(
         "git": _git(),
         "commands": [{"purpose": purpose, "command": command} for purpose, command in commands],
     }
+    if source.annotations:
+        split = str(numbers.get("split") or "images")
+        data |= dataset_parts({split: source.annotations}, evaluation.truth.class_names)
     return ReportData(**(data | more))
 
 
