@@ -12,7 +12,7 @@ from utils.cli.guard import DATA_PACKAGES, check_python
 if __name__ == "__main__":  # before anything else is imported: this Python may lack it
     check_python(DATA_PACKAGES)
 
-from utils.annotations.annotation import format_findings
+from utils.annotations.scan_result import format_findings
 from utils.cli.parser import Parser, add_split_flags, words
 from utils.cli.script import ending
 from utils.config.config import load_config

@@ -36,7 +36,8 @@ import numpy as np
 from utils.annotations.annotation import Annotation
 from utils.cli.command import command
 from utils.coco_eval import CocoEvaluator
-from utils.config.config import DatasetConfig, load_config
+from utils.config.config import load_config
+from utils.config.dataset_config import DatasetConfig
 from utils.config.yaml_files import read_yaml
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.detections import Detections, relabelled

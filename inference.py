@@ -29,9 +29,9 @@ from pathlib import Path
 import cv2
 
 from models.predictors import build_predictor
-from utils.detections import class_filter
 from utils.drawing.window import display_problem, show_figures, show_images
 from utils.errors import ToolkitError
+from utils.inference.class_filter import class_filter
 from utils.inference.image_run import ImageRun
 from utils.inference.outputs import ImageOutputs
 from utils.inference.sources import find_images

@@ -30,9 +30,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from models.predictors import build_predictor
-from utils.detections import class_filter
 from utils.drawing.window import VideoWindow, display_problem, show_figure
 from utils.files import check_free, check_writable
+from utils.inference.class_filter import class_filter
 from utils.runs.run_dir import output_dir
 from utils.signals import Signals, Stopped
 from utils.video.jsonl import FrameLines

@@ -43,7 +43,7 @@ from utils.dataset.batch_sampler import repeat_factors
 from utils.images.cache import cache_report, open_cache
 from utils.runs.console import note_in_file, setup_logging
 from utils.runs.data import TrainingData
-from utils.runs.read_data import read_data
+from utils.runs.read_data import read_data, read_whole_data
 from utils.runs.trackers.trackers import check_trackers
 from utils.signals import Signals, Stopped
 
@@ -53,7 +53,7 @@ VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, 
 def main(settings: TrainSettings) -> int:
     """Train as the settings ask for; return the exit status."""
     if settings.folds and not settings.fold:
-        return train_folds(settings, main)
+        return train_folds(settings, main, read_whole_data)
     signals = Signals()
     run = prepare_model(prepare_data(settings))
     if settings.is_trial:

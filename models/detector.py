@@ -16,7 +16,7 @@ from utils.drawing.boxes import draw_boxes
 from utils.evaluation.verdict.stored import choose_threshold
 from utils.images.io import read_image
 from utils.images.pixel_range import PixelRange
-from utils.runs.console import note
+from utils.runs.note import note
 
 ImageLike = str | Path | np.ndarray | Image.Image
 

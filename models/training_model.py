@@ -10,7 +10,7 @@ from models.weights.from_checkpoint import load_whole
 from models.weights.transfer import transfer
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from utils.cli.settings import TrainSettings, disagreements
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.errors import ConfigError
 from utils.metrics import USUAL
 

@@ -1,11 +1,9 @@
-"""The detections of one image, and the choice of classes."""
+"""The detections of one image."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from utils.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +51,3 @@ def relabelled(found: Detections, label_of: Mapping[int, int]) -> Detections:
     """Return the detections with other labels, without those whose label has no entry in `label_of`."""
     kept = found.of(label_of)
     return replace(kept, labels=np.array([label_of[label] for label in kept.labels.tolist()], np.int64))
-
-
-def class_filter(values: Sequence[str] | None, class_names: Sequence[str]) -> set[int] | None:
-    """Return the labels that `--classes` asks for, by name (in any case) or number from 1; None, all, without it.
-
-    Args:
-        class_names: background first, so that a class's number is its index.
-
-    Raises:
-        ConfigError: an unknown class, with the list of those there are.
-    """
-    if values is None:
-        return None
-    known = {str(label): label for label in range(1, len(class_names))}
-    known |= {name.casefold(): label for label, name in enumerate(class_names) if label}
-    unknown = [value for value in values if value.casefold() not in known]
-    if unknown:
-        there = ", ".join(f"{label} {name}" for label, name in enumerate(class_names) if label)
-        raise ConfigError(f"--classes: unknown {', '.join(map(repr, unknown))}; the classes are: {there}")
-    return {known[value.casefold()] for value in values}

@@ -66,3 +66,9 @@ def _spelled(characters: str) -> str:
         return repr(characters)
     shown = [f"U+{ord(c):04X} ({unicodedata.name(c, 'unnamed')})" for c in characters[:3]]
     return ", ".join(shown) + ", …" * (len(characters) > 3)
+
+
+def plain_name(name: str) -> str:
+    """Return a name with `/` between folders, and without parts that say "here"."""
+    parts = name.strip().replace("\\", "/").split("/")
+    return "/".join(part for index, part in enumerate(parts) if part != "." and (part or not index))

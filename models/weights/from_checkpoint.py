@@ -5,7 +5,7 @@ from models.rcnn.frozen import freeze_batch_norm
 from models.registry import ModelSpec
 from models.weights.state import StateDict, at_usual_eps, frozen_norms, load_strictly
 from torch_utils.runs.checkpoint import Checkpoint, training_arguments_of
-from utils.runs.console import note
+from utils.runs.note import note
 
 
 def load_whole(model: SyncFreeFasterRCNN, spec: ModelSpec, checkpoint: Checkpoint) -> None:

@@ -17,7 +17,7 @@ from torch_utils.runs.saver import save_weights
 from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import Annotation
 from utils.cli.settings import TrainSettings
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.errors import ConfigError
 from utils.metrics import limit_report, most_objects, needed_detections
 from utils.runs.best_epoch import BestEpoch

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.dataset.scan import read_folder
 from utils.formats.format import ReadOptions
 from utils.formats.formats import FORMATS

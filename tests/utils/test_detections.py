@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from utils.detections import Detections, class_filter
+from utils.detections import Detections
 from utils.errors import ConfigError
+from utils.inference.class_filter import class_filter
 
 
 def detections(rows):

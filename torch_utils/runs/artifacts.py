@@ -13,7 +13,7 @@ from torch_utils.predictor import to_float
 from torch_utils.prefetch import prefetch
 from utils.cli.settings import TrainSettings
 from utils.coco_eval import CocoEvaluator
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.drawing.contact_sheet import Drawing, write_sheet
 from utils.drawing.window import display_problem, show_images
 from utils.files import write_text_atomically

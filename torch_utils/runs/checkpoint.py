@@ -31,7 +31,7 @@ from utils.errors import CheckpointError
 from utils.evaluation.verdict.stored import StoredThresholds
 from utils.files import atomic_path
 from utils.images.pixel_range import PixelRange, read_pixel_range
-from utils.runs.console import note
+from utils.runs.note import note
 
 FORMAT = 1
 FOREIGN_IMG_SIZE = 800  # torchvision's default short side, at which files without img_size were trained

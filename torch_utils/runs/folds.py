@@ -21,13 +21,14 @@ from utils.label_errors.find import find_label_errors
 from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 from utils.runs.console import setup_logging
 from utils.runs.data import TrainingData
-from utils.runs.read_data import read_whole_data
 from utils.runs.run_dir import check_run_name, create_run_dir
 
 PREDICTIONS, GROUND_TRUTH = "out_of_fold_predictions.json", "out_of_fold_ground_truth.json"
 
 
-def train_folds(settings: TrainSettings, train: Callable[[TrainSettings], int]) -> int:
+def train_folds(
+    settings: TrainSettings, train: Callable[[TrainSettings], int], read_whole: Callable[[TrainSettings], TrainingData]
+) -> int:
     """Train one model for each part of the dataset, without it; then write what each found in its part.
 
     The runs are folders `fold_1`, `fold_2` … of the run's folder. With `resume_training`, complete ones stay as they
@@ -35,6 +36,7 @@ def train_folds(settings: TrainSettings, train: Callable[[TrainSettings], int]) 
 
     Args:
         train: trains as its settings ask for, and returns the exit status; `fold` says which part is held out.
+        read_whole: reads all splits of the dataset, such as `utils.runs.read_data.read_whole_data`.
 
     Returns the first exit status that is not 0, or 0. Raises ConfigError under torchrun.
     """
@@ -55,7 +57,7 @@ def train_folds(settings: TrainSettings, train: Callable[[TrainSettings], int]) 
             again = command("train.py", project_name=name)
             setup_logging().info(f"continue with this and the other folds: {again} --resume-training")
             return status
-    for line in write_out_of_fold(folder, read_whole_data(settings), settings):
+    for line in write_out_of_fold(folder, read_whole(settings), settings):
         setup_logging().info(line)
     return 0
 

@@ -15,7 +15,7 @@ from utils.dataset.fingerprint import differences
 from utils.errors import ConfigError
 from utils.files import write_text_atomically
 from utils.runs.best_epoch import BestEpoch
-from utils.runs.console import note
+from utils.runs.note import note
 from utils.runs.run_dir import LAUNCH_FILE, check_run_name, create_run_dir, lock_run_dir
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch_utils.runs.checkpoint import FORMAT, save_checkpoint
 from torch_utils.training.engine import Progress, TrainState
 from utils.cli.settings import TrainSettings
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.errors import ToolkitError
 from utils.runs.best_epoch import BestEpoch
 from utils.runs.run_dir import CHECKPOINTS

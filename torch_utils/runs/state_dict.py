@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torch_utils.runs.weights_file import fields_of
 from utils.errors import CheckpointError
-from utils.runs.console import note
+from utils.runs.note import note
 
 OWN_KEY = "model_state_dict"
 WEIGHTS_KEYS = ("state_dict", "model", "model_state", "net", "network", "module", "weights", "params")

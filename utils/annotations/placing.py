@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
 from utils.annotations.box_layout import Written
 from utils.annotations.labels import Box, LabelledObject, Labels, Pair
+from utils.annotations.scan_result import Scan
 from utils.annotations.turning import (
     STORED,
     UPRIGHT,

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from utils.annotations.annotation import Scan
 from utils.annotations.box_layout import LEAST, NEARLY_ALL, Written, one_cause
 from utils.annotations.findings import CHECKS, Finding
 from utils.annotations.labels import Box, LabelledObject, Labels, Pair, UnitError
 from utils.annotations.placing import place, place_turned, written_boxes
+from utils.annotations.scan_result import Scan
 from utils.annotations.turning import UPRIGHT, settle_turned
 from utils.errors import DatasetError
 from utils.images.io import ImageInfo, probe_image

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.files import natural_key
 from utils.images.exif import TRANSPOSING
 from utils.images.io import ImageInfo

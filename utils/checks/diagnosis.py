@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
 from utils.annotations.findings import CHECKS, SEVERITIES, Finding
+from utils.annotations.scan_result import Scan
 from utils.checks.anchors import Anchors, best_ious
 from utils.checks.boxes import box_findings
 from utils.checks.classes import anchor_findings, class_findings
 from utils.checks.duplicates import duplicates
 from utils.checks.image_sizes import image_findings, range_findings
 from utils.checks.statistics import SplitStatistics, split_statistics
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.dataset.annotation_table import Objects
 
 SAMPLES = {"train": 8, "val": 4, "test": 4}  # annotated images that a report shows, whatever was found

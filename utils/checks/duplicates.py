@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.annotations.annotation import Scan
 from utils.annotations.findings import Finding
+from utils.annotations.scan_result import Scan
 from utils.images.similarity import CHUNK, average_of, is_near_duplicate, least_likeness, mirrored, thumbnail_vectors
 
 NAMED = 3  # images of a group

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
 from utils.annotations.findings import Finding
+from utils.annotations.scan_result import Scan
 from utils.images.pixel_range import PixelRange, problem_with
 from utils.img_size import model_scale
 

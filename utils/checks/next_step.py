@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from utils.annotations.annotation import Scan
+from utils.annotations.annotation import equal_annotations
 from utils.annotations.findings import CHECKS, ERROR, Finding
+from utils.annotations.scan_result import Scan
 from utils.checks.diagnosis import Diagnosis
-from utils.checks.repair import equal_annotations
 from utils.cli.command import command
 
 

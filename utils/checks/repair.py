@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from utils.annotations.annotation import Annotation, Scan, format_findings
+from utils.annotations.annotation import Annotation, equal_annotations
 from utils.annotations.findings import CHECKS
+from utils.annotations.scan_result import Scan, format_findings
 from utils.checks.boxes import same_boxes
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.dataset.scan import scan_splits
 from utils.dataset.writer import write_dataset
 from utils.errors import DatasetError
@@ -123,8 +124,3 @@ def _without_copies(
                     name, other = annotation.image_path.name, there[1].image_path.name
                     lines.append(f"{split}: left out: {name} is the same file as {other} in the {there[0]} split")
     return {split: kept[split] for split in annotations}
-
-
-def equal_annotations(one: Annotation, other: Annotation) -> bool:
-    """Check whether two images have the same boxes of the same classes."""
-    return np.array_equal(one.boxes, other.boxes) and np.array_equal(one.labels, other.labels)

@@ -1,22 +1,11 @@
 """Splits of several folders: lists in place of single paths in a dataset's YAML."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from utils.annotations.annotation import YAML_PREFIX
+from utils.config.dataset_config import KINDS, Folder
 from utils.config.paths import find_path
-
-KINDS = ("DIR_IMAGES", "DIR_LABELS", "LIST")
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Images, where their labels are, and the file that lists which of them count; None where all do."""
-
-    images_dir: Path
-    labels_dir: Path
-    list_path: Path | None = None
 
 
 def further_folders(
@@ -58,17 +47,6 @@ def test_folders(path: Path, values: dict, notes: list[str]) -> tuple[tuple[Fold
     first, further = further_folders(path, values, faults, notes, splits=("test",))
     found = _found(path, {key: first.get(key) for key in keys}, keys, faults, notes) if given and not faults else None
     return ((found, *further.get("test", ())) if found and not faults else ()), faults
-
-
-def as_keys(split: str, folders: Sequence[Folder]) -> dict:
-    """The YAML's keys of one split, "train", "val" or "test", with plain values."""
-    rows = [(str(f.images_dir), str(f.labels_dir), f.list_path and str(f.list_path)) for f in folders]
-    columns = zip(KINDS, map(list, zip(*rows, strict=True)), strict=True)
-    return {
-        f"{YAML_PREFIX[split]}_{kind}": column if len(rows) > 1 else column[0]
-        for kind, column in columns
-        if any(column)
-    }
 
 
 def folders_of_both(first: Sequence[Folder], second: Sequence[Folder], *, harm: str) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils.files import first_entries
 from utils.formats.yolo.data_yaml import note_two_places
-from utils.images.io import is_image
+from utils.images.formats import is_image
 
 
 def find_path(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.dataset.split import deal, groups_of
 from utils.errors import ConfigError
 

@@ -2,40 +2,42 @@
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from utils.annotations.annotation import YAML_PREFIX, Scan
+from utils.annotations.annotation import YAML_PREFIX
+from utils.annotations.scan_result import Scan
 from utils.errors import DatasetError
 from utils.formats.coco.json_file import listed_names_of
-from utils.formats.formats import FORMATS, MAX_HEADS
-from utils.images.io import is_image
+from utils.formats.format import MAX_HEADS, Format
+from utils.images.formats import is_image
 from utils.names import nfc
 from utils.pairing.file_tree import is_kind, list_tree
 from utils.pairing.pairing import pair_names
 
 LEAST_SHARE = 0.2  # of the images; a folder that has annotations for fewer is not theirs
 MAX_FOLDERS, MAX_DEPTH = 500, 4  # that are searched
-BESIDE_IMAGES = tuple(known for known in FORMATS.values() if known.one_file_per_image)
 SPLIT_FOLDER = re.compile(r"(train|val|valid|validation|test)[-_]?\w{0,4}", re.IGNORECASE)
 
 
-def search_labels(scan: Scan, config, split: str) -> None:
+def search_labels(scan: Scan, config, split: str, formats: Mapping[str, Format]) -> None:
     """Say where the annotations are, if most images of a split have none: replaces the findings that it explains.
 
-    A split whose images are all negatives, because not one has a label file, is an error, too.
+    A split whose images are all negatives, because not one has a label file, is an error, too. `formats` are all known
+    ones by name.
     """
+    beside = [known for known in formats.values() if known.one_file_per_image]
     images_dir, labels_dir = getattr(config, f"{split}_images_dir"), getattr(config, f"{split}_labels_dir")
     key = f"{YAML_PREFIX[split]}_DIR_LABELS"
     bare = [f.image for check in ("unlabelled", "unlisted-negative") for f in scan.of(check) if f.image]
     if not scan.annotations and not bare:
-        _report_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split])
+        _report_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split], beside)
         return
     used = {annotation.image_path for annotation in scan.annotations} - set(bare)
-    if len(bare) < len(used) or not FORMATS[config.annotation_format].one_file_per_image:
+    if len(bare) < len(used) or not formats[config.annotation_format].one_file_per_image:
         return
     replaced = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
-    places = _places(bare, images_dir, labels_dir, getattr(config, "path", None))
+    places = _places(bare, images_dir, labels_dir, getattr(config, "path", None), beside)
     if places:
         found_there = " or ".join(f"{place} has {count} {what} of these names" for place, count, what in places[:2])
         given = f"write `{key}: {{}}` in place of {labels_dir}" if labels_dir != images_dir else f"add `{key}: {{}}`"
@@ -60,12 +62,12 @@ def _drop(scan: Scan, images: set[Path]) -> None:
     scan.turned = [turned for turned in scan.turned if turned.image_path not in images]
 
 
-def _report_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) -> None:
+def _report_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str, beside: Sequence[Format]) -> None:
     if labels_dir == images_dir or not labels_dir.is_dir():
         return
     images = [(name, path) for name, path in list_tree(labels_dir).files if is_image(path)]
     files = list_tree(images_dir).files
-    for known in BESIDE_IMAGES:
+    for known in beside:
         labels = [(name, path) for name, path in files if known.is_label(path)]
         if labels and images and (pairs := pair_names(images, labels, known.is_other)):
             keys = (f"{split}_DIR_IMAGES", f"{split}_DIR_LABELS")
@@ -75,7 +77,7 @@ def _report_swapped(scan: Scan, images_dir: Path, labels_dir: Path, split: str) 
 
 
 def _places(
-    images: Sequence[Path], images_dir: Path, labels_dir: Path, config_path: Path | None
+    images: Sequence[Path], images_dir: Path, labels_dir: Path, config_path: Path | None, beside: Sequence[Format]
 ) -> list[tuple[Path, int, str]]:
     """Return (folder or COCO file, images that it has annotations of, what it has), those that fit best."""
     names = [(os.path.relpath(path, images_dir).replace(os.sep, "/"), path) for path in images]
@@ -88,7 +90,7 @@ def _places(
         any_name = root == images_dir or within or _is_usual(images_dir.name)
         for folder, depth in _folders(root):
             if folder.resolve() not in own and _may_be_theirs(folder.relative_to(root), wanted, any_name):
-                here = _fits(names, folder)
+                here = _fits(names, folder, beside)
                 alike = len({part.casefold() for part in _parts(folder)} & {part.casefold() for part in wanted})
                 found += [(count, alike, depth, place, what) for place, count, what in here]
         if found:
@@ -107,7 +109,7 @@ def _is_usual(folder: str) -> bool:
     return is_kind(folder) or bool(SPLIT_FOLDER.fullmatch(folder))
 
 
-def _fits(images: list[tuple[str, Path]], folder: Path) -> list[tuple[Path, int, str]]:
+def _fits(images: list[tuple[str, Path]], folder: Path, beside: Sequence[Format]) -> list[tuple[Path, int, str]]:
     try:
         files = list_tree(folder).files
     except DatasetError:
@@ -115,7 +117,7 @@ def _fits(images: list[tuple[str, Path]], folder: Path) -> list[tuple[Path, int,
     found = []
     if not is_kind(folder.name) and any(is_image(path) for _, path in files):
         return []  # another dataset, whose annotations are of its own images
-    for known in BESIDE_IMAGES:
+    for known in beside:
         labels = [(name, path) for name, path in files if known.is_label(path)]
         pairs = pair_names(images, labels, known.is_other) if labels else []
         if any(known.holds(path) for _, path in pairs[:MAX_HEADS]):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.annotations.annotation import Annotation, Scan, format_findings
+from utils.annotations.annotation import Annotation
 from utils.annotations.findings import CHECKS
 from utils.annotations.reading import read_pairs
+from utils.annotations.scan_result import Scan, format_findings
 from utils.annotations.turning import settle_turned
 from utils.dataset.label_search import search_labels
 from utils.dataset.split import deal, groups_of
@@ -17,6 +18,7 @@ from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.format import Format, ReadOptions
 from utils.formats.formats import FORMATS
+from utils.formats.pairs import find_pairs
 from utils.pairing.other_splits import folders_of_other_splits
 from utils.pairing.text_lists import deal_lines, read_split_list
 
@@ -93,7 +95,7 @@ def scan_split(
     images_dir, labels_dir = getattr(config, f"{name}_images_dir"), getattr(config, f"{name}_labels_dir")
     scan = read_folder(annotation_format, images_dir, labels_dir, options, skip_bad=skip_bad)
     scan.extend(about)
-    search_labels(scan, config, name)
+    search_labels(scan, config, name, FORMATS)
     return scan
 
 
@@ -106,7 +108,7 @@ def read_folder(
     Raises DatasetError where a folder cannot be listed, or the file of a whole split not be read.
     """
     scan = Scan()
-    found = annotation_format.find_pairs(scan, images_dir, labels_path, options)
+    found = find_pairs(annotation_format, scan, images_dir, labels_path, options)
     read = read_pairs(
         found.pairs,
         options.class_names,

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.config.folders import Folder
+from utils.config.dataset_config import Folder
 from utils.discovery.layout import Layout, Part, common_folder
 from utils.discovery.split_names import split_folder, split_of_words
-from utils.formats.coco.file_names import plain_name
 from utils.formats.coco.json_file import MAX_JSON_BYTES
 from utils.formats.labelme import LABELME
-from utils.names import nfc
+from utils.names import nfc, plain_name
 
 
 @dataclass(frozen=True)

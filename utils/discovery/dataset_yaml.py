@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from utils.config.folders import Folder, as_keys
+from utils.config.dataset_config import Folder, as_keys
 from utils.discovery.layout import SHARE, Discovery, Part
 from utils.errors import ToolkitError
 from utils.formats.formats import FORMATS

@@ -12,7 +12,7 @@ from utils.discovery.yolo_layout import find_data_yaml, layout_of_data_yaml
 from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.formats import FORMATS
-from utils.images.io import is_image
+from utils.images.formats import is_image
 from utils.pairing.file_tree import FileTree, list_tree
 
 SAMPLED = 20  # annotation files that show whether all are of a format

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.config.folders import Folder
+from utils.config.dataset_config import Folder
 
 SHARE = 0.15  # of the images for validation, where nothing says which
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from utils.config.folders import Folder
+from utils.config.dataset_config import Folder
 from utils.discovery.layout import Layout, Part, common_folder
 from utils.discovery.split_names import count_listed, find_split_lists, split_folder
 from utils.pairing.file_tree import FileTree

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.errors import DatasetError
 from utils.pairing.file_tree import is_kind, stem_of
 from utils.pairing.split_lists import listed_names

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.config.folders import Folder
+from utils.config.dataset_config import Folder
 from utils.config.yaml_files import read_yaml
 from utils.discovery.layout import Layout, Part
 from utils.discovery.split_names import count_listed

@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.annotations.annotation import BACKGROUND, Annotation, Scan
-from utils.annotations.labels import Pair
+from utils.annotations.annotation import BACKGROUND, Annotation, Findings
+from utils.annotations.labels import Labels, Pair
+from utils.pairing.paired import Pairing
 
 HEAD_BYTES = 2**16  # of a file, enough to recognise its format
+MAX_HEADS = 20  # files of a folder that are opened to recognise a format
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Found:
 
     pairs: list[Pair]
     hint: str = ""
-    finish: Callable[[Scan], None] = lambda scan: None
+    finish: Callable[[Findings], None] = lambda scan: None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Format:
     | title | what a report calls it |
     | kind, suffix | what a message calls one of its files, and how such a file ends |
     | detect | whether the first bytes of a file are of the format |
-    | find_pairs | (scan, images folder, labels path, options) -> the pairs; faults are findings of the scan |
+    | read_file | (path, options) -> the objects of one image's file; DatasetError names the file and its faults |
+    | read_pairs | or: (findings, files paired by name, images folder, labels folder, options) -> the pairs |
+    | find_pairs | for a file of a whole split: (findings, images folder, labels path, options) -> the pairs |
     | write | (folder, split, class names) -> where the annotations are, relative to the folder; the images are there |
     | image_folder | where a written dataset has its images |
     | one_file_per_image | False where one file holds a whole split |
@@ -86,8 +90,10 @@ class Format:
     kind: str
     suffix: str
     detect: Callable[[bytes], bool]
-    find_pairs: Callable[[Scan, Path, Path, ReadOptions], Found]
     write: Callable[[Path, Split, Sequence[str]], str]
+    read_file: Callable[[Path, ReadOptions], Labels] | None = None
+    read_pairs: Callable[[Findings, Pairing, Path, Path, ReadOptions], Found] | None = None
+    find_pairs: Callable[[Findings, Path, Path, ReadOptions], Found] | None = None
     image_folder: str = "{split}"
     one_file_per_image: bool = True
     sure_by_name: bool = True

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.formats.coco.format import COCO
-from utils.formats.format import Format
+from utils.formats.format import MAX_HEADS, Format
 from utils.formats.labelme import LABELME
 from utils.formats.voc.format import VOC
 from utils.formats.yolo.format import YOLO
-from utils.images.io import is_image
+from utils.images.formats import is_image
 from utils.pairing.file_tree import list_tree
 from utils.pairing.pairing import pair_names
 
@@ -21,7 +21,6 @@ FORMATS: dict[str, Format] = {
     LABELME.name: LABELME,
 }
 DEFAULT = VOC.name  # where nothing shows another
-MAX_HEADS = 20  # files of a folder that are opened to recognise a format
 
 
 def detect_format(images_dir: Path, labels_path: Path) -> str:

@@ -8,22 +8,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from utils.annotations.annotation import Scan
 from utils.annotations.labels import Box, LabelledObject, Labels
 from utils.errors import DatasetError
 from utils.files import write_text_atomically
-from utils.formats.format import Format, Found, ReadOptions, Split
+from utils.formats.format import Format, Split
 from utils.formats.json_values import finite, image_size, read_json, shown
-from utils.formats.label_files import find_label_pairs
 
 MAX_JSON_BYTES = 2**28  # LabelMe keeps a copy of the image in it
 MAX_FAULTS = 5  # of a file in its message
 # Those of LabelMe, and of tools that write its format.
 SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation", "quadrilateral")
-
-
-def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
-    return Found(find_label_pairs(LABELME, scan, images_dir, labels_dir, options, read_labelme_file))
 
 
 def read_labelme_file(path: Path) -> Labels:
@@ -89,7 +83,7 @@ LABELME = Format(
     kind="JSON",
     suffix=".json",
     detect=lambda head: b'"shapes"' in head,
-    find_pairs=_find_pairs,
+    read_file=lambda path, options: read_labelme_file(path),
     write=_write,
     sure_by_name=False,  # any tool may have left JSON files beside the images
 )

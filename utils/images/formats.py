@@ -1,9 +1,13 @@
-"""Describes image files of formats that are not read, with a remedy; counts the frames of the others."""
+"""Knows image files by their names; describes those of formats that are not read, and counts frames of the others."""
 
 import struct
 from pathlib import Path
 
 from PIL import Image
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .gif .jp2".split()
+)
 
 _CONVERT = "convert it to JPEG or PNG"
 _RAW = (
@@ -21,6 +25,12 @@ _UNREAD = {
     **dict.fromkeys((".dcm", ".nii"), f"a medical image, which is not read: {_CONVERT}"),
     **dict.fromkeys((".ico", ".tga", ".exr", ".hdr", ".jxl", ".qoi", ".npy"), f"a format that is not read: {_CONVERT}"),
 }
+
+
+def is_image(path: Path | str) -> bool:
+    """Check whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
+    path = Path(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def unread_format(path: Path | str) -> str | None:

@@ -18,10 +18,6 @@ from utils.images.exif import TRANSPOSING, orientation_of, stored_size_of, turne
 from utils.images.formats import frames_of, unread_content, unread_tiff
 from utils.images.pixel_range import PixelRange, UsedValues, to_eight_bits, used_values
 
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .gif .jp2".split()
-)
-
 HUGE_PIXELS = 10**8  # as a file of 50 kB may claim to have; one of them is decoded at a time, whatever the threads
 MAX_PIXELS = 2**30  # OpenCV's own limit for a decoded image
 
@@ -69,12 +65,6 @@ class ImageInfo:
     thumbnail: bytes = b""
     frames: int = 1
     used: UsedValues | None = None
-
-
-def is_image(path: Path | str) -> bool:
-    """Check whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
-    path = Path(path)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: Path | str, *, shrink: int = 1, pixel_range: PixelRange | None = None) -> np.ndarray:

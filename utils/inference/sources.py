@@ -9,8 +9,7 @@ from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.files import natural_key
-from utils.images.formats import unread_format
-from utils.images.io import is_image
+from utils.images.formats import is_image, unread_format
 
 # What OpenCV writes in colour and without palette; any other image's result is a PNG.
 WRITABLE_SUFFIXES = frozenset(

@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
-from utils.images.io import is_image
+from utils.annotations.annotation import Findings
+from utils.images.formats import is_image
 from utils.pairing.file_tree import is_kind, list_tree, placeless
 
 # Names that say which split a folder is, such as val2017.
@@ -21,7 +21,7 @@ def split_of_folder(folder: str) -> str | None:
     return next((name for name, pattern in _NAMES.items() if pattern.fullmatch(folder)), None)
 
 
-def folders_of_other_splits(config, split: str, scan: Scan, *, listed: bool) -> set[str]:
+def folders_of_other_splits(config, split: str, scan: Findings, *, listed: bool) -> set[str]:
     """Return folders below a split's images or labels, relative to them, that are no part of the split.
 
     Those that the configuration names for the other splits are left out in silence. Those that are called like another

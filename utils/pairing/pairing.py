@@ -3,13 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
+from utils.annotations.annotation import Findings
 from utils.files import natural_key
-from utils.images.formats import unread_format
-from utils.images.io import is_image
+from utils.images.formats import is_image, unread_format
 from utils.names import how_they_differ, nfc, outline
 from utils.pairing.file_tree import (
     IMAGE_FOLDERS,
@@ -22,26 +21,10 @@ from utils.pairing.file_tree import (
     placeless,
     stem_of,
 )
+from utils.pairing.paired import Pairing
 from utils.pairing.split_lists import listed_names
 
 UPLOAD = re.compile(r"(^|/)[0-9a-f]{8}-(?=[^/]*$)")  # what Label Studio puts before the name of an uploaded file
-
-
-@dataclass
-class Pairing:
-    """The result of pairing: pairs of image and annotation file in natural order, and what has no partner.
-
-    `name` gives a path relative to its folder, as messages call it.
-    """
-
-    pairs: list[tuple[Path, Path]] = field(default_factory=list)
-    unlabelled: list[Path] = field(default_factory=list)
-    orphaned: list[Path] = field(default_factory=list)
-    names: dict[Path, str] = field(default_factory=dict)
-    labelled_folders: set[str] = field(default_factory=set)
-
-    def name(self, path: Path) -> str:
-        return self.names.get(path, path.name)
 
 
 @dataclass(eq=False)
@@ -59,7 +42,7 @@ class _File:
 
 
 def pair_files(
-    scan: Scan,
+    scan: Findings,
     images_dir: Path,
     labels_dir: Path,
     is_label: Callable[[Path], bool],
@@ -129,7 +112,7 @@ def pair_files(
     return result
 
 
-def _without_masks(scan: Scan, images: list[_File]) -> list[_File]:
+def _without_masks(scan: Findings, images: list[_File]) -> list[_File]:
     """Leave out images that lie with the labels, such as masks, where a folder of images has the very names."""
     with_labels = [image for image in images if is_among(image.name, LABEL_FOLDERS - IMAGE_FOLDERS)]
     if not with_labels:
@@ -250,12 +233,7 @@ def _labelled_folders(images: list[_File], label_tree: FileTree, *, shared: bool
     return known | {""}
 
 
-def knows_folder(pairing: Pairing, image: Path) -> bool:
-    """Check whether the annotations know of the folder that an image without one lies in."""
-    return folder_of(placeless(pairing.name(image))) in pairing.labelled_folders
-
-
-def _report_near_names(scan: Scan, images: list[_File], labels: list[_File], wanted) -> None:
+def _report_near_names(scan: Findings, images: list[_File], labels: list[_File], wanted) -> None:
     """Find files without a partner, but for a look-alike or invisible character, or what upload services change."""
     near: dict[str, list[_File]] = defaultdict(list)
     for image in images:
@@ -282,7 +260,7 @@ def _rough(key: str) -> str:
     return "/".join(re.sub(r"[\x00-/:-@\[-`{-\x7f]+", "_", part).strip("_") or part for part in parts)
 
 
-def _report_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> None:
+def _report_unread(scan: Findings, tree: FileTree, labels: list[_File], wanted) -> None:
     """Report annotations whose image is there, but of a format that is not read."""
     unread = {_folded(stem_of(name)): path for name, path in tree.files if unread_format(path)}
     for label in labels if unread else ():
@@ -296,7 +274,7 @@ def _report_unread(scan: Scan, tree: FileTree, labels: list[_File], wanted) -> N
 # --- split lists -----------------------------------------------------------------------------------------------------
 
 
-def _wanted(scan: Scan, images, labels, stems, kind: str, images_dir: Path, labels_dir: Path) -> Callable:
+def _wanted(scan: Findings, images, labels, stems, kind: str, images_dir: Path, labels_dir: Path) -> Callable:
     """Check whether a file counts: any does without a list."""
     if stems is None:
         return lambda file: True

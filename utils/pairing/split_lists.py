@@ -4,13 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from utils.annotations.annotation import Scan
-from utils.images.io import is_image
+from utils.annotations.annotation import Findings
+from utils.images.formats import is_image
 from utils.names import nfc
 from utils.pairing.file_tree import folder_of, placeless, stem_of
 
 
-def listed_names(scan: Scan, lines: Iterable[str], known: Iterable[str], source: str) -> set[str]:
+def listed_names(scan: Findings, lines: Iterable[str], known: Iterable[str], source: str) -> set[str]:
     """Return those of `known`, relative names with or without suffix, that the lines of a split list mean.
 
     A line is a name, perhaps with folders above, the image's extension, or VOC's second column. It may lack the

@@ -1,7 +1,6 @@
 """The console and `train.log`: one logger for both."""
 
 import logging
-import os
 import sys
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -80,12 +79,6 @@ def log_folder() -> Path | None:
     """Return the run's folder, once `attach_log_file` has been called in this process."""
     handlers = logging.getLogger("train").handlers
     return next((Path(h.baseFilename).parent for h in handlers if isinstance(h, logging.FileHandler)), None)
-
-
-def note(text: str) -> None:
-    """Report what was decided where two readings were possible: in a training's log, else on standard error."""
-    if os.environ.get("RANK", "0") == "0":  # one process of a group reports
-        logging.getLogger("train").warning(f"note: {text}")
 
 
 def _remove_handlers(logger: logging.Logger, kinds: tuple[type[logging.Handler], ...]) -> None:

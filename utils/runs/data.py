@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
+from utils.annotations.scan_result import Scan
 from utils.coco_eval import CocoEvaluator, most_of_a_class
-from utils.config.config import DatasetConfig
+from utils.config.dataset_config import DatasetConfig
 from utils.dataset.fingerprint import fingerprint
 from utils.metrics import is_few, limit_report, most_objects, needed_detections
 

@@ -13,7 +13,7 @@ from train import main
 from utils.cli.settings import TrainSettings
 from utils.cli.train_args import training_settings
 from utils.errors import ConfigError, ToolkitError
-from utils.runs.read_data import read_data
+from utils.runs.read_data import read_data, read_whole_data
 
 RUNS = Path("outputs/training")
 
@@ -64,12 +64,12 @@ def test_a_stopped_cross_validation_resumes_with_the_fold_that_it_was_in(capsys)
         trained.append((settings.fold, settings.resume_training))
         return 130 if len(trained) == 2 else main(settings)
 
-    assert train_folds(settings_of("cut"), train) == 130
+    assert train_folds(settings_of("cut"), train, read_whole_data) == 130
     assert "train.py --project-name cut --resume-training" in capsys.readouterr().out
     assert not (RUNS / "cut/out_of_fold_predictions.json").exists()
     resumed = training_settings(["--resume-training", "--project-name", "cut"])
     assert resumed.folds == 3 and resumed.epochs == 1
-    assert train_folds(resumed, train) == 0
+    assert train_folds(resumed, train, read_whole_data) == 0
     assert trained == [(1, False), (2, False), (2, False), (3, False)]
     assert (RUNS / "cut/out_of_fold_predictions.json").exists()
 

@@ -21,7 +21,7 @@ from models.predictors import load_predictor
 from support.foreign_checkpoints import CLASSES, SMALL, STATE, prefixed, read, same
 from torch_utils.runs.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import CheckpointError, ConfigError
-from utils.runs.console import note
+from utils.runs.note import note
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from PIL import Image
 
 from support.reading import read_coco, read_voc, read_yolo
 from support.voc_files import CLASSES, element, write_image, xml
-from utils.annotations.annotation import format_findings
 from utils.annotations.box_layout import Written, one_cause
+from utils.annotations.scan_result import format_findings
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits

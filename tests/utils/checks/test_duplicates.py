@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from support.paths import SHARED
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
+from utils.annotations.scan_result import Scan
 from utils.checks.duplicates import duplicates
 from utils.images.io import probe_image
 

@@ -7,7 +7,8 @@ import yaml
 from PIL import Image
 
 from support.paths import ROOT
-from utils.config.config import DatasetConfig, load_config
+from utils.config.config import load_config
+from utils.config.dataset_config import DatasetConfig
 from utils.errors import ConfigError
 
 GOOD = {"TRAIN_DIR_IMAGES": "set/train", "VALID_DIR_IMAGES": "set/test", "CLASSES": ["Mask", "Gloves"]}

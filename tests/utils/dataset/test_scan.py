@@ -11,9 +11,10 @@ from PIL import Image
 from support.paths import SHARED
 from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
 from utils.annotations.findings import Finding
-from utils.config.config import DatasetConfig
+from utils.annotations.scan_result import Scan
+from utils.config.dataset_config import DatasetConfig
 from utils.dataset.scan import raise_for_errors, scan_split, scan_splits
 from utils.errors import DatasetError
 from utils.formats.voc.xml_file import read_voc_file

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from support.voc_files import CLASSES, write_image
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
+from utils.annotations.scan_result import Scan
 from utils.config.config import load_config
 from utils.dataset.scan import scan_splits
 from utils.dataset.writer import write_dataset
 from utils.formats.format import ReadOptions
 from utils.formats.formats import FORMATS, detect_format
+from utils.formats.pairs import find_pairs
 
 
 def annotated(path):
@@ -35,7 +37,7 @@ def test_what_a_format_writes_it_detects_and_pairs(tmp_path, name):
     assert all([other for other in FORMATS if FORMATS[other].holds(path)] == [name] for path in files)
     assert detect_format(images_dir, labels) == name
     scan = Scan()
-    found = FORMATS[name].find_pairs(scan, images_dir, labels, ReadOptions(CLASSES))
+    found = find_pairs(FORMATS[name], scan, images_dir, labels, ReadOptions(CLASSES))
     assert [pair.image_path.name for pair in found.pairs] == ["a.jpg", "b.jpg"] and not scan.findings
 
 

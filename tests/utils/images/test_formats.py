@@ -8,8 +8,8 @@ from PIL import Image
 from support.reading import read_voc
 from support.voc_files import CLASSES, element, write_image, xml
 from utils.errors import DatasetError
-from utils.images.formats import frames_in, unread_format
-from utils.images.io import is_image, probe_image, read_image
+from utils.images.formats import frames_in, is_image, unread_format
+from utils.images.io import probe_image, read_image
 from utils.inference.sources import find_images
 
 TOP_RED = np.zeros((40, 60, 3), np.uint8)

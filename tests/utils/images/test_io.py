@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from utils.errors import DatasetError, ToolkitError
-from utils.images.io import is_image, probe_image, read_image, read_shrunk, write_image
+from utils.images.formats import is_image
+from utils.images.io import probe_image, read_image, read_shrunk, write_image
 
 WIDTH, HEIGHT = 48, 32
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

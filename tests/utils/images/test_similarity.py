@@ -3,7 +3,7 @@
 import numpy as np
 
 from support.made_annotations import made_up
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.checks.duplicates import duplicates
 from utils.images.similarity import is_near_duplicate, near_duplicate_groups
 

@@ -9,7 +9,7 @@ import yaml
 from support.reading import read_voc, read_yolo
 from support.trees import write
 from support.voc_files import CLASSES, element, write_image, xml
-from utils.annotations.annotation import Scan
+from utils.annotations.scan_result import Scan
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits

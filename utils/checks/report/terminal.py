@@ -9,8 +9,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from utils.annotations.annotation import format_findings
 from utils.annotations.findings import CHECKS, ERROR, NOTE, WARNING
+from utils.annotations.scan_result import format_findings
 from utils.checks.anchors import shown_size
 from utils.checks.diagnosis import Diagnosis
 from utils.checks.statistics import Histogram, SplitStatistics

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from utils.images.io import is_image
-from utils.names import nfc
+from utils.images.formats import is_image
+from utils.names import nfc, plain_name
 from utils.pairing.file_tree import FileTree, is_kind, list_tree
 
 
@@ -90,12 +90,6 @@ class ImageFinder:
 
 def _folded(name: str) -> str:
     return nfc(name).casefold()
-
-
-def plain_name(name: str) -> str:
-    """Return a name with `/` between folders, and without parts that say "here"."""
-    parts = name.strip().replace("\\", "/").split("/")
-    return "/".join(part for index, part in enumerate(parts) if part != "." and (part or not index))
 
 
 def inside(folder: Path, name: str) -> Path | None:

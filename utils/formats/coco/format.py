@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
+from utils.annotations.annotation import Findings
 from utils.annotations.labels import Box, Labels, Pair
 from utils.errors import DatasetError
 from utils.files import natural_key, write_text_atomically
@@ -12,13 +12,13 @@ from utils.formats.coco.file_names import ImageFinder, inside
 from utils.formats.coco.json_file import CocoImage, read_coco_file
 from utils.formats.coco.writer import CocoObjects, coco_dataset
 from utils.formats.format import Format, Found, ReadOptions, Split
-from utils.images.io import is_image
+from utils.images.formats import is_image
 from utils.names import nfc
 from utils.pairing.file_tree import FileTree, folder_of, stem_of
 from utils.pairing.split_lists import listed_names
 
 
-def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOptions) -> Found:
+def _find_pairs(scan: Findings, images_dir: Path, labels_path: Path, options: ReadOptions) -> Found:
     """Return the images that a COCO file lists, from `images_dir` or folders below it.
 
     A category is a class by its name. An image without annotations is a negative; one that the file does not list is
@@ -55,7 +55,7 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_path: Path, options: ReadOp
     return Found(pairs)
 
 
-def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_path: Path) -> CocoImage | None:
+def _entry_of(scan: Findings, path: Path, found: list[tuple[bool, CocoImage]], json_path: Path) -> CocoImage | None:
     """Return the entry of an image, of all that mean it, and whether each has its very name; None where they differ."""
     own = [entry for is_own_name, entry in found if is_own_name]
     entries = own or [entry for _, entry in found]
@@ -75,7 +75,7 @@ def _entry_of(scan: Scan, path: Path, found: list[tuple[bool, CocoImage]], json_
     return entries[0]
 
 
-def _report_unlisted(scan: Scan, tree: FileTree, listed: set[Path], json_path: Path) -> None:
+def _report_unlisted(scan: Findings, tree: FileTree, listed: set[Path], json_path: Path) -> None:
     """Report images that the file does not list; a folder of which it lists none is one finding."""
     folders: dict[str, list[tuple[str, Path]]] = {}
     for name, path in tree.files:

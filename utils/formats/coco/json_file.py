@@ -7,9 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from utils.annotations.labels import Box, LabelledObject
 from utils.errors import DatasetError
-from utils.formats.coco.file_names import plain_name
 from utils.formats.json_values import finite, image_size, read_json, shown
-from utils.names import nfc
+from utils.names import nfc, plain_name
 
 MAX_JSON_BYTES = 4 * 2**30
 MAX_SEARCHED_BYTES = 2**28  # of a file that nobody named

@@ -1,30 +1,23 @@
 """Pascal VOC XML as a format, the files beside their images or in a folder of their own."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation
 from utils.annotations.labels import Box, LabelledObject, Labels
-from utils.formats.format import Format, Found, ReadOptions, Split
-from utils.formats.label_files import find_label_pairs
+from utils.formats.format import Format, ReadOptions, Split
 from utils.formats.voc.writer import escape_note, voc_xml
 from utils.formats.voc.xml_file import called, read_voc_file
 
 
-def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
-    read = partial(_read_labels, one_based=options.one_based)
-    return Found(find_label_pairs(VOC, scan, images_dir, labels_dir, options, read))
-
-
-def _read_labels(path: Path, *, one_based: bool) -> Labels:
+def _read_file(path: Path, options: ReadOptions) -> Labels:
     voc = read_voc_file(path)
     objects = tuple(
         LabelledObject(called(index, item.name), item.name, item.box, item.difficult, rotation=item.rotation)
         for index, item in enumerate(voc.objects, 1)
     )
     notes = (("deleted", f"{path.name}: {voc.deleted} objects marked as deleted"),) if voc.deleted else ()
-    return Labels(objects, voc.size, _from_one_based if one_based else _as_it_stands, notes)
+    return Labels(objects, voc.size, _from_one_based if options.one_based else _as_it_stands, notes)
 
 
 def _as_it_stands(box: Box, size: tuple[int, int]) -> Box:
@@ -62,7 +55,7 @@ VOC = Format(
     kind="XML",
     suffix=".xml",
     detect=_detect,
-    find_pairs=_find_pairs,
+    read_file=_read_file,
     write=_write,
     notes=_notes,
 )

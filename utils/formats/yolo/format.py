@@ -10,25 +10,25 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from utils.annotations.annotation import Annotation, Scan
+from utils.annotations.annotation import Annotation, Findings
 from utils.annotations.labels import Box, LabelledObject, Labels, Pair, UnitError
 from utils.errors import DatasetError
 from utils.files import natural_key, write_text_atomically
 from utils.formats.format import Format, Found, ReadOptions, Split
-from utils.formats.label_files import label_pair, pair_labels
 from utils.formats.yolo.class_names import class_lists, numbered_names
 from utils.formats.yolo.rows import OtherUnit, RowReader, numbers_of
-from utils.pairing.file_tree import stem_of
-from utils.pairing.pairing import knows_folder
+from utils.pairing.file_tree import folder_of, placeless, stem_of
+from utils.pairing.paired import Pairing
 from utils.suggestions import plain
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_FAULTS = 5  # of a file in its message
 
 
-def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
-    """Pair images with text files by stem. Class numbers count from 0 in the order of CLASSES, without background.
+def _read_pairs(scan: Findings, paired: Pairing, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Found:
+    """Return the pairs of images and text files.
 
+    Class numbers count from 0 in the order of CLASSES, without background.
     The lists of names that tools leave beside the labels are read, too: what they contradict is an error. Without
     `options.kpt_shape`, and without a data.yaml that has one, rows of more than four numbers are recognised by their
     geometry. An image without a text file is a negative, as YOLO's own tools have it; it is counted. But a sub-folder
@@ -36,7 +36,6 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
     becomes the box around it.
     """
     class_names, renamed, ignored = options.class_names, options.renamed, options.ignored
-    paired = pair_labels(YOLO, scan, images_dir, labels_dir, options)
     for path in paired.orphaned:
         scan.add("orphaned", paired.name(path))
     labelled = dict(paired.pairs)
@@ -55,15 +54,15 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
         name = paired.name(image)
         if image in labelled:
             path = labelled[image]
-            pairs.append(label_pair(image, path, paired.name(path), read))
-        elif options.stems is None and not knows_folder(paired, image):
+            pairs.append(Pair(image, path, paired.name(path), partial(read, path)))
+        elif options.stems is None and not _knows_folder(paired, image):
             scan.add("unlabelled", f"{name}: no label in a whole folder", image=image)
         else:
             called = f"{stem_of(name)}.txt"
             pairs.append(Pair(image, labels_dir / called, called, _negative(name)))
     hint = f"CLASSES has 0 to {len(names) - 1}"
 
-    def finish(scan: Scan) -> None:
+    def finish(scan: Findings) -> None:
         if numbers.count_from_one:
             # Each is one class further than it should be: the last of them are unknown, the others wrong in silence.
             scan.findings = [f for f in scan.findings if f.check != "unknown-class"]
@@ -76,6 +75,11 @@ def _find_pairs(scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOpt
             scan.add("row-extras", text)
 
     return Found(pairs, hint, finish)
+
+
+def _knows_folder(paired: Pairing, image: Path) -> bool:
+    """Check whether the annotations know of the folder that an image without one lies in."""
+    return folder_of(placeless(paired.name(image))) in paired.labelled_folders
 
 
 class ClassNumbers:
@@ -248,7 +252,7 @@ YOLO = Format(
     kind="text file",
     suffix=".txt",
     detect=_detect,
-    find_pairs=_find_pairs,
+    read_pairs=_read_pairs,
     write=_write,
     image_folder="images/{split}",
     is_other=_is_other_text,

@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.files import write_text_atomically
 from utils.formats.voc.writer import voc_xml
-from utils.images.io import is_image
+from utils.images.formats import is_image
 from utils.inference.sinks.sink import ImageResult, Sink
 from utils.inference.sources import annotation_names
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 
 from utils.errors import ToolkitError
-from utils.images.io import is_image
+from utils.images.formats import is_image
 
 # FFmpeg plays plain text as a film of a terminal, and an image as a film of one frame.
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})

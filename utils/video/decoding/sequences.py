@@ -11,7 +11,8 @@ from PIL import Image, ImageSequence
 
 from utils.errors import DatasetError
 from utils.files import natural_key
-from utils.images.io import is_image, read_image
+from utils.images.formats import is_image
+from utils.images.io import read_image
 from utils.inference.sources import VIDEO_SUFFIXES, find_images
 from utils.video.decoding.container import VideoError
 from utils.video.frames import Frame, exact

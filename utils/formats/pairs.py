@@ -1,41 +1,37 @@
-"""Pairs of the formats that have an annotation file for each image."""
+"""Finds the pairs of images and annotations of a format."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from utils.annotations.annotation import Scan
-from utils.annotations.labels import Labels, Pair
-from utils.formats.format import Format, ReadOptions
+from utils.annotations.annotation import Findings
+from utils.annotations.labels import Pair
+from utils.formats.format import Format, Found, ReadOptions
 from utils.pairing.file_tree import list_tree
-from utils.pairing.pairing import Pairing, pair_files, pair_names
+from utils.pairing.paired import Pairing
+from utils.pairing.pairing import pair_files, pair_names
 
 
-def find_label_pairs(
-    own: Format,
-    scan: Scan,
-    images_dir: Path,
-    labels_dir: Path,
-    options: ReadOptions,
-    read_file: Callable[[Path], Labels],
-) -> list[Pair]:
-    """Return the pairs of a format whose images all have a file; those without, and files without image, are findings.
+def find_pairs(own: Format, scan: Findings, images_dir: Path, labels_path: Path, options: ReadOptions) -> Found:
+    """Return the pairs of a folder's images and their annotations; faults are findings of `scan`.
 
-    `read_file` returns the objects of one file; it raises DatasetError naming the file and its faults.
+    Raises DatasetError where a folder cannot be listed, or the file of a whole split not be read.
     """
-    paired = pair_labels(own, scan, images_dir, labels_dir, options)
+    if own.find_pairs:
+        return own.find_pairs(scan, images_dir, labels_path, options)
+    paired = pair_labels(own, scan, images_dir, labels_path, options)
+    if own.read_pairs:
+        return own.read_pairs(scan, paired, images_dir, labels_path, options)
     for path in paired.unlabelled:
         scan.add("unlabelled", paired.name(path), image=path)
     for path in paired.orphaned:
         scan.add("orphaned", paired.name(path))
-    return [label_pair(image, path, paired.name(path), read_file) for image, path in paired.pairs]
+    read = own.read_file
+    if read is None:
+        raise TypeError(f"{own.name}: expected a format with read_file, read_pairs or find_pairs")
+    return Found([Pair(image, path, paired.name(path), partial(read, path, options)) for image, path in paired.pairs])
 
 
-def label_pair(image: Path, path: Path, name: str, read_file: Callable[[Path], Labels]) -> Pair:
-    """Return the pair of an image and its own file."""
-    return Pair(image, path, name, lambda: read_file(path))
-
-
-def pair_labels(own: Format, scan: Scan, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Pairing:
+def pair_labels(own: Format, scan: Findings, images_dir: Path, labels_dir: Path, options: ReadOptions) -> Pairing:
     """Pair by `pair_files`. Images that only have a file of another format are findings, and none of `unlabelled`."""
     paired = pair_files(
         scan,
