@@ -4,9 +4,8 @@
 
 Each kind runs in a process of its own, from the same random split: "engine" is `coco_arrays` with packed arrays in,
 "pycocotools" the same with lists of dicts in, "matching" is `match` and `average_precision` for one area range,
-"bootstrap" 1,000 resamples of those matches. Prints the seconds of the work alone, by
-the clock and of all cores,  the highest memory above that with
-the input loaded (Linux), and how far the precision is from pycocotools'.
+"bootstrap" 1,000 resamples of those matches. Prints the seconds of the work alone, by the clock and of all cores, the
+highest memory above that with the input loaded (Linux), and how far the precision is from pycocotools'.
 """
 
 import argparse

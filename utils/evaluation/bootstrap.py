@@ -15,7 +15,8 @@ from utils.system import cpu_count
 
 RESAMPLES = 1000
 MIN_IMAGES = 5
-HALVES = 100
+PARTS = (0.5, 0.9)  # of the images
+PART_PAIRS = 50
 MAX_CELLS = 2**23  # of an array of images or objects by resamples
 CACHED_CELLS = 2**17
 
@@ -29,10 +30,11 @@ class Interval(NamedTuple):
 
 
 class Resampled(NamedTuple):
-    """Numbers of resamples (B,), of as many images with replacement, and of halves (H,) of the images without."""
+    """Numbers (B,) of resamples, as many images with replacement, and (P,) of PARTS of the images without."""
 
     resamples: np.ndarray
     halves: np.ndarray
+    most: np.ndarray
 
 
 def ap_intervals(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
@@ -52,10 +54,11 @@ def ap_intervals(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0)
 
 
 def resample_summaries(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Resampled]:
-    """Return the `summaries` of resamples and of halves, the same images for all matches of as many and one `seed`."""
+    """Return the `summaries` of resamples and parts, the same images for all matches of as many and one `seed`."""
     drawn = summaries(resample_ap(matches, resamples=resamples, seed=seed), matches.class_names)
-    halves = summaries(_ap_of(matches, [_halves(matches.num_images, HALVES, seed)], HALVES), matches.class_names)
-    return {name: Resampled(drawn[name], halves[name]) for name in drawn}
+    parts = _parts(matches.num_images, seed)
+    of_parts = [summaries(_ap_of(matches, [part], part.shape[1]), matches.class_names) for part in parts]
+    return {name: Resampled(drawn[name], *(part[name] for part in of_parts)) for name in drawn}
 
 
 def summaries(ap: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -75,18 +78,19 @@ def interval(
 
     AP of few images is too high, by about as much as its standard error: precision at a recall is the highest from
     there on, which picks the luckiest place of a wavy curve. Percentiles of resamples are higher still, and in
-    `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 85 of 100 cases, with 500 images
-    as with 50. So what is too much is estimated: it falls with the square root of the number of images, so that halves
-    of the images show (sqrt(2) - 1) of it. It is taken off, and counts as being as uncertain as it is large. The
-    standard error is that of the resamples, with Student's quantile for the number of images, on the scale of
-    arcsin(sqrt(AP)), on which it depends little on AP.
+    `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 87 of 100 cases, with 500 images
+    as with 50. So what is too much is estimated: it falls with the square root of the number of images, and how much
+    more half of the images have than nine tenths of them tells how much it is. (All of them would do, but for the jumps
+    of AP from one of its 101 points to the next.) It is taken off, and 3/4 of it count as its own standard error, which
+    the simulation asks for. The other standard error is that of the resamples, with Student's quantile for the number
+    of images, on the scale of arcsin(sqrt(AP)), on which it depends little on AP.
 
     Where no resample differs, all images are right or all wrong, and the interval is that of a share (Clopper and
     Pearson): of 20 images without a fault, from 0.83. `is_difference`: of two numbers, from -1 to 1; its error is that
     of the resamples, because what is too much in both goes out.
     """
-    drawn, halves = (np.asarray(part, np.float64)[~np.isnan(part)] for part in resampled)
-    if np.isnan(value) or images < MIN_IMAGES or len(drawn) < 2 or not len(halves):
+    drawn, halves, most = (np.asarray(part, np.float64)[~np.isnan(part)] for part in resampled)
+    if np.isnan(value) or images < MIN_IMAGES or len(drawn) < 2 or not len(halves) or not len(most):
         return np.nan, np.nan
     quantile = stdtrit(images - 1, (1 + level) / 2) * np.sqrt(images / (images - 1))
     if is_difference:
@@ -96,8 +100,9 @@ def interval(
         share = ((1 - level) / 2) ** (1 / images)
         return value * share, value + (1 - value) * (1 - share)
     there = _stabilised(value)
-    too_much = (_stabilised(halves).mean() - there) / (np.sqrt(2) - 1)
-    width = np.hypot(quantile * _stabilised(drawn).std(), stdtrit(images - 1, (1 + level) / 2) * too_much)
+    more = _stabilised(halves).mean() - _stabilised(most).mean()
+    too_much = more / (PARTS[0] ** -0.5 - PARTS[1] ** -0.5)
+    width = np.hypot(quantile * _stabilised(drawn).std(), stdtrit(images - 1, (1 + level) / 2) * 0.75 * too_much)
     low, high = np.sin(np.clip(there - too_much + np.array([-width, width]), 0, np.pi) / 2) ** 2
     return min(float(low), value), max(float(high), value)
 
@@ -139,13 +144,14 @@ def _ap_of(matches: Matches, blocks: Iterable[np.ndarray], count: int) -> np.nda
     return result
 
 
-def _halves(num_images: int, count: int, seed: int) -> np.ndarray:
-    """Return the weights (num_images, count) float32 of the two halves of the images, divided in count / 2 ways."""
+def _parts(num_images: int, seed: int) -> list[np.ndarray]:
+    """Return weights (num_images, P) float32 of parts of each size: the first and last images of random orders."""
     generator = np.random.default_rng([seed, 1])
-    order = np.argsort(generator.random((num_images, count // 2), np.float32), axis=0)
-    is_first = np.zeros(order.shape, np.float32)
-    np.put_along_axis(is_first, order[: num_images // 2], 1, axis=0)
-    return np.concatenate([is_first, 1 - is_first], axis=1)
+    places = np.argsort(generator.random((num_images, PART_PAIRS), np.float32), axis=0)
+    counts = [max(1, round(num_images * size)) for size in PARTS]
+    return [
+        np.concatenate([places < count, places >= num_images - count], axis=1).astype(np.float32) for count in counts
+    ]
 
 
 def _image_weights(num_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

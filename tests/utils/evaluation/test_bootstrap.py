@@ -85,15 +85,15 @@ def test_without_any_object_everything_is_undefined():
 
 
 def test_resamples_without_the_class_are_left_out():
-    halves = np.array([0.5, np.nan])
+    half, most = np.array([0.5, np.nan]), np.array([0.5])
     with_gap, without = np.array([0.4, np.nan, 0.6]), np.array([0.4, 0.6])
-    assert interval(0.5, Resampled(with_gap, halves), 20) == interval(0.5, Resampled(without, halves[:1]), 20)
-    assert np.isnan(interval(np.nan, Resampled(without, halves), 20)).all()
+    assert interval(0.5, Resampled(with_gap, half, most), 20) == interval(0.5, Resampled(without, half[:1], most), 20)
+    assert np.isnan(interval(np.nan, Resampled(without, half, most), 20)).all()
 
 
 def test_what_halves_have_too_much_is_taken_off():
     resamples = 0.5 + 0.05 * np.random.default_rng(0).normal(size=500)
-    low, high = interval(0.5, Resampled(resamples, np.full(4, 0.5)), 100)
+    low, high = interval(0.5, Resampled(resamples, np.full(4, 0.5), np.full(4, 0.5)), 100)
     assert (low, high) == pytest.approx((0.4, 0.6), abs=0.01)
-    less, lower = interval(0.5, Resampled(resamples, np.full(4, 0.52)), 100)
+    less, lower = interval(0.5, Resampled(resamples, np.full(4, 0.52), np.full(4, 0.5)), 100)
     assert less < low and lower < high
