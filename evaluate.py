@@ -42,8 +42,10 @@ from utils.config.yaml_files import read_yaml
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.detections import Detections, relabelled
 from utils.errors import ConfigError
+from utils.evaluation.comparison import compare
+from utils.evaluation.matching import Matches, match
 from utils.evaluation.verdict.files import FILES, write_evaluation
-from utils.evaluation.verdict.numbers import Wishes, evaluate_detections, stored_thresholds
+from utils.evaluation.verdict.numbers import Wishes, evaluate_detections, plain, stored_thresholds
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
@@ -60,17 +62,25 @@ def main(args) -> int:
         check_free(args.output, FILES)
     if args.save_thresholds:
         check_free(args.save_thresholds.parent, [args.save_thresholds.name])
-    source = read_source(args.predictions, args.ground_truth) if args.predictions else run_detector(args)
+    source = read_source(args.predictions, args.ground_truth) if args.predictions else run_detector(args, args.weights)
+    other = None  # detected before anything is scored: loader processes must not be forked later
+    if args.against:
+        files = args.predictions is not None
+        other = read_source(args.against, args.ground_truth) if files else run_detector(args, args.against, source)
     wishes = Wishes(args.iou, args.threshold, args.min_precision, args.min_recall, source.max_detections)
     evaluation = evaluate_detections(
         source.truth, source.detections, wishes, image_ids=source.image_ids, sizes_wh=source.sizes_wh
     )
     evaluation.numbers.update(source.about)
+    if other:
+        evaluation.numbers["comparison"] = compare_with(evaluation.matches, other, args)
     with output_dir(args.output, EVALUATION_ROOT) as folder:
         report = report_data(evaluation, source, title=title_of(args), commands=commands(args), more={})
         written = write_evaluation(folder, evaluation, source, report, pixel_range=source.pixel_range)
     for line in verdict_lines(evaluation.numbers):
         print(line)
+    if other:
+        print(evaluation.numbers["comparison"]["sentence"])
     if args.save_thresholds:
         from torch_utils.runs.checkpoint import copy_with_thresholds
 
@@ -81,11 +91,25 @@ def main(args) -> int:
     return 0
 
 
+def compare_with(matches: Matches, other: Source, args) -> dict:
+    """Return the differences of another detector to this one, with intervals, and the sentence on AP."""
+    others = match(other.truth, other.detections, max_detections=other.max_detections, image_ids=other.image_ids)
+    first, second = title_of(args), name_of(args.against)
+    names = (first, second) if first != second else (str(args.weights or args.predictions), str(args.against))
+    found = compare(matches, others, names=names)
+    differences = {name: list(interval) for name, interval in found.differences.items()}
+    needed = {"images": found.images, "images_needed": found.images_needed}
+    return {"with": str(args.against), "sentence": found.sentence, **needed, "differences": plain(differences)}
+
+
 def title_of(args) -> str:
-    """Return what the report is called: the run's name, or the file's."""
+    """Return what the report is called."""
     path = args.weights or args.predictions
-    if path is None:
-        return f"torchvision's {args.model or 'detector'}"
+    return name_of(path) if path else f"torchvision's {args.model or 'detector'}"
+
+
+def name_of(path: Path) -> str:
+    """Return the name of the run that wrote a file, or the file's own."""
     return path.absolute().parent.name if path.name in CHECKPOINTS else path.name
 
 
@@ -98,25 +122,28 @@ def commands(args) -> list[tuple[str, str]]:
     return found
 
 
-def run_detector(args) -> Source:
-    """Detect on every image of the split; raises ToolkitError where model, data and classes do not go together."""
+def run_detector(args, weights: Path | None, known: Source | None = None) -> Source:
+    """Detect on every image of the split, whose annotations `known` may have.
+
+    Raises ToolkitError where model, data and classes do not go together.
+    """
     from models.predictors import published_classes
     from models.registry import DEFAULT_MODEL
     from torch_utils.runs.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(args.weights, model_name=args.model) if args.weights else None
+    checkpoint = load_checkpoint(weights, model_name=args.model) if weights else None
     config = dataset_of(args, checkpoint)
-    known = checkpoint.class_names if checkpoint else published_classes(args.model or DEFAULT_MODEL)
-    if known:
-        label_map(known, config, checkpoint)  # before the images are read
-    annotations = read_images(config, args.split, skip_bad=args.skip_bad)
+    names = checkpoint.class_names if checkpoint else published_classes(args.model or DEFAULT_MODEL)
+    if names:
+        label_map(names, config, checkpoint)  # before the images are read
+    annotations = known.annotations if known else read_images(config, args.split, skip_bad=args.skip_bad)
     evaluator = CocoEvaluator(
         annotations,
         config.class_names,
         images_dir=getattr(config, f"{args.split}_images_dir"),
         max_detections=args.max_detections or (checkpoint and checkpoint.max_detections) or 100,
     )
-    found, about = detect(args, checkpoint, config, annotations)
+    found, about = detect(args, checkpoint, config, annotations, timed=known is None)
     for index, detections in enumerate(found):
         evaluator.add(index, detections)
     return Source(
@@ -155,7 +182,7 @@ def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> Sequenc
     return scans[split].annotations
 
 
-def detect(args, checkpoint, config: DatasetConfig, annotations) -> tuple[list[Detections], dict]:
+def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool) -> tuple[list[Detections], dict]:
     """Return the detections of each image, in the config's classes, and where they come from."""
     from tqdm import tqdm
 
@@ -184,7 +211,8 @@ def detect(args, checkpoint, config: DatasetConfig, annotations) -> tuple[list[D
     loader = build_loader(data, batch_size=args.batch_size, workers=default_workers(device))
     with tqdm(total=len(data), desc="Detecting", unit="image", disable=None, dynamic_ncols=True) as bar:
         found = [relabelled(detections, label_of) for detections in detect_all(predictor, loader, bar=bar)]
-    seconds = time_images(predictor, (data.load(index).image for index in range(len(data))))
+    images = (data.load(index).image for index in range(len(data)))
+    seconds = time_images(predictor, images) if timed else []
     about = {
         "weights": str(checkpoint.path) if checkpoint else "torchvision's COCO weights",
         "epoch": checkpoint.epoch if checkpoint else None,

@@ -103,6 +103,17 @@ def test_files_of_results_are_scored_alike_and_without_torch(run, place, tmp_pat
     assert ours["threshold"] == 0.9 and "best threshold (F1): at 0." in done.stdout
 
 
+def test_two_results_are_compared(run, tmp_path):
+    _, folder = run
+    (tmp_path / "fewer.json").write_text("[]")
+    files = ("--predictions", folder / "predictions.json", "--ground-truth", folder / "ground_truth.json")
+    done = evaluate(tmp_path, *files, "--against", "fewer.json", "-o", "x")
+    assert done.returncode == 0, done.stderr
+    comparison = numbers_of(tmp_path / "x")["comparison"]
+    assert comparison["sentence"] in done.stdout.splitlines() and comparison["images"] == 4
+    assert comparison["differences"]["ap"][0] == pytest.approx(-numbers_of(folder)["ap"])
+
+
 def test_another_split_and_wishes(place):
     done = evaluate(
         place, "--weights", "best_model.pth", "--config", "shapes.yaml", "--split", "test", "--iou", "0.3", "-o", "t",
