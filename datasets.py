@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import logging
 import multiprocessing
 import signal
 from collections.abc import Collection, Iterator, Sequence
@@ -16,18 +17,23 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from utils.annotations.annotation import Annotation
 from utils.augment.sample import Sample
 from utils.augment.sample_builder import BuiltSample, SampleBuilder
+from utils.cli.settings import TrainSettings
 from utils.dataset.annotation_table import AnnotationTable
-from utils.dataset.batch_sampler import EvalBatchSampler, TrainBatchSampler
+from utils.dataset.batch_sampler import EvalBatchSampler, TrainBatchSampler, repeat_factors
 from utils.errors import ToolkitError
-from utils.images.cache import ImageCache
+from utils.images.cache import ImageCache, cache_report, open_cache
 from utils.images.io import read_shrunk
 from utils.images.pixel_range import PixelRange
 from utils.img_size import long_side_limit, padded_hw
+from utils.runs.data import TrainingData
 from utils.signals import ignore_signals
+from utils.system import loader_processes
 
 # Loader workers are forked. OpenCV's threads do not survive that: a worker that waits for them waits for ever. So there
 # are to be none in the parent, before its first image; workers are the parallelism.
 cv2.setNumThreads(1)
+
+VAL_BATCH = 4  # images; whatever --batch-size and the number of processes are, so that metrics do not depend on them
 
 
 class DetectionDataset(Dataset):
@@ -257,6 +263,44 @@ def build_loader(
         persistent_workers=workers > 0,
         pin_memory=pin,
         worker_init_fn=_init_worker,
+    )
+
+
+def build_loaders(
+    settings: TrainSettings, data: TrainingData, group, *, img_size: int, by_shape: bool
+) -> tuple[Loader, Loader]:
+    """Return the loaders of a training's batches and of its validation batches.
+
+    Args:
+        group: the processes that train together, with `rank`, `size`, `device` and `gather`.
+        img_size: the model's short side in pixels.
+        by_shape: batches of like shapes have less padding; but where batch norms learn, they cost accuracy.
+    """
+    annotations, pixel_range = data.annotations, data.config.pixel_range
+    train_set = DetectionDataset(
+        annotations["train"],
+        img_size=img_size,
+        training=True,
+        seed=settings.seed,
+        augment=settings.augment,
+        mix_until=settings.epochs - settings.close_mosaic,
+        pixel_range=pixel_range,
+    )
+    if settings.cache != "off":
+        train_set.cache = open_cache(
+            settings.cache, train_set.annotations, train_set.stored_hw, gather=group.gather, pixel_range=pixel_range
+        )
+        logging.getLogger("train").info(cache_report(settings.cache, train_set.cache))
+    val_set = DetectionDataset(annotations["val"], img_size=img_size, training=False, pixel_range=pixel_range)
+    rare = settings.repeat_rare
+    repeats = repeat_factors([a.labels for a in annotations["train"]], rare) if rare else None
+    on_gpu = group.device.type == "cuda"
+    workers = loader_processes(on_gpu) if settings.workers is None else settings.workers
+    common = {"workers": workers, "pin": on_gpu, "rank": group.rank, "size": group.size}
+    batch_size = settings.global_batch or settings.batch_size * settings.accumulate * group.size
+    return (
+        build_loader(train_set, batch_size=batch_size, repeats=repeats, by_shape=by_shape, **common),
+        build_loader(val_set, batch_size=VAL_BATCH, **common),
     )
 
 

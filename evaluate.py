@@ -188,8 +188,8 @@ def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool)
 
     from datasets import DetectionDataset, build_loader
     from models.predictors import build_predictor
-    from torch_utils.device import default_workers
     from torch_utils.evaluation import detect_all, time_images
+    from utils.system import loader_processes
 
     predictor, class_names, _ = build_predictor(
         checkpoint,
@@ -208,7 +208,7 @@ def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool)
     model = (predictor.predictor if args.slice else predictor).model
     device = next(model.parameters()).device
     data = DetectionDataset(annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range)
-    loader = build_loader(data, batch_size=args.batch_size, workers=default_workers(device))
+    loader = build_loader(data, batch_size=args.batch_size, workers=loader_processes(device.type == "cuda"))
     with tqdm(total=len(data), desc="Detecting", unit="image", disable=None, dynamic_ncols=True) as bar:
         found = [relabelled(detections, label_of) for detections in detect_all(predictor, loader, bar=bar)]
     images = (data.load(index).image for index in range(len(data)))

@@ -22,13 +22,14 @@ from benchmarks.host_syncs import DataDependent
 from models import create_model, list_models, model_spec
 from models.rcnn.frozen import freeze_batch_norm
 from models.rcnn.sampler import seed_samplers
-from torch_utils.device import default_workers, describe, pick_amp, pick_device
+from torch_utils.device import describe, pick_amp, pick_device
 from torch_utils.prefetch import prefetch
 from torch_utils.training.engine import TrainState, train_one_epoch
 from torch_utils.training.optim import Schedule, build_optimizer
 from utils.dataset.batch_sampler import Shard
 from utils.errors import ToolkitError, stop
 from utils.img_size import long_side_limit
+from utils.system import loader_processes
 
 CLASSES = 6
 LR = 1e-4
@@ -212,7 +213,7 @@ def epoch(state, batch) -> str:
         [(image, target) for _ in range(60) for image, target in zip(images, targets, strict=True)],
         batch_size=len(images),
         collate_fn=lambda samples: tuple(zip(*samples, strict=True)),
-        num_workers=default_workers(state.device),
+        num_workers=loader_processes(state.device.type == "cuda"),
         pin_memory=True,
         persistent_workers=True,
     )

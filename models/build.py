@@ -99,7 +99,7 @@ def build_model(
     model = make_sync_free(spec.build(num_classes, min_size=img_size, max_size=long_side_limit(img_size)))
     model.img_size = img_size
     _limit_detections(model, max_detections or model.roi_heads.detections_per_img)
-    model.backbone_stages = spec.stages
+    model.backbone_stages, model.anchors = spec.stages, spec.anchors
     # Under bf16 or fp16 autocast torchvision would decode boxes in that type: 8 bits of mantissa, up to 2 px at 640.
     # With float32 head outputs, boxes, scores and losses are computed in float32.
     for head in (model.rpn.head, model.roi_heads.box_predictor):

@@ -1,29 +1,46 @@
 """The model that a training run begins or continues with, from its settings."""
 
 from dataclasses import replace
+from typing import Any
+
+import torch
+from torchvision.models.detection import FasterRCNN
 
 from models.build import build_model, create_model
 from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
 from models.rcnn.frozen import freeze_batch_norm, freeze_stages
-from models.registry import DEFAULT_MODEL, model_spec
+from models.registry import DEFAULT_MODEL, LIGHTEST, ModelSpec, model_spec
+from models.weights import published
 from models.weights.from_checkpoint import load_whole
-from models.weights.transfer import transfer
+from models.weights.state import check_fits
+from models.weights.transfer import fitting_keys, transfer
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from utils.cli.settings import TrainSettings, disagreements
 from utils.config.dataset_config import DatasetConfig
 from utils.errors import ConfigError
 from utils.metrics import USUAL
+from utils.runs.data import TrainingData
 
 
-def check_start(settings: TrainSettings) -> None:
-    """Raise where the model or the weights that a new run is to start from are not there, before any data is read.
+def check_model(settings: TrainSettings, resumed: Checkpoint | None) -> None:
+    """Raise what can be known of the model and its weights before any data is read.
 
-    Raises ConfigError for an unknown model, and for weights that it does not have; CheckpointError for a file that
-    cannot be read, or that does not say which model it is for.
+    Raises ConfigError for an unknown model, for weights that it does not have, and for settings that a run cannot
+    change when it is resumed; CheckpointError for weights that cannot be read or downloaded, do not say which model
+    they are for, or do not fit it.
     """
+    if resumed is None:
+        _check_start(settings)
+        return
+    settings, begun = _as_begun(settings, resumed)
+    if differences := disagreements(begun, settings):
+        raise _not_resumable(resumed, differences)
+    own = _skeleton(model_spec(begun.model or ""), resumed.num_classes).state_dict()
+    check_fits(own, resumed.state_dict, new=None, source=str(resumed.path))
+
+
+def _check_start(settings: TrainSettings) -> None:
     start = load_checkpoint(settings.weights) if settings.weights else None
-    if settings.backbone_weights:
-        load_checkpoint(settings.backbone_weights)
     name = settings.model or (start.require_model_name() if start else DEFAULT_MODEL)
     spec = model_spec(name)
     if settings.pretrained in ("coco", "imagenet") and getattr(spec, settings.pretrained) is None:
@@ -35,6 +52,45 @@ def check_start(settings: TrainSettings) -> None:
             f"--freeze-layers {settings.freeze_layers}: the backbone of {name} has {len(spec.stages)} stages, so it is "
             f"0 to {len(spec.stages)}"
         )
+    if start:
+        fitting_keys(_skeleton(spec).state_dict(), start)
+    elif settings.backbone_weights:
+        published.check_backbone_file(_skeleton(spec), settings.backbone_weights)
+    elif weights := {"coco": spec.coco, "imagenet": spec.imagenet}.get(_pretrained(settings, spec)):
+        published.fetch(weights)
+
+
+def _skeleton(spec: ModelSpec, num_classes: int = 2) -> FasterRCNN:
+    """Build a model whose tensors have names and shapes, and take no memory."""
+    with torch.device("meta"):
+        return spec.build(num_classes)
+
+
+def _pretrained(settings: TrainSettings, spec: ModelSpec) -> str:
+    """Return the published weights that a run without its own begins with: those asked for, or the best."""
+    if settings.pretrained is not None:
+        return settings.pretrained
+    return "none" if settings.backbone_weights else "coco" if spec.coco else "imagenet" if spec.imagenet else "none"
+
+
+def training_model(
+    settings: TrainSettings, data: TrainingData, resumed: Checkpoint | None, log
+) -> tuple[SyncFreeFasterRCNN, TrainSettings]:
+    """Build the model of a run that continues, or of a new one; returns it and the settings with all that it decides.
+
+    Layers that start from random weights start by the settings' seed.
+    """
+    torch.manual_seed(settings.seed)
+    if resumed:
+        return resume_model(settings, data.config, resumed)
+    return start_model(settings, data.config, log, needed=data.needed_detections)
+
+
+def lighter_model(settings: TrainSettings, device: torch.device) -> str | None:
+    """Return a line on the model that takes less time; None with a GPU, and where it is that one."""
+    if device.type != "cpu" or settings.model == LIGHTEST:
+        return None
+    return f"a lighter model takes less time on a CPU: --model {LIGHTEST}, or a smaller --img-size"
 
 
 def start_model(
@@ -59,9 +115,7 @@ def start_model(
         for line in kept.report():
             log.info(f"  {line}")
     else:
-        if pretrained is None:
-            best = "coco" if spec.coco else "imagenet" if spec.imagenet else "none"
-            pretrained = "none" if settings.backbone_weights else best
+        pretrained = _pretrained(settings, spec)
         model = create_model(
             name,
             config.num_classes,
@@ -104,9 +158,7 @@ def resume_model(
     Raises ConfigError where model, classes or other settings differ from the run's that must not.
     """
     name = resumed.require_model_name()
-    saved = {"max_detections": USUAL} | resumed.content.get("training", {}).get("arguments", {})
-    begun = settings.begun_with(saved | {"model": name})
-    settings = settings.filled_from(begun)
+    settings, begun = _as_begun(settings, resumed)
     differences = disagreements(begun, settings)
     if resumed.class_names != config.class_names:
         differences.append(
@@ -116,12 +168,26 @@ def resume_model(
         ranges = [list(found) if found else "none" for found in (resumed.pixel_range, config.pixel_range)]
         differences.append(f"PIXEL_RANGE: the run has {ranges[0]}, {config.path} has {ranges[1]}")
     if differences:
-        raise ConfigError(
-            f"{resumed.path} cannot be resumed:\n  " + "\n  ".join(differences) + "\n  "
-            "Leave out what differs, or start a new run from it with --weights and without --resume-training."
-        )
+        raise _not_resumable(resumed, differences)
     spec = model_spec(name)
     model = build_model(spec, config.num_classes, resumed.img_size, max_detections=resumed.max_detections)
     load_whole(model, spec, resumed)
     freeze_stages(model, settings.freeze_layers or 0)
-    return model, replace(settings, lr=settings.lr or saved["lr"], max_detections=model.max_detections)
+    return model, replace(settings, lr=settings.lr or _arguments(resumed)["lr"], max_detections=model.max_detections)
+
+
+def _arguments(resumed: Checkpoint) -> dict[str, Any]:
+    return {"max_detections": USUAL} | resumed.content.get("training", {}).get("arguments", {})
+
+
+def _as_begun(settings: TrainSettings, resumed: Checkpoint) -> tuple[TrainSettings, TrainSettings]:
+    """Return the settings, with what they leave open as the run was begun, and those that it was begun with."""
+    begun = settings.begun_with(_arguments(resumed) | {"model": resumed.require_model_name()})
+    return settings.filled_from(begun), begun
+
+
+def _not_resumable(resumed: Checkpoint, differences: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{resumed.path} cannot be resumed:\n  " + "\n  ".join(differences) + "\n  "
+        "Leave out what differs, or start a new run from it with --weights and without --resume-training."
+    )

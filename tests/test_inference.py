@@ -107,7 +107,7 @@ def test_the_damaged_one_is_named_and_the_exit_status_says_so(run):
     done, _ = run
     assert done.returncode == 1
     assert re.search(r"skipped: .*cut\.jpg: cannot be decoded", done.stderr)
-    assert "1 of 9 images were skipped:" in done.stderr and "Traceback" not in done.stderr
+    assert "1 of 9 images were skipped (see above)" in done.stderr and "Traceback" not in done.stderr
     assert "it/s" not in done.stderr and "image/s" not in done.stderr  # no progress bar where nobody watches
 
 

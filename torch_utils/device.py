@@ -63,15 +63,6 @@ def pick_amp(device: torch.device, request: str = "auto") -> torch.dtype | None:
     return None
 
 
-def default_workers(device: torch.device) -> int:
-    """Return the number of loader processes: up to eight to feed a GPU, by the CPUs of this machine's processes.
-
-    On a CPU none, because they would take the network's cores.
-    """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(8, max(1, cpu_count() // processes)) if device.type == "cuda" else 0
-
-
 def describe(device: torch.device, amp_dtype: torch.dtype | None) -> list[str]:
     """Return lines for the log: versions, device, precision."""
     if device.type == "cuda":

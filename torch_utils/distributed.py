@@ -136,6 +136,14 @@ class Group:
         if self.is_main:
             self._outcome(None, None)
 
+    def place(self, model: Any, *, sync_bn: bool) -> Any:
+        """Move a model to this process's device, channels last; with `sync_bn`, its batch norms share statistics.
+
+        Raises ConfigError for `sync_bn` between CPUs.
+        """
+        model = sync_batch_norm(model, self) if sync_bn else model
+        return model.to(self.device, memory_format=torch.channels_last)
+
     def close(self) -> None:
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()

@@ -70,6 +70,12 @@ class Signals:
                 os.write(2, f"\n{NOTICE}{IMPATIENCE}\n".encode())
 
 
+def end_at_once() -> None:
+    """Let Ctrl-C end the process without a traceback, for the imports that take seconds; `Signals` takes over."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ignore_signals() -> None:
     """Ignore signals in a helper process: they are sent to the whole group, and only the main one answers."""
     for number in ASKING_TO_STOP:

@@ -75,3 +75,12 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def loader_processes(on_gpu: bool) -> int:
+    """Return the number of loader processes: up to eight to feed a GPU, by the CPUs of this machine's processes.
+
+    On a CPU none, because they would take the network's cores.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, max(1, cpu_count() // processes)) if on_gpu else 0

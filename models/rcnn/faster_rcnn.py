@@ -22,6 +22,7 @@ from models.rcnn.roi_align import SyncFreeRoIAlign
 from models.rcnn.roi_heads import SyncFreeRoIHeads
 from models.rcnn.rpn import SyncFreeRPN
 from models.rcnn.sampler import ImageSampler, seed_samplers
+from utils.checks.anchors import Anchors
 from utils.img_size import long_side_limit
 
 
@@ -44,6 +45,7 @@ class SyncFreeFasterRCNN(FasterRCNN):
         samplers: draw anchors and proposals for the losses, those of the RPN and of the box head.
         img_size: short side in pixels that images are resized to. max_detections: the most that an image gets.
         backbone_stages: children of `backbone.body`, from the image upwards, stage by stage.
+        anchors: those of its RPN, as the dataset is checked against.
     """
 
     transform: "SyncFreeTransform"
@@ -52,6 +54,7 @@ class SyncFreeFasterRCNN(FasterRCNN):
     img_size: int
     max_detections: int
     backbone_stages: tuple[tuple[str, ...], ...]
+    anchors: Anchors
 
     def __init__(
         self,

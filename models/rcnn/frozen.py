@@ -53,6 +53,11 @@ def freeze_batch_norm(module: nn.Module, *, only: set[str] | None = None, prefix
     return count
 
 
+def learns_batch_statistics(model: nn.Module) -> bool:
+    """Check whether any batch norm of the model learns, one that shares its statistics included."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
 def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
     frozen = SyncFreeFrozenBatchNorm2d(norm.num_features, eps=norm.eps)
     frozen.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"})

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import torch
 from torchvision.models import WeightsEnum
+from torchvision.models.detection import FasterRCNN
 
 from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
 from models.rcnn.frozen import freeze_batch_norm
 from models.registry import ModelSpec
-from models.weights.state import CLASS_LAYERS, StateDict, at_usual_eps, frozen_norms, is_counter, load_strictly
+from models.weights.state import (
+    CLASS_LAYERS,
+    StateDict,
+    at_usual_eps,
+    check_fits,
+    frozen_norms,
+    is_counter,
+    load_strictly,
+)
 from torch_utils.runs.checkpoint import load_checkpoint
 from torch_utils.runs.state_dict import check_values
 from torch_utils.runs.weights_file import check_records
@@ -48,6 +57,11 @@ def load_backbone_file(model: SyncFreeFasterRCNN, path: Path) -> None:
     _load_backbone(model, load_checkpoint(path).state_dict, source=str(path))
 
 
+def check_backbone_file(model: FasterRCNN, path: Path) -> None:
+    """Raise CheckpointError where a file of backbone weights cannot be read or does not fit; nothing is loaded."""
+    _backbone_part(model, load_checkpoint(path).state_dict, source=str(path))
+
+
 def fetch(weights: WeightsEnum) -> StateDict:
     """Return the state dict of torchvision weights, from its cache or the network.
 
@@ -71,7 +85,15 @@ def fetch(weights: WeightsEnum) -> StateDict:
 
 
 def _load_backbone(model: SyncFreeFasterRCNN, state: StateDict, source: str) -> None:
-    """Load the part of `state` that is this backbone, whatever stands before its names (`backbone.body.`, nothing)."""
+    """Load the part of `state` that is this backbone."""
+    model.backbone.body.load_state_dict(_backbone_part(model, state, source), strict=False)
+
+
+def _backbone_part(model: FasterRCNN, state: StateDict, source: str) -> StateDict:
+    """Return the part of `state` that is this backbone, whatever stands before its names (`backbone.body.`, nothing).
+
+    Raises CheckpointError where it does not fit.
+    """
     body = model.backbone.body
     own = [key for key in body.state_dict() if not is_counter(key)]
     prefixes = {key.removesuffix(own[0]) for key in state if key == own[0] or key.endswith("." + own[0])} or {""}
@@ -83,4 +105,6 @@ def _load_backbone(model: SyncFreeFasterRCNN, state: StateDict, source: str) -> 
     part = {key.removeprefix(best[0]): value for key, value in state.items() if key.startswith(best[0])}
     # What follows a classifier's backbone has no place here; a layer within it without a place is another backbone's.
     parts = {name for name, _ in body.named_children()}
-    load_strictly(body, {k: v for k, v in part.items() if k.partition(".")[0] in parts}, new=None, source=source)
+    part = {k: v for k, v in part.items() if k.partition(".")[0] in parts}
+    check_fits(body.state_dict(), part, new=None, source=source)
+    return part

@@ -16,7 +16,12 @@ def load_strictly(model: nn.Module, state: StateDict, *, new: str | None, source
 
     Raises CheckpointError, with all that does not fit.
     """
-    own = model.state_dict()
+    check_fits(model.state_dict(), state, new=new, source=source)
+    model.load_state_dict(state, strict=False)
+
+
+def check_fits(own: StateDict, state: StateDict, *, new: str | None, source: str) -> None:
+    """Raise CheckpointError unless `state` has every tensor of `own`, but for keys under `new`, and no other."""
     needed = [k for k in own if not (new and k.startswith(new)) and not is_counter(k)]
     faults = [f"missing {k}" for k in needed if k not in state]
     faults += [f"unknown {k}" for k in state if k not in own and not is_counter(k)]
@@ -32,7 +37,6 @@ def load_strictly(model: nn.Module, state: StateDict, *, new: str | None, source
             f"{source} does not fit the model, {fitting} of whose {len(needed)} tensors are in it:\n"
             f"  {listed}\n  Check --model and the class list."
         )
-    model.load_state_dict(state, strict=False)
 
 
 def is_counter(key: str) -> bool:

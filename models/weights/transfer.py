@@ -70,13 +70,7 @@ def transfer(
     if frozen:
         state = as_trained(spec, checkpoint)
     own = model.state_dict()
-    keys = [k for k in own if not k.startswith(CLASS_LAYERS) and not is_counter(k)]
-    fits = {k for k in keys if k in state and own[k].shape == state[k].shape}
-    if len(fits) < len(keys) / 2:
-        raise CheckpointError(
-            f"{checkpoint.path}: only {len(fits)} of {len(keys)} tensors fit this model; "
-            f"it was trained as {checkpoint.model_name or 'another model'}: pass that as --model"
-        )
+    keys, fits = fitting_keys(own, checkpoint)
     result = Transfer(kept=[k for k in keys if k in fits], new=[k for k in keys if k not in fits])
     result.trained_as = checkpoint.model_name
     result.unused = [k for k in state if k not in own and not k.startswith(CLASS_LAYERS) and not is_counter(k)]
@@ -91,6 +85,22 @@ def transfer(
     taken = {k: v for k, v in state.items() if k in fits or (is_counter(k) and k in own)}
     model.load_state_dict(taken | rows, strict=False)
     return result
+
+
+def fitting_keys(own: StateDict, checkpoint: Checkpoint) -> tuple[list[str], set[str]]:
+    """Return a model's keys beside class layers and counters, and those that the checkpoint has in the same shape.
+
+    Raises CheckpointError where hardly anything fits.
+    """
+    state: StateDict = checkpoint.state_dict
+    keys = [k for k in own if not k.startswith(CLASS_LAYERS) and not is_counter(k)]
+    fits = {k for k in keys if k in state and own[k].shape == state[k].shape}
+    if len(fits) < len(keys) / 2:
+        raise CheckpointError(
+            f"{checkpoint.path}: only {len(fits)} of {len(keys)} tensors fit this model; "
+            f"it was trained as {checkpoint.model_name or 'another model'}: pass that as --model"
+        )
+    return keys, fits
 
 
 def _part(key: str) -> str:

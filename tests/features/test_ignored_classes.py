@@ -8,13 +8,13 @@ import pytest
 from convert_dataset import arguments
 from convert_dataset import main as convert
 from support.clean_sets import SIZE, boxes_of, write_clean_set, write_labels, write_yaml
-from torch_utils.runs.messages import data_report
 from torch_utils.runs.resume import check_data
 from utils.checks.repair import repair
 from utils.config.config import load_config
 from utils.dataset.fingerprint import fingerprint
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import ConfigError
+from utils.runs.data import TrainingData
 from utils.suggestions import suggestion
 
 ONLY_HATS = [("Hat", (50, 60, 120, 150))]
@@ -44,7 +44,7 @@ def test_the_objects_go_and_the_images_stay(folder):
     assert config.class_names == ("__background__", "Mask", "Gloves") and config.ignored == ("Hat", "Cap")
     assert found(scans) == [("train", "ignored", "Hat: 4 objects on 2 images, which stay")]
     assert [len(a.labels) for a in scans["train"].annotations] == [2, 2, 0, 2, 2, 2]
-    report = data_report(scans, config, max_listed=5)
+    report = TrainingData(config, scans).report(max_listed=5)
     assert "    Hat: 4 objects on 2 images, which stay" in report
 
 

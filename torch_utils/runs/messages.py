@@ -4,16 +4,19 @@ import errno
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from torch_utils.training.optim import count_parameters
 from utils.annotations.findings import CHECKS, NOTE
+from utils.cli.script import reader_gone
 from utils.cli.settings import NOT_RESUMED, TrainSettings
 from utils.errors import ToolkitError
 from utils.runs.best_epoch import BestEpoch
-from utils.runs.console import log_folder
+from utils.runs.console import log_folder, note_in_file
 from utils.runs.data import TrainingData
 from utils.runs.tables import class_table
 from utils.system import in_units
@@ -22,18 +25,8 @@ SHARED_MEMORY = Path("/dev/shm")
 SAID_ELSEWHERE = NOT_RESUMED | set("model config epochs batch_size global_batch lr optimizer schedule img_size".split())
 
 
-def data_report(scans, config, *, max_listed: int | None) -> list[str]:
-    """Return what the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
-    lines = []
-    for split, scan in scans.items():
-        lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(config.class_names, max_listed))]
-    if not any(len(a.labels) for a in scans["val"].annotations):
-        lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
-    return lines
-
-
 def check_report(diagnosis, scans, *, max_listed: int | None) -> list[str]:
-    """Return the short form of what `diagnosis` found beyond `data_report`; nothing where that is nothing.
+    """Return the short form of what `diagnosis` found beyond the scans; nothing where that is nothing.
 
     Findings of a kind are listed where they are at most `max_listed`, else counted; None lists all, and notes, too.
     """
@@ -129,6 +122,19 @@ def _program() -> str:
     """Return how to start Python, as it was started, from the current folder."""
     python, here = Path(sys.executable), Path.cwd()
     return str(python.relative_to(here)) if python.is_relative_to(here) else "python"
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Raise an error that is the user's to fix in words, which `train.log` has, too; others come through."""
+    try:
+        yield
+    except (ToolkitError, OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and reader_gone():
+            raise
+        reported = as_user_error(error)
+        note_in_file(f"error: {reported}")
+        raise reported from error
 
 
 def as_user_error(error: Exception) -> ToolkitError:

@@ -1,6 +1,5 @@
 """A training run: its parts from the data to the folder, and what happens between two epochs."""
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,21 +9,20 @@ from pathlib import Path
 
 import torch
 
-from torch_utils.distributed import Group
+from torch_utils.device import compile_parts
 from torch_utils.evaluation import evaluate
 from torch_utils.predictor import Predictor
 from torch_utils.prefetch import prefetch
 from torch_utils.runs.artifacts import write_ground_truth, write_predictions, write_settings, write_training_views
-from torch_utils.runs.checkpoint import Checkpoint
-from torch_utils.runs.messages import check_report, data_report, end_report, progress_text, run_report, stop_report
+from torch_utils.runs.messages import check_report, end_report, progress_text, run_report, stop_report
 from torch_utils.runs.resume import check_data, launcher, open_run_dir, restore
-from torch_utils.runs.saver import CheckpointSaver, RunState, check_room, save_weights
+from torch_utils.runs.saver import CheckpointSaver, check_room, save_weights
+from torch_utils.runs.session import Session
 from torch_utils.training.engine import Progress, TrainState
 from torch_utils.training.optim import Ema, Schedule, build_optimizer, default_lr
 from torch_utils.training.trials import find_batch_size, find_lr
-from utils.checks.anchors import Anchors
 from utils.checks.diagnosis import diagnose
-from utils.cli.settings import TRAINING_ROOT, TrainSettings
+from utils.cli.settings import TRAINING_ROOT
 from utils.coco_eval import CocoEvaluator
 from utils.evaluation.matching import match
 from utils.evaluation.verdict.numbers import stored_thresholds
@@ -33,7 +31,6 @@ from utils.plots.labels import plot_label_statistics
 from utils.plots.training import plot_training
 from utils.runs.best_epoch import BestEpoch
 from utils.runs.console import attach_log_file
-from utils.runs.data import TrainingData
 from utils.runs.final_evaluation import evaluate_best
 from utils.runs.loggers import LOGGERS
 from utils.runs.progress import RunProgress
@@ -43,20 +40,6 @@ from utils.runs.trackers.trackers import Trackers
 from utils.signals import Signals
 
 PLOT_SECONDS = 30  # plots are drawn anew at most this often, and at the end
-
-
-@dataclass
-class Session:
-    """A training before it has a model: the processes, the settings so far, the run to resume, the data."""
-
-    settings: TrainSettings
-    group: Group
-    amp_dtype: torch.dtype | None
-    log: logging.Logger
-    data: TrainingData
-    state: RunState
-    resumed: Checkpoint | None
-    started: float  # by time.perf_counter
 
 
 @dataclass
@@ -95,7 +78,7 @@ class TrainingRun:
         lr = settings.lr or default_lr(
             settings.optimizer, settings.global_batch, per_image=settings.lr_per_image, most=settings.lr_most
         )
-        session = replace(session, settings=replace(settings, lr=lr))
+        session.settings = replace(settings, lr=lr)
         trainer = _train_state(session, model, train_loader)
         predictors = {"val": Predictor(model, group.device, session.amp_dtype)}
         if trainer.ema:
@@ -110,11 +93,10 @@ class TrainingRun:
         find = find_lr if self.settings.find_lr else find_batch_size
         return find(self.trainer, self.train_loader, self.settings, self.log)
 
-    def open(self, *, anchors: Anchors, hint: str | None) -> None:
-        """Make the run's folder and write what is known before the first step.
+    def open(self, *, hint: str | None) -> None:
+        """Make the run's folder, write what is known before the first step, and compile the model where asked for.
 
         Args:
-            anchors: the model's.
             hint: a line for the log in case that the run takes long.
 
         Raises ToolkitError where the disk has no room for the run's checkpoints, or the folder cannot be taken.
@@ -126,7 +108,7 @@ class TrainingRun:
         if self.group.is_main:
             attach_log_file(self.log, folder / "train.log")
             write_settings(folder, self.settings, self.data.config)
-            self._report_data(anchors)
+            self._report_data()
             self._report_run()
             self._write_first_files()
             self.sinks = [logger(folder) for logger in LOGGERS.values()]
@@ -142,6 +124,8 @@ class TrainingRun:
             quiet=not self.group.is_main,
             hint=hint,
         )
+        if settings.compile:
+            compile_parts(self.model, self.log)
 
     def _open_trackers(self) -> None:
         first_step = self.state.record["epoch"] * len(self.train_loader) + self.state.progress.steps + 1
@@ -149,14 +133,19 @@ class TrainingRun:
         self.trackers = Trackers(self.settings.log if self.group.is_main else (), info, self.log)
         self.trackers.images("labels.png", "train_batch_*.jpg", "val_labels_*.jpg")
 
-    def _report_data(self, anchors: Anchors) -> None:
+    def _report_data(self) -> None:
         data, settings = self.data, self.settings
         diagnosis = diagnose(
-            data.config, data.scans, model=settings.model, anchors=anchors, img_size=self.model.img_size, thorough=False
+            data.config,
+            data.scans,
+            model=settings.model,
+            anchors=self.model.anchors,
+            img_size=self.model.img_size,
+            thorough=False,
         )
         for line in check_report(diagnosis, data.scans, max_listed=3):
             self.log.info(line)
-        lines = data_report(data.scans, data.config, max_listed=None)
+        lines = data.report(max_listed=None)
         lines += check_report(diagnosis, data.scans, max_listed=None)
         write_text_atomically(self.folder / "data.txt", "\n".join(lines) + "\n")
 

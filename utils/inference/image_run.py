@@ -103,7 +103,7 @@ class ImageRun:
 
     def write_tables(self) -> None:
         """Write the files about all images that are finished."""
-        self.unwritten += self.outputs.write_tables(self.results, self.class_names)
+        self._not_written(self.outputs.write_tables(self.results, self.class_names))
 
     def drawn_images(self, *, keep: bool = True) -> Generator[np.ndarray, None, None]:
         """Work through all images; yield each with its boxes in the order of the sources, no larger than a window.
@@ -216,10 +216,13 @@ class ImageRun:
             unwritten, drawn = writing.result()
         except IMAGE_ERRORS as error:
             unwritten, drawn = [f"{result.path}: cannot be drawn: {error}"], None
-        for line in unwritten:
+        self._not_written(unwritten)
+        return number, drawn
+
+    def _not_written(self, lines: list[str]) -> None:
+        for line in lines:
             self.unwritten.append(line)
             tqdm.write(f"not written: {printable(line)}", file=sys.stderr)
-        return number, drawn
 
     def _skip(self, line: str) -> None:
         self.skipped.append(line)

@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from statistics import median
 
-from utils.errors import printable
 from utils.inference.image_run import ImageRun
 
 
@@ -19,12 +18,10 @@ def print_summary(run: ImageRun, *, stopped: bool) -> None:
     for line in run.outputs.summary(written=count > 0):
         print(line)
     _print_notes(run)
-    for lines, head in (
-        (run.skipped, f"{len(run.skipped)} of {len(run.sources)} images were skipped:"),
-        (run.unwritten, f"{len(run.unwritten)} files could not be written:"),
-    ):
-        if lines:
-            print(head, *(f"  {printable(line)}" for line in lines), sep="\n", file=sys.stderr)
+    if run.skipped:  # each is named above, when it came up
+        print(f"{len(run.skipped)} of {len(run.sources)} images were skipped (see above)", file=sys.stderr)
+    if run.unwritten:
+        print(f"{len(run.unwritten)} files could not be written (see above)", file=sys.stderr)
 
 
 def _print_objects(run: ImageRun) -> None:

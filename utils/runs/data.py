@@ -1,4 +1,4 @@
-"""The dataset of a training: its configuration, and every file of it as it was scanned; `read_data` makes it."""
+"""The dataset of a training: its configuration, and every file of it as it was scanned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +43,15 @@ class TrainingData:
     def is_rough(self) -> bool:
         """True where a class has so few validation objects that scores say little."""
         return any(map(is_few, self.val_objects))
+
+    def report(self, *, max_listed: int | None) -> list[str]:
+        """Return what the splits hold and what was left out; `max_listed` findings of a kind, None for all."""
+        lines = []
+        for split, scan in self.scans.items():
+            lines += [f"{split} split:", *(f"  {line}" for line in scan.summary(self.config.class_names, max_listed))]
+        if not any(len(a.labels) for a in self.annotations["val"]):
+            lines.append("no object in the validation split: AP is undefined, and the best epoch will be the last")
+        return lines
 
     def limit_report(self, limit: int) -> list[str]:
         """Return lines on `limit`, a model's detections of an image; none where it is the usual one and suffices."""

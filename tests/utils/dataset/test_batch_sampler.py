@@ -1,16 +1,15 @@
 """Batches of samples of like shape, in an order that is still random."""
 
 import copy
-import logging
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-import train
+from datasets import build_loaders
 from models import create_model
-from models.rcnn.frozen import freeze_batch_norm
+from models.rcnn.frozen import freeze_batch_norm, learns_batch_statistics
 from support.voc_sets import write_config, write_voc_set
 from torch_utils.distributed import Group
 from utils.cli.settings import TrainSettings
@@ -146,7 +145,8 @@ def batches_of(scans, model, *, rank=0, size=1):
     group = Group(torch.device("cpu"), rank, size)
     config = SimpleNamespace(pixel_range=None)
     data = TrainingData(config, scans)
-    loader, _ = train.build_loaders(settings, data, model, group, logging.getLogger("train"))
+    learns = learns_batch_statistics(model)
+    loader, _ = build_loaders(settings, data, group, img_size=model.img_size, by_shape=not learns)
     return list(loader.batch_sampler)
 
 

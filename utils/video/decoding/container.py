@@ -9,6 +9,7 @@ import av
 
 from utils.errors import ToolkitError
 from utils.images.formats import is_image
+from utils.video.decoding.truncation import is_cut_short
 
 # FFmpeg plays plain text as a film of a terminal, and an image as a film of one frame.
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -64,6 +65,11 @@ def find_video_stream(container: av.container.InputContainer, path: Path | str) 
             if stream.codec_context is None:
                 raise VideoError(f"{path}: its video is of a kind that this FFmpeg cannot decode; convert it to H.264")
             return stream
+    if is_cut_short(Path(path)):
+        raise VideoError(
+            f"{path}: is cut short: it ends before the description of its streams, so nothing of it can be shown. Copy "
+            "or download it again"
+        )
     kinds = [f"{s.type} ({s.codec_context.name})" if s.codec_context else s.type for s in container.streams]
     raise VideoError(f"{path}: has no video stream, found {', '.join(kinds) or 'nothing'}")
 

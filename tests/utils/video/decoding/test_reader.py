@@ -19,7 +19,7 @@ from support.clips import (
     write_clip,
     write_sound,
 )
-from utils.video.decoding.container import VideoError
+from utils.video.decoding.container import VideoError, put_index_first
 from utils.video.decoding.reader import VideoReader
 from utils.video.jsonl import FrameLines
 from utils.video.live import Camera, LiveReader
@@ -144,6 +144,9 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
     whole = write_clip(tmp_path / "whole.mp4", CONSTANT).read_bytes()
     headless = tmp_path / "headless.mp4"
     headless.write_bytes(whole[: whole.find(b"moov") - 4])  # the index comes last in it
+    early = tmp_path / "early.mp4"  # its index comes first, and is not whole
+    put_index_first(tmp_path / "whole.mp4", early)
+    early.write_bytes(early.read_bytes()[: early.read_bytes().find(b"moov") + 60])
     noise = tmp_path / "noise.mkv"
     noise.write_bytes(np.random.default_rng(0).bytes(5000))
     for path, words in {
@@ -153,6 +156,7 @@ def test_files_without_a_video_say_what_they_are(tmp_path):
         still: "is an image, expected a video; inference.py",
         write_sound(tmp_path / "song.m4a"): r"no video stream, found audio \(aac\)",
         headless: r"index \('moov'\) is missing .* cut short",
+        early: "is cut short: .* Copy or download it again",
         noise: "5000 bytes that begin with",
         tmp_path: "is a folder",
         tmp_path / "nothing.mp4": "no such file",
