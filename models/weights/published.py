@@ -22,8 +22,8 @@ from models.weights.state import (
     load_strictly,
 )
 from torch_utils.runs.checkpoint import load_checkpoint
-from torch_utils.runs.state_dict import check_values
-from torch_utils.runs.weights_file import check_records
+from torch_utils.weights.state_dict import check_values
+from torch_utils.weights.weights_file import check_records
 from utils.errors import CheckpointError, ConfigError
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from torch_utils.runs.state_dict import check_values, find_state_dict, one_model, plain_names
-from torch_utils.runs.weights_file import fields_of, read_weights
+from torch_utils.weights.state_dict import check_values, find_state_dict, one_model, plain_names
+from torch_utils.weights.weights_file import fields_of, read_weights
 from utils.annotations.annotation import BACKGROUND
 from utils.errors import CheckpointError
 from utils.evaluation.verdict.stored import StoredThresholds

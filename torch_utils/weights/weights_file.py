@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from torch_utils.runs.file_kinds import HEAD, is_safetensors, other_kind
-from torch_utils.runs.safe_tensors import read_safetensors
+from torch_utils.weights.file_kinds import HEAD, is_safetensors, other_kind
+from torch_utils.weights.safe_tensors import read_safetensors
 from utils.errors import CheckpointError
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from torch_utils.runs.weights_file import fields_of
+from torch_utils.weights.weights_file import fields_of
 from utils.errors import CheckpointError
 from utils.runs.note import note
 
