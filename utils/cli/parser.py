@@ -14,14 +14,17 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(**{"formatter_class": Formatter, **options})
+        self._given: list[str] = []
 
     def error(self, message: str) -> NoReturn:
         """End the process with status 2 and the message, without the usage, which is longer than a screen."""
+        if message.startswith("the following arguments are required") and (unknown := self._unknown_flags()):
+            message += f"; unknown arguments: {self._with_suggestions(unknown)}"
         self.exit(2, f"error: {printable(message)} ({self.prog} --help lists the arguments)\n")
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse as argparse does, but refuse an empty value, as of a shell's variable that is not set."""
-        given = list(sys.argv[1:] if args is None else args)
+        self._given = given = list(sys.argv[1:] if args is None else args)
         for before, word in zip(["", *given], given, strict=False):
             flag, sign, value = word.partition("=") if word.startswith("--") else (before, "=", word)
             if sign and not value.strip():
@@ -32,13 +35,23 @@ class Parser(argparse.ArgumentParser):
         """Parse as argparse does, with a suggestion for each flag that is not known."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            hints = []
-            for word in unknown:
-                close = suggestion(word.partition("=")[0], flags) if word.startswith("-") else None
-                hints.append(f"{word} (did you mean {close}?)" if close else word)
-            self.error(f"unknown arguments: {' '.join(hints)}")
+            self.error(f"unknown arguments: {self._with_suggestions(unknown)}")
         return parsed
+
+    def _flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def _unknown_flags(self) -> list[str]:
+        """Return the long flags of the command line that are none, nor the beginning of one."""
+        named = [word for word in self._given if word.startswith("--") and word != "--"]
+        return [word for word in named if not any(flag.startswith(word.partition("=")[0]) for flag in self._flags())]
+
+    def _with_suggestions(self, unknown: Sequence[str]) -> str:
+        hints = []
+        for word in unknown:
+            close = suggestion(word.partition("=")[0], self._flags()) if word.startswith("-") else None
+            hints.append(f"{word} (did you mean {close}?)" if close else word)
+        return " ".join(hints)
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
