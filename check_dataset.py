@@ -22,6 +22,7 @@ after SIGTERM, 129 after SIGHUP.
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from utils.cli.guard import DATA_PACKAGES, NETWORK_PACKAGES, check_python
@@ -31,7 +32,7 @@ if __name__ == "__main__":  # before anything else is imported: this Python may 
 
 from utils.cli.dataset_args import check_arguments
 from utils.cli.script import ending
-from utils.errors import ToolkitError
+from utils.errors import ConfigError, ToolkitError
 from utils.errors import printable as escape
 
 if __name__ == "__main__":  # before the imports that take time
@@ -113,18 +114,26 @@ def label_errors(config, scans, weights: Path, folder: Path, *, save: bool) -> l
     With `save` also a copy of the dataset with the likeliest ones corrected, `folder / "corrected"`.
     """
     check_python(NETWORK_PACKAGES)
-    from models.label_check import detect_on
+    from models import Detector
     from utils.evaluation.packed import PackedDetections, PackedTruth
     from utils.files import check_free
     from utils.label_errors.correction import LEAST_SCORE, write_corrected
+    from utils.label_errors.detections import LEAST_SCORE as LEAST_DETECTED
+    from utils.label_errors.detections import detect_on
     from utils.label_errors.find import find_label_errors
     from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 
     if save:
         check_free(folder, ["corrected"])  # before minutes of work
+    detector = Detector(weights)
+    if tuple(detector.class_names) != tuple(config.class_names):
+        raise ConfigError(
+            f"{weights}: its classes are {', '.join(detector.class_names[1:])}, those of the dataset "
+            f"{', '.join(config.class_names[1:])}: give a checkpoint that was trained on this dataset"
+        )
     splits = {name: scan.annotations for name, scan in scans.items()}
     annotations = [annotation for part in splits.values() for annotation in part]
-    found = PackedDetections.of_detections(detect_on(annotations, weights, config.class_names))
+    found = PackedDetections.of_detections(detect_on(annotations, partial(detector, threshold=LEAST_DETECTED)))
     errors = find_label_errors(PackedTruth.of_annotations(annotations, config.class_names), found)
     rows = error_rows(errors, [a.image_path for a in annotations], config.class_names)
     write_csv(folder / CSV_NAME, rows)

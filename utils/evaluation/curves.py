@@ -2,62 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv, ndtri, stdtrit
 
+from utils.evaluation.choices import OperatingPoint
 from utils.evaluation.matching import Matches
 
 LEVEL = 0.95  # of the intervals
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """Counts, precision and recall of the detections with a score of at least `threshold`.
-
-    What would be 0/0 is NaN, and so is its interval; `to_dict` gives None there, as JSON has no NaN.
-    """
-
-    threshold: float
-    tp: int
-    fp: int
-    fn: int
-    precision: float
-    precision_interval: tuple[float, float]
-    recall: float
-    recall_interval: tuple[float, float]
-    f1: float
-
-    def to_dict(self) -> dict:
-        """Return plain types, for JSON, YAML and checkpoints."""
-        values = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            values[name] = [_plain(v) for v in value] if isinstance(value, tuple) else _plain(value)
-        return values
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "OperatingPoint":
-        """Return the point that `to_dict` made `values` of."""
-        read: dict[str, Any] = {
-            name: tuple(map(_number, v)) if isinstance(v, (list, tuple)) else _number(v) for name, v in values.items()
-        }
-        return cls(**read)
-
-
-def _plain(value: float) -> float | int | None:
-    return value if isinstance(value, int) else None if np.isnan(value) else float(value)
 
 
 def _plain_list(values: np.ndarray) -> list:
     plain = values.astype(object)
     plain[np.isnan(values)] = None
     return plain.tolist()
-
-
-def _number(value: float | int | None) -> float | int:
-    return float("nan") if value is None else value
 
 
 @dataclass(frozen=True, eq=False)

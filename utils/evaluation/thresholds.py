@@ -1,91 +1,16 @@
 """Thresholds on the score: the best F1, and the ones whose precision or recall may be promised for new images."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import betaincinv
 
-from utils.evaluation.curves import Curve, OperatingPoint, curve_of
+from utils.evaluation.choices import Choice, ClassThresholds, Thresholds
+from utils.evaluation.curves import Curve, curve_of
 from utils.evaluation.matching import Matches
 
 RISK = 0.05  # that a promise does not hold on as many new images
 MOST_TIMES = 50  # as many objects are as many as are worth annotating to get a promise
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A threshold and what to expect of it, or None and why there is none."""
-
-    point: OperatingPoint | None
-    reason: str = ""
-
-    @property
-    def threshold(self) -> float | None:
-        """Least score to be shown."""
-        return self.point.threshold if self.point else None
-
-    def __str__(self) -> str:
-        return describe(self.point) if self.point else self.reason
-
-
-@dataclass(frozen=True)
-class ClassThresholds:
-    """The choices of one class, or of all together; None where none was asked for."""
-
-    best_f1: Choice
-    min_precision: Choice | None = None
-    min_recall: Choice | None = None
-
-    def to_dict(self) -> dict:
-        """Return plain types."""
-        choices = {"best_f1": self.best_f1, "min_precision": self.min_precision, "min_recall": self.min_recall}
-        return {name: _choice_to_dict(choice) for name, choice in choices.items() if choice}
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "ClassThresholds":
-        """Return the choices that `to_dict` made `values` of."""
-        return cls(**{name: _choice_of(choice) for name, choice in values.items()})
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Choices for all classes together, whose one threshold is for every box, and for each class by its name.
-
-    `wanted_precision` and `wanted_recall` are what was asked for, 0 to 1; a box is right from the overlap `iou` on.
-    """
-
-    overall: ClassThresholds
-    classes: dict[str, ClassThresholds]
-    iou: float
-    wanted_precision: float | None = None
-    wanted_recall: float | None = None
-
-    def to_dict(self) -> dict:
-        """Return plain types, for YAML, JSON and checkpoints."""
-        return {
-            "iou": self.iou,
-            "wanted_precision": self.wanted_precision,
-            "wanted_recall": self.wanted_recall,
-            "overall": self.overall.to_dict(),
-            "classes": {name: chosen.to_dict() for name, chosen in self.classes.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Thresholds":
-        """Return the thresholds that `to_dict` made `values` of."""
-        classes = {name: ClassThresholds.from_dict(chosen) for name, chosen in values["classes"].items()}
-        return cls(**values | {"overall": ClassThresholds.from_dict(values["overall"]), "classes": classes})
-
-
-def _choice_to_dict(choice: Choice) -> dict:
-    return choice.point.to_dict() if choice.point else {"threshold": None, "reason": choice.reason}
-
-
-def _choice_of(values: dict) -> Choice:
-    if values["threshold"] is None:
-        return Choice(None, values["reason"])
-    return Choice(OperatingPoint.from_dict(values))
 
 
 def choose_thresholds(
@@ -195,19 +120,3 @@ def _refuse(curve: Curve, name: str, wanted: float, row: int) -> Choice:
     more = (high - 1) * curve.objects
     digits = max(10 ** (int(math.log10(more)) - 1), 1)
     return Choice(None, f"{reached}; about {max(round(more / digits) * digits, 1)} more annotated objects are needed")
-
-
-def describe(point: OperatingPoint) -> str:
-    """Write in one sentence what a threshold brings."""
-    found, found_around = _percent(point.recall, point.recall_interval)
-    right, right_around = _percent(point.precision, point.precision_interval)
-    return (
-        f"at {point.threshold:.2f} it finds {found} of the objects{found_around}, "
-        f"{right} of its boxes are right{right_around}"
-    )
-
-
-def _percent(share: float, around: tuple[float, float]) -> tuple[str, str]:
-    if math.isnan(share):
-        return "an unknown share", ""
-    return f"{100 * share:.0f} %", f" ({100 * around[0]:.0f}–{100 * around[1]:.0f})"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from support.coco_reference import random_split
 from support.made_matches import drawn_matches, matches_of
-from utils.evaluation.curves import OperatingPoint, at_threshold, curve_of, interval
+from utils.evaluation.choices import OperatingPoint
+from utils.evaluation.curves import at_threshold, curve_of, interval
 from utils.evaluation.matching import match
 
 TWO_CLASSES = matches_of(

@@ -8,8 +8,9 @@ import yaml
 from scipy.stats import betabinom
 
 from support.made_matches import drawn_matches, matches_of
+from utils.evaluation.choices import Thresholds
 from utils.evaluation.curves import curve_of
-from utils.evaluation.thresholds import Thresholds, choose_thresholds, promised_share
+from utils.evaluation.thresholds import choose_thresholds, promised_share
 
 
 def perfect(images, *, also=()):

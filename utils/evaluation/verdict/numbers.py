@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.evaluation.bootstrap import ap_intervals
 from utils.evaluation.calibration import expected_calibration_error, fit_calibration, reliability, scored
+from utils.evaluation.choices import Thresholds
 from utils.evaluation.coco.metrics import COCO_KEYS, coco_metrics
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.curves import Curve, curve_of
@@ -16,7 +17,7 @@ from utils.evaluation.error_kinds import ErrorKinds, error_kinds
 from utils.evaluation.matching import IOU_THRESHOLDS, Matches, match
 from utils.evaluation.misses import found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.packed import PackedDetections, PackedTruth
-from utils.evaluation.thresholds import Thresholds, choose_thresholds
+from utils.evaluation.thresholds import choose_thresholds
 from utils.evaluation.verdict.stored import GRID
 
 FORMAT = 1  # of evaluation.json

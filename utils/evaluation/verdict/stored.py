@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.evaluation.curves import OperatingPoint
-from utils.evaluation.thresholds import Thresholds, describe
+from utils.evaluation.choices import OperatingPoint, Thresholds, describe
 
 USUAL = 0.3  # threshold where nothing says a better one
 GRID = np.linspace(0, 1, 101)  # scores at which a checkpoint knows precision and recall

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from utils.evaluation.curves import OperatingPoint
-from utils.evaluation.thresholds import ClassThresholds, describe
+from utils.evaluation.choices import ClassThresholds, OperatingPoint, describe
 from utils.metrics import FEW_OBJECTS, is_few
 
 WIDTH = 80  # columns
