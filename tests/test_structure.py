@@ -17,7 +17,7 @@ from support.paths import ROOT
 
 # What each floor may import, beside itself and installed packages; the scripts at the top may import everything.
 BELOW = {"utils": set(), "torch_utils": {"utils"}, "models": {"utils", "torch_utils"}, "datasets": {"utils"}}
-MAX_CHAIN = 13  # modules, from a script down
+MAX_CHAIN = 9  # modules, from a script down
 MAX_MODULES = 12  # in a folder, `__init__` not counted
 FORMER_NAMES = {"convert.py", "mend_opencv.py"}  # which only run what took their place
 MAX_LINES = {"utils": 330, "torch_utils": 330, "models": 330, "tests": 420, "benchmarks": 330}

@@ -8,11 +8,11 @@ import numpy as np
 
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.curves import curve_of
-from utils.evaluation.error_kinds import error_kinds
+from utils.evaluation.failures.error_kinds import error_kinds
+from utils.evaluation.failures.misses import found_scores, miss_sentences, misses, wrong_by_score
+from utils.evaluation.failures.worst_images import boxes_to_draw, worst_images
 from utils.evaluation.matching import match
-from utils.evaluation.misses import found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.packed import PackedDetections, PackedTruth
-from utils.evaluation.worst_images import boxes_to_draw, worst_images
 from utils.evaluation_report.data import ReportData
 
 HOSTILE = "</script><script>document.title='taken'</script>\"'&|` \u2028é"

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import stdtrit
 
-from utils.evaluation.average_precision import RECALL_POINTS, average_precision
-from utils.evaluation.matching import ClassMatches, Matches
+from utils.evaluation.average_precision import average_precision
+from utils.evaluation.matching import RECALL_POINTS, ClassMatches, Matches
 from utils.system import cpu_count
 
 RESAMPLES = 1000

@@ -11,6 +11,8 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 ALL_AREAS = (0.0, 1e10)  # square pixels, COCO's
 MAX_PAIRS = 2**21  # whose IoU is computed at a time
 
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
@@ -210,3 +212,28 @@ def _match_greedily(
         taken = part[last[iou_index, detection]]
         free[iou_index, taken] = False
         truth_of[iou_index, these[starts[detection]]] = objects_there[taken]
+
+
+def interpolated_precision(found: ClassMatches, weights: np.ndarray | None = None) -> np.ndarray:
+    """Compute the precision (T, 101) of a class at `RECALL_POINTS`, as pycocotools' `COCOeval.accumulate` does.
+
+    At each point it is the highest precision at that recall or a higher one, 0 where that recall is not reached; NaN
+    where the class has no objects. `weights` as in `average_precision`.
+    """
+    result = np.zeros((len(found.truth_of), len(RECALL_POINTS)))
+    total = found.objects.sum() if weights is None else found.objects @ weights
+    if total <= 0:
+        return np.full_like(result, np.nan)
+    if not len(found.detections):
+        return result
+    counts = 1.0 if weights is None else np.asarray(weights, np.float64)[found.image_of]
+    correct = found.correct
+    right = np.cumsum(correct * counts, axis=1)
+    wrong = np.cumsum(~(correct | found.ignored) * counts, axis=1)
+    precision = right / (wrong + right + np.spacing(1))
+    highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    for row, values, recall in zip(result, highest, right / total, strict=True):
+        indices = np.searchsorted(recall, RECALL_POINTS, side="left")
+        reached = indices < len(values)
+        row[reached] = values[indices[reached]]
+    return result

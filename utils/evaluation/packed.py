@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from utils.annotations.annotation import Annotation
-from utils.detections import Detections
+
+class Annotated(Protocol):
+    """An image's objects, such as an `Annotation`: boxes (N, 4) xyxy in pixels, labels (N,) int64 from 1."""
+
+    boxes: np.ndarray
+    labels: np.ndarray
+
+
+class Detected(Annotated, Protocol):
+    """An image's detections, such as `Detections`: the same, with scores (N,)."""
+
+    scores: np.ndarray
 
 
 def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
@@ -42,7 +53,7 @@ class PackedTruth:
         return len(self.labels)
 
     @classmethod
-    def of_annotations(cls, annotations: Sequence[Annotation], class_names: Sequence[str]) -> "PackedTruth":
+    def of_annotations(cls, annotations: Sequence[Annotated], class_names: Sequence[str]) -> "PackedTruth":
         """Pack annotations; no object is a crowd, and areas are those of the boxes."""
         boxes_xywh = xyxy_to_xywh(np.concatenate([np.zeros((0, 4)), *(a.boxes for a in annotations)]))
         counts = [len(a.labels) for a in annotations]
@@ -78,7 +89,7 @@ class PackedDetections:
         return len(self.labels)
 
     @classmethod
-    def of_detections(cls, detections: Sequence[Detections]) -> "PackedDetections":
+    def of_detections(cls, detections: Sequence[Detected]) -> "PackedDetections":
         """Pack the detections of each image, in the order of the images."""
         return cls(
             np.repeat(np.arange(len(detections), dtype=np.int64), [len(found) for found in detections]),

@@ -13,9 +13,9 @@ from utils.evaluation.choices import Thresholds
 from utils.evaluation.coco.metrics import COCO_KEYS, coco_metrics
 from utils.evaluation.confusion import confusion_matrix
 from utils.evaluation.curves import Curve, curve_of
-from utils.evaluation.error_kinds import ErrorKinds, error_kinds
+from utils.evaluation.failures.error_kinds import ErrorKinds, error_kinds
+from utils.evaluation.failures.misses import found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.matching import IOU_THRESHOLDS, Matches, match
-from utils.evaluation.misses import found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.packed import PackedDetections, PackedTruth
 from utils.evaluation.thresholds import choose_thresholds
 from utils.evaluation.verdict.stored import GRID

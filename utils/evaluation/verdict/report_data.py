@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from utils.evaluation.coco.metrics import COCO_KEYS
+from utils.evaluation.failures.worst_images import boxes_to_draw, worst_images
 from utils.evaluation.verdict.numbers import Evaluation
 from utils.evaluation.verdict.source import Source
 from utils.evaluation.verdict.words import cautions, headline, threshold_lines
-from utils.evaluation.worst_images import boxes_to_draw, worst_images
 from utils.evaluation_report.data import Number, ReportData
 from utils.evaluation_report.dataset import dataset_parts
 

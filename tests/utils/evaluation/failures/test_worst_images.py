@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 
-from utils.evaluation.error_kinds import error_kinds
+from utils.evaluation.failures.error_kinds import error_kinds
+from utils.evaluation.failures.misses import found_scores
+from utils.evaluation.failures.worst_images import LEAST_SCORE, MOST_DETECTIONS, boxes_to_draw, worst_images
 from utils.evaluation.matching import match
-from utils.evaluation.misses import found_scores
 from utils.evaluation.packed import PackedDetections, PackedTruth
-from utils.evaluation.worst_images import LEAST_SCORE, MOST_DETECTIONS, boxes_to_draw, worst_images
 
 # Image 0: its object is found. Image 1: one of two is missed. Image 2: a confident wrong box beside a crowd. Image 3 is
 # empty. Image 4: the object is found by a detection of low score.

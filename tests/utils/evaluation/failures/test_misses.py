@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from support.coco_reference import random_split
-from utils.evaluation.error_kinds import KINDS, error_kinds
+from utils.evaluation.failures.error_kinds import KINDS, error_kinds
+from utils.evaluation.failures.misses import MissRow, MissTable, found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.matching import match
-from utils.evaluation.misses import MissRow, MissTable, found_scores, miss_sentences, misses, wrong_by_score
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from utils.evaluation.error_kinds import CORRECT, KINDS, MISSED, ErrorKinds, ious_of_all
+from utils.evaluation.failures.error_kinds import CORRECT, KINDS, MISSED, ErrorKinds, ious_of_all
 from utils.evaluation.matching import Matches
 from utils.evaluation.packed import PackedDetections, PackedTruth
 from utils.metrics import FEW_OBJECTS

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.error_kinds import CORRECT, KINDS, NOT_COUNTED, ErrorKinds
+from utils.evaluation.failures.error_kinds import CORRECT, KINDS, NOT_COUNTED, ErrorKinds
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 LEAST_SCORE = 0.05  # of a detection that is kept for drawing,

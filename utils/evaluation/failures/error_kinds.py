@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.average_precision import interpolated_precision
-from utils.evaluation.matching import ClassMatches, Matches, iou_of_pairs
+from utils.evaluation.matching import ClassMatches, Matches, interpolated_precision, iou_of_pairs
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
