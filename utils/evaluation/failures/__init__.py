@@ -1,1 +1,1 @@
-"""Finds what a detector does wrong: kinds of error with their cost, missed objects by size and place, the worst images."""
+"""Finds what a detector does wrong: kinds of error with their cost, misses by size and place, the worst images."""
