@@ -5,10 +5,13 @@ from pathlib import Path
 
 from utils.annotations.annotation import Findings
 from utils.annotations.labels import Pair
+from utils.errors import DatasetError
 from utils.formats.format import Format, Found, ReadOptions
 from utils.pairing.file_tree import list_tree
 from utils.pairing.paired import Pairing
 from utils.pairing.pairing import pair_files, pair_names
+
+MAX_ORPHANS = 3  # files of no image that are read to say why, where no image has any
 
 
 def find_pairs(own: Format, scan: Findings, images_dir: Path, labels_path: Path, options: ReadOptions) -> Found:
@@ -28,6 +31,11 @@ def find_pairs(own: Format, scan: Findings, images_dir: Path, labels_path: Path,
     read = own.read_file
     if read is None:
         raise TypeError(f"{own.name}: expected a format with read_file, read_pairs or find_pairs")
+    for path in paired.orphaned[:MAX_ORPHANS] if not paired.pairs else ():  # such as CVAT's one XML for all images
+        try:
+            read(path, options)
+        except DatasetError as error:
+            scan.add("annotation-unreadable", str(error))
     return Found([Pair(image, path, paired.name(path), partial(read, path, options)) for image, path in paired.pairs])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from utils.errors import DatasetError
+from utils.formats.voc.foreign_xml import REMEDY, box_of_element, box_of_text, local_name, remedy
 from utils.formats.voc.xml_source import MAX_XML_BYTES, utf8_chunks
 
 MAX_OBJECTS = 100_000
@@ -51,8 +52,9 @@ def read_voc_file(path: Path) -> VocFile:
     """Parse one XML file; its <filename> and <path> are ignored, because files get renamed and moved.
 
     Raises DatasetError naming the file and the first faults in it: not well-formed, a DOCTYPE, another root than
-    <annotation>, an object without <name> or box, a coordinate that is no finite number, an element of VOC's that
-    stands twice or where VOC has none (it would be lost without a word), more of anything than the limits above.
+    <annotation>, no object but boxes as other tools have them, an object without <name> or box, a coordinate that is
+    no finite number, an element of VOC's that stands twice or where VOC has none (it would be lost without a word),
+    more of anything than the limits above.
     """
     reader, parser, fed = _Reader(path), expat.ParserCreate("utf-8"), 0  # whatever encoding the file declares
     parser.buffer_text = True
@@ -85,8 +87,8 @@ def _printable(text: str) -> str:
 
 
 _OBJECT, _SIZE = "annotation/object", "annotation/size"
-_NAME, _DIFFICULT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _DELETED, _ROTATION = (
-    f"{_OBJECT}/{tag}" for tag in "name difficult bndbox robndbox attributes deleted rotation".split()
+_NAME, _DIFFICULT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _DELETED, _ROTATION, _POLYGON = (
+    f"{_OBJECT}/{tag}" for tag in "name difficult bndbox robndbox attributes deleted rotation polygon".split()
 )
 _ATTRIBUTE = f"{_ATTRIBUTES}/attribute"
 _KEY, _VALUE = f"{_ATTRIBUTE}/name", f"{_ATTRIBUTE}/value"
@@ -95,7 +97,7 @@ _CENTRED = tuple(f"{_ROBNDBOX}/{tag}" for tag in ("cx", "cy", "w", "h", "angle")
 _SIDES = tuple(f"{_SIZE}/{tag}" for tag in ("width", "height"))
 _ONCE = frozenset({_SIZE, *_SIDES, _NAME, _BNDBOX, *_CORNERS, _ROBNDBOX, *_CENTRED, _ROTATION})
 _WITH_TEXT = frozenset({*_SIDES, *_CORNERS, *_CENTRED, _NAME, _DIFFICULT, _DELETED, _ROTATION, _KEY, _VALUE})
-_READ = _WITH_TEXT | {"annotation", _SIZE, _OBJECT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _ATTRIBUTE}
+_READ = _WITH_TEXT | {"annotation", _SIZE, _OBJECT, _BNDBOX, _ROBNDBOX, _ATTRIBUTES, _ATTRIBUTE, _POLYGON}
 
 
 class _Reader:
@@ -109,6 +111,7 @@ class _Reader:
         self.filling = ""  # the element whose text comes now
         self.lost = 0  # depth of an open element that stands where VOC has none, 0 without
         self.flaw = ""  # the first of the open object
+        self.foreign = ""  # the first box that is none of VOC's, before any object
         self.objects: list[VocObject] = []
         self.faults: list[str] = []
         self.object_count = self.fault_count = self.deleted = 0
@@ -119,11 +122,14 @@ class _Reader:
     def doctype(self, *_):
         self.refuse("has a DOCTYPE; annotations need none, and its entities could fill the memory")
 
-    def start(self, tag: str, _):
+    def start(self, tag: str, attributes: dict[str, str]):
         if not self.open and tag != "annotation":
-            self.refuse(f"expected the root element <annotation>, found <{_printable(tag[:40])}>")
+            found = f"found <{_printable(tag[:40])}>{remedy(tag)}"
+            self.refuse(f"expected the root element <annotation>, {found}")
         if len(self.open) == MAX_DEPTH:
             self.refuse(f"expected elements at most {MAX_DEPTH} deep, found <{_printable(tag[:40])}> below that")
+        if not self.object_count and not self.foreign:
+            self.foreign = box_of_element(self.tags, tag, attributes)
         element = f"{self.open[-1]}/{tag}" if self.open else tag
         if element == _OBJECT:
             self.object_count += 1
@@ -147,6 +153,8 @@ class _Reader:
     def data(self, text: str):
         if self.filling and len(self.texts[self.filling]) <= MAX_TEXT:
             self.texts[self.filling] += text[: MAX_TEXT + 1]
+        elif not (self.filling or self.object_count or self.foreign):
+            self.foreign = box_of_text(self.tags, text)
 
     def end(self, _):
         self.filling = ""
@@ -186,7 +194,8 @@ class _Reader:
                 raise ValueError(f"expected <angle> in radians, at most 2 pi, found {angle:g}")
             box, rotation = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), math.degrees(angle)
         else:
-            raise ValueError("no <bndbox>")
+            outline = f", but a <polygon>, as in LabelMe's XML: {REMEDY}" if _POLYGON in self.texts else ""
+            raise ValueError(f"no <bndbox>{outline}")
         self.objects.append(VocObject(self._text(_NAME), box, self._flag(_DIFFICULT), rotation))
 
     def result(self) -> VocFile:
@@ -197,6 +206,8 @@ class _Reader:
                 size = (width, height) if width and height else None
         except ValueError as fault:
             self._fault(f"<size>: {fault}")
+        if self.foreign and not (self.object_count or self.faults):
+            self._fault(f"expected <object> with <bndbox>, found {_printable(self.foreign)}: {REMEDY}")
         if self.faults:
             more = self.fault_count - len(self.faults)
             self.refuse("; ".join(self.faults) + (f"; … and {more} more" if more else ""))
@@ -210,7 +221,7 @@ class _Reader:
         if element in _READ:
             return f"expected one <{tag}>, found two" if element in _ONCE and element in self.texts else ""
         parent = self.tags[-1] if self.tags else ""
-        kind, inside = (text.rpartition(":")[2].lower() for text in (tag, parent))
+        kind, inside = local_name(tag), local_name(parent)
         if kind == "object":
             expected = "<object> directly in <annotation>"
         elif kind in ("bndbox", "robndbox") and parent != "part":

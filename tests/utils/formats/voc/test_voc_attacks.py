@@ -182,7 +182,7 @@ def test_names_cannot_steer_the_terminal(path, name):
 
 def test_a_root_or_an_object_of_a_long_name_is_reported_in_short(path):
     put(path, f"<{'r' * 500_000}/>")
-    assert error_of(path).endswith(f"found <{'r' * 40}>")
+    assert error_of(path).endswith(f"found <{'r' * 40}>; export Pascal VOC XML instead")
     put(path, xml(element("n" * 500_000)))
     assert "expected at most 256 characters in <name>, found 'nnnn" in error_of(path)
 
