@@ -45,6 +45,9 @@ class StaticFasterRCNN(nn.Module):
             above the model's threshold, and those that enter leave fewer detections than an image may have.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: SyncFreeFasterRCNN, *, candidates: int | None = None):
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = model.backbone, model.rpn, model.roi_heads
@@ -75,7 +78,7 @@ class StaticFasterRCNN(nn.Module):
 
     def _proposals(self, batch: Tensor, features: list[Tensor], sizes_hw: Tensor) -> tuple[Tensor, Tensor]:
         """Return proposals (B, N, 4), best first, and which of them count (B, N); the others are zero."""
-        rpn, boxes, scores = self.rpn, [], []
+        rpn, boxes, kept_scores = self.rpn, [], []
         anchors = rpn.anchor_generator(_Images(batch), features)[0]
         start = 0
         for objectness, deltas in zip(*rpn.head(features), strict=True):
@@ -91,8 +94,8 @@ class StaticFasterRCNN(nn.Module):
             valid = large_enough(found, rpn.min_size) & (best >= rpn.score_thresh)
             kept = nms(found, valid, rpn.nms_thresh)
             boxes.append(found)
-            scores.append(torch.where(kept, best, -1))
-        scores, order = torch.cat(scores, 1).sort(dim=1, descending=True, stable=True)
+            kept_scores.append(torch.where(kept, best, -1))
+        scores, order = torch.cat(kept_scores, 1).sort(dim=1, descending=True, stable=True)
         scores, order = scores[:, : rpn.post_nms_top_n()], order[:, : rpn.post_nms_top_n()]
         chosen = torch.cat(boxes, 1).gather(1, order[..., None].expand(-1, -1, 4))
         valid = scores >= 0

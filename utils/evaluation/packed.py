@@ -10,14 +10,18 @@ import numpy as np
 class Annotated(Protocol):
     """An image's objects, such as an `Annotation`: boxes (N, 4) xyxy in pixels, labels (N,) int64 from 1."""
 
-    boxes: np.ndarray
-    labels: np.ndarray
+    @property
+    def boxes(self) -> np.ndarray: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
 
 
 class Detected(Annotated, Protocol):
     """An image's detections, such as `Detections`: the same, with scores (N,)."""
 
-    scores: np.ndarray
+    @property
+    def scores(self) -> np.ndarray: ...
 
 
 def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
@@ -92,7 +96,7 @@ class PackedDetections:
     def of_detections(cls, detections: Sequence[Detected]) -> "PackedDetections":
         """Pack the detections of each image, in the order of the images."""
         return cls(
-            np.repeat(np.arange(len(detections), dtype=np.int64), [len(found) for found in detections]),
+            np.repeat(np.arange(len(detections), dtype=np.int64), [len(found.labels) for found in detections]),
             np.concatenate([np.zeros(0, np.int64), *(found.labels for found in detections)]),
             xyxy_to_xywh(np.concatenate([np.zeros((0, 4)), *(found.boxes for found in detections)])),
             np.concatenate([np.zeros(0), *(found.scores for found in detections)]).astype(np.float64),

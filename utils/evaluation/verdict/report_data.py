@@ -53,7 +53,7 @@ def report_data(
     if source.annotations:
         split = str(numbers.get("split") or "images")
         data |= dataset_parts({split: source.annotations}, evaluation.truth.class_names)
-    return ReportData(**(data | more))
+    return ReportData(**(data | dict(more)))
 
 
 def _numbers(numbers: Mapping[str, Any]) -> list[Number]:
