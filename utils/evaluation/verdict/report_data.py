@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from utils.evaluation.coco.metrics import COCO_KEYS
 from utils.evaluation.failures.worst_images import boxes_to_draw, worst_images
@@ -53,7 +53,7 @@ def report_data(
     if source.annotations:
         split = str(numbers.get("split") or "images")
         data |= dataset_parts({split: source.annotations}, evaluation.truth.class_names)
-    return ReportData(**(data | dict(more)))
+    return cast(ReportData, data | dict(more))
 
 
 def _numbers(numbers: Mapping[str, Any]) -> list[Number]:
