@@ -26,6 +26,7 @@ from support import warm
 from support.killing import children
 from support.paths import ROOT
 from support.voc_sets import write_config, write_voc_set
+from torch_utils.runs.checkpoint import load_checkpoint
 from utils.runs.loggers import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -66,6 +67,7 @@ def test_the_folder_holds_the_whole_run(two_epochs):
         *("loss_classifier.png", "loss_box_reg.png", "loss_objectness.png", "loss_rpn_box_reg.png"),
         *("train_batch_0.jpg", "train_batch_1.jpg", "val_labels_0.jpg", "val_pred_0.jpg"),
         *("val_ground_truth.json", "val_predictions.json"),
+        *("evaluation.json", "report.html", "MODEL_CARD.md", "thresholds.yaml"),
         *("best_model.pth", "last_model.pth", "last_model_state.pth"),
     }
     for path in [*run.glob("*.png"), *run.glob("*.jpg")]:
@@ -85,6 +87,20 @@ def test_it_says_what_it_will_do_and_what_came_of_it(two_epochs):
     assert "epoch" not in done.stderr  # no progress bar where nobody watches
     log = (run / "train.log").read_text()
     assert "device: cpu" in log and "best epoch" in log
+
+
+def test_it_ends_with_the_verdict_on_the_best_epoch(two_epochs):
+    done, run = two_epochs
+    numbers = json.loads((run / "evaluation.json").read_text())
+    metrics = torch.load(run / "best_model.pth", weights_only=True)["metrics"]
+    expected = {key: None if metrics[f"val/{key}"] == -1 else metrics[f"val/{key}"] for key in numbers["coco"]}
+    assert numbers["coco"] == expected and numbers["images"] == 5 and numbers["epoch"] == metrics["epoch"]
+    stored = load_checkpoint(run / "best_model.pth").thresholds
+    assert stored.thresholds.to_dict() == numbers["thresholds"] and (stored.images, stored.split) == (5, "val")
+    assert done.stdout.splitlines()[-4].startswith("On 5 images: ") or "On 5 images: none" in done.stdout
+    assert (
+        "On 5 images: " in (run / "report.html").read_text() and "best_model.pth" in (run / "MODEL_CARD.md").read_text()
+    )
 
 
 def test_metrics_of_every_step_and_epoch(two_epochs):
