@@ -20,6 +20,7 @@ from utils.config.config import load_config
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.dataset.writer import write_dataset
 from utils.detections import Detections
+from utils.discovery.discover import discover
 from utils.inference.sinks import create_sink
 from utils.inference.sinks.sink import ImageResult
 from utils.runs.loggers import LOGGERS
@@ -73,6 +74,10 @@ def test_a_format_goes_there_and_back(add, tmp_path):
     raise_for_errors(read)
     for name, scan in read.items():
         assert objects(scan.annotations) == objects(annotations[name])
+    found = discover(tmp_path / "lines")
+    assert found.annotation_format == "lines" and set(found.classes.names) == {
+        config.class_names[label] for part in annotations.values() for a in part for label in a.labels
+    }
     (tmp_path / "lines/train/image 0.boxes").write_text("Mask 1 2 3")
     (finding,) = [f for f in scan_splits(load_config(path), progress=False)["train"].findings if "line 1" in f.text]
     assert "expected a class and 4 numbers, found 'Mask 1 2 3'" in finding.text

@@ -12,7 +12,8 @@ def read_yaml(path: Path, expected: Sequence[str] = ()) -> dict:
     """Return the keys and values of a YAML file. Raises ConfigError naming the file, and the `expected` keys."""
     if not path.is_file():
         folders = dict.fromkeys((Path("data_configs"), path.parent))
-        names = sorted(str(file) for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml"))
+        files = (file for folder in folders if folder.is_dir() for file in folder.glob("*.y*ml"))
+        names = sorted(str(file) for file in files if not file.name.startswith("."))
         kind = "is a folder, not a YAML file" if path.is_dir() else "file not found"
         raise ConfigError(f"{path}: {kind}; there are: {', '.join(names) or 'no YAML files'}")
     try:

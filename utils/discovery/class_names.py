@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from utils.annotations.annotation import BACKGROUND
+from utils.annotations.labels import Labels
 from utils.discovery.layout import ClassNames
 from utils.errors import DatasetError
-from utils.formats.labelme import read_labelme_file
-from utils.formats.voc.xml_file import read_voc_file
+from utils.formats.format import ReadOptions
 from utils.formats.yolo.class_names import class_lists
 from utils.names import nfc
 from utils.suggestions import plain
@@ -32,14 +32,14 @@ def named_classes(counts: Mapping[str, int], *, notes: Iterable[str] = ()) -> Cl
     return ClassNames(tuple(objects), objects, renamed, (*notes, *joined))
 
 
-def classes_of_files(annotation_format: str, paths: Iterable[Path]) -> ClassNames:
-    """Count the names in VOC XML or LabelMe JSON files, in alphabetical order; damaged files are a note."""
-    read: Callable = {"voc": read_voc_file, "labelme": read_labelme_file}[annotation_format]
+def classes_of_files(read_file: Callable[[Path, ReadOptions], Labels], paths: Iterable[Path]) -> ClassNames:
+    """Count the names in files that a format's `read_file` reads, in alphabetical order; damaged files are a note."""
+    options = ReadOptions((BACKGROUND,))
     counts: Counter[str] = Counter()
     damaged = 0
     for path in paths:
         try:
-            counts.update(nfc(item.name.strip()) for item in read(path).objects)
+            counts.update(nfc(item.name.strip()) for item in read_file(path, options).objects)
         except DatasetError:
             damaged += 1
     notes = [f"{damaged} annotation files cannot be read: the check names them"] if damaged else []

@@ -58,8 +58,8 @@ def yaml_text(found: Discovery, path: Path, *, share: float | tuple[float, float
     lines += [*_class_lines(found), "", f"FORMAT: {found.annotation_format}"]
     if found.kpt_shape:
         lines.append(f"KPT_SHAPE: {found.kpt_shape}")
-    if found.annotation_format == "voc":
-        lines.append("# VOC_ONE_BASED: True  # for the original Pascal VOC 2007-2012, whose pixels count from 1")
+    if hint := FORMATS[found.annotation_format].yaml_hint:
+        lines.append(f"# {hint}")
     return "\n".join(lines) + "\n"
 
 
@@ -118,7 +118,9 @@ def _class_lines(found: Discovery) -> list[str]:
             "#  - name_of_0",
         ]
     counts = (
-        "in the order of YOLO's class numbers" if found.annotation_format == "yolo" else "as the annotations have them"
+        "as the annotations have them"
+        if FORMATS[found.annotation_format].names_classes
+        else "in the order of the annotations' class numbers"
     )
     lines = [f"# Class names, {counts}.", *_dumped({"CLASSES": list(classes.names)}).splitlines()]
     if classes.renamed:

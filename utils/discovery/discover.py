@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.annotations.annotation import BACKGROUND
 from utils.discovery.class_names import classes_of_files, named_classes, yolo_classes
 from utils.discovery.coco_layout import find_coco_sets, layout_of_coco
 from utils.discovery.layout import Discovery
@@ -11,6 +12,7 @@ from utils.discovery.pair_layout import Pairs, find_pairs, layout_of_pairs
 from utils.discovery.yolo_layout import find_data_yaml, layout_of_data_yaml
 from utils.errors import DatasetError
 from utils.files import first_entries
+from utils.formats.format import Format, ReadOptions
 from utils.formats.formats import FORMATS
 from utils.images.formats import is_image
 from utils.pairing.file_tree import FileTree, list_tree
@@ -38,21 +40,23 @@ def discover(root: Path) -> Discovery:
         raise DatasetError(
             f"{root}: found {len(images)} images, but no annotations for them: expected Pascal VOC XML, YOLO text or "
             f"LabelMe JSON files of the same names, or a COCO JSON file that lists them; it holds {first_entries(root)}"
+            f"{_why_unread(tree)}"
         )
     notes = [
         f"{count} images have {FORMATS[name].title}, too, which is not used"
         for name, count in counts.items()
         if count and name != best
     ]
-    if best == "coco":
+    chosen = FORMATS[best]
+    if not chosen.one_file_per_image:
         layout, used = layout_of_coco(sets)
         objects: Counter[str] = Counter()
         for one in used:
             objects.update(one.objects)
         return Discovery(root, best, layout, named_classes(objects), notes=tuple(notes))
-    if best == "yolo":
-        return _discover_yolo(tree, paths, pairs[best], notes)
-    classes = classes_of_files(best, [label for _, label in pairs[best]])
+    if not chosen.names_classes or chosen.read_file is None:
+        return _discover_numbered(chosen, tree, paths, pairs[best], notes)
+    classes = classes_of_files(chosen.read_file, [label for _, label in pairs[best]])
     if not classes.names:
         raise DatasetError(f"{root}: {len(pairs[best])} annotation files, but not one object in them")
     if bare := len(images) - len(pairs[best]):
@@ -70,7 +74,22 @@ def _pairs_of(name: str, tree: FileTree, images: Sequence[tuple[str, Path]]) -> 
     return pairs if any(known.holds(path) for _, path in pairs[:SAMPLED]) else []
 
 
-def _discover_yolo(tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: list[str]) -> Discovery:
+def _why_unread(tree: FileTree) -> str:
+    """Return why a file that begins like one of a format cannot be read, such as CVAT's XML; "" without such a file."""
+    for known in FORMATS.values():
+        labels = [path for _, path in tree.files if known.read_file and known.is_label(path)]
+        for path in labels[:SAMPLED]:
+            try:
+                if known.read_file and known.holds(path):
+                    known.read_file(path, ReadOptions((BACKGROUND,)))
+            except DatasetError as error:
+                return f"; {error}"
+    return ""
+
+
+def _discover_numbered(
+    chosen: Format, tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: list[str]
+) -> Discovery:
     about = find_data_yaml(tree.files)
     layout = layout_of_data_yaml(*about, images) if about else None
     if layout is None:
@@ -79,4 +98,4 @@ def _discover_yolo(tree: FileTree, images: Sequence[Path], pairs: Pairs, notes: 
     folders = [(folder.images_dir, folder.labels_dir) for part in parts for folder in part.folders]
     classes = yolo_classes(tree.root, folders, [label for _, label in pairs])
     kpt_shape = about[1].get("KPT_SHAPE") if about else None
-    return Discovery(tree.root, "yolo", layout, classes, kpt_shape, tuple(notes))
+    return Discovery(tree.root, chosen.name, layout, classes, kpt_shape, tuple(notes))

@@ -81,6 +81,8 @@ class Format:
     | one_file_per_image | False where one file holds a whole split |
     | sure_by_name | whether a file beside an image is of the format by its name alone |
     | is_other | whether a file of this stem holds no labels, unless an image has the very name |
+    | names_classes | False where objects have numbers, whose names other files give |
+    | yaml_hint | a comment in a new dataset YAML |
     | notes | what the format cannot hold of some annotations, a line each |
     | write_index | (folder, splits, class names): a file about the whole dataset |
     """
@@ -98,6 +100,8 @@ class Format:
     one_file_per_image: bool = True
     sure_by_name: bool = True
     is_other: Callable[[str], bool] = lambda stem: False
+    names_classes: bool = True
+    yaml_hint: str = ""
     notes: Callable[[Sequence[Annotation]], list[str]] = lambda annotations: []
     write_index: Callable[[Path, Sequence[Split], Sequence[str]], None] = lambda folder, splits, class_names: None
 

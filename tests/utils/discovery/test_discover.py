@@ -294,6 +294,9 @@ def test_folders_that_are_no_dataset(tmp_path):
     (tmp_path / "a.txt").write_text("a caption\n")
     with pytest.raises(DatasetError, match="found 1 images, but no annotations for them"):
         discover(tmp_path)
+    (tmp_path / "annotations.xml").write_text("<annotations/>")
+    with pytest.raises(DatasetError, match=r"annotations\.xml: expected .* it looks like CVAT's own XML: export"):
+        discover(tmp_path)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared datasets are not there")

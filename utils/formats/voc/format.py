@@ -57,5 +57,6 @@ VOC = Format(
     detect=_detect,
     read_file=_read_file,
     write=_write,
+    yaml_hint="VOC_ONE_BASED: True  # for the original Pascal VOC 2007-2012, whose pixels count from 1",
     notes=_notes,
 )

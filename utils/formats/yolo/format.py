@@ -256,6 +256,7 @@ YOLO = Format(
     write=_write,
     image_folder="images/{split}",
     is_other=_is_other_text,
+    names_classes=False,
     notes=_notes,
     write_index=_write_data_yaml,
 )
