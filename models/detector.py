@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -102,6 +102,16 @@ class Detector:
         self.threshold, line = choose_threshold(None, stored)
         if stored is None:
             note(line)
+
+    @overload  # a path is a sequence of strings, too, which the first answers
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: ImageLike, *, threshold: float | Literal["auto"] = "auto"
+    ) -> ImageDetections: ...
+
+    @overload
+    def __call__(
+        self, images: Sequence[ImageLike], *, threshold: float | Literal["auto"] = "auto"
+    ) -> list[ImageDetections]: ...
 
     def __call__(
         self, images: ImageLike | Sequence[ImageLike], *, threshold: float | Literal["auto"] = "auto"
