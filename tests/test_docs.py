@@ -38,7 +38,7 @@ PARSERS: dict[str, Callable] = {
     "inference_video.py": video_arguments,
 }
 FOREIGN_FLAGS = frozenset(  # of Slurm, Docker and TensorBoard
-    "--nodes --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue --rm --gpus --shm-size "
+    "--nodes --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue --rm --gpus --shm-size --user "
     "--logdir".split()
 )
 
