@@ -6,6 +6,7 @@ is reached when a round changes nothing. RoIAlign runs once, on a sheet that sho
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import roi_align
 
 from models.rcnn.box_ops import decode
@@ -79,19 +81,19 @@ class StaticFasterRCNN(nn.Module):
     def _proposals(self, batch: Tensor, features: list[Tensor], sizes_hw: Tensor) -> tuple[Tensor, Tensor]:
         """Return proposals (B, N, 4), best first, and which of them count (B, N); the others are zero."""
         rpn, boxes, kept_scores = self.rpn, [], []
-        anchors = rpn.anchor_generator(_Images(batch), features)[0]
+        anchors = _anchors(rpn.anchor_generator, batch, features)
         start = 0
         for objectness, deltas in zip(*rpn.head(features), strict=True):
             kinds = objectness.shape[1]
             objectness = objectness.permute(0, 2, 3, 1).flatten(1)
             deltas = deltas.unflatten(1, (kinds, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
             count = objectness.shape[1]
-            best, index = objectness.topk(min(rpn.pre_nms_top_n(), count), dim=1)
+            best, index, there = _best(objectness, rpn.pre_nms_top_n())
             level_anchors = anchors[start : start + count]
             start += count
             found = decode(rpn.box_coder, deltas.gather(1, index[..., None].expand(-1, -1, 4)), level_anchors[index])
             found, best = clip(found, sizes_hw), torch.sigmoid(best)
-            valid = large_enough(found, rpn.min_size) & (best >= rpn.score_thresh)
+            valid = there & large_enough(found, rpn.min_size) & (best >= rpn.score_thresh)
             kept = nms(found, valid, rpn.nms_thresh)
             boxes.append(found)
             kept_scores.append(torch.where(kept, best, -1))
@@ -108,8 +110,8 @@ class StaticFasterRCNN(nn.Module):
         sheet, tops = _sheet(maps)
         boxes = proposals.flatten(0, 1)
         levels = pool.map_levels([boxes])
-        table = [[scale, top, *feature.shape[-2:]] for scale, top, feature in zip(pool.scales, tops, maps, strict=True)]
-        scale, top, height, width = torch.tensor(table, dtype=boxes.dtype, device=boxes.device)[levels].unbind(1)
+        heights, widths = ([feature.shape[side] for feature in maps] for side in (-2, -1))
+        scale, top, height, width = (_row(values, boxes)[levels] for values in (pool.scales, tops, heights, widths))
         x1, y1, x2, y2 = (boxes * scale[:, None]).unbind(1)
         images = torch.arange(proposals.shape[0], device=boxes.device, dtype=boxes.dtype)
         images = images[:, None].expand(-1, proposals.shape[1]).flatten()
@@ -145,12 +147,29 @@ class StaticFasterRCNN(nn.Module):
         )
 
 
-class _Images:
-    """As much of torchvision's `ImageList` as anchors need."""
+def _anchors(generator: AnchorGenerator, batch: Tensor, features: list[Tensor]) -> Tensor:
+    """Return the anchors of all levels, (A, 4), as the generator makes them, from sizes that may be symbols."""
+    (height, width), grids = batch.shape[-2:], [list(feature.shape[-2:]) for feature in features]
+    generator.set_cell_anchors(torch.float32, batch.device)
+    return torch.cat(generator.grid_anchors(grids, [[height // rows, width // columns] for rows, columns in grids]))
 
-    def __init__(self, tensors: Tensor):
-        self.tensors = tensors
-        self.image_sizes = [tensors.shape[-2:]]
+
+def _best(objectness: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best of objectness (B, A), where they are, and which of them there are, (B, `most`) each.
+
+    Where the number of anchors is known, no more than there are.
+    """
+    count = objectness.shape[1]
+    if not exporting():
+        best, index = objectness.topk(min(most, count), dim=1)
+        return best, index, torch.ones_like(index, dtype=torch.bool)
+    best, index = F.pad(objectness, (0, most), value=-math.inf).topk(most, dim=1)
+    return best, index.clamp(max=count - 1), index < count
+
+
+def exporting() -> bool:
+    """Check whether the code runs for an exporter, where sizes may be symbols and loops take part in the graph."""
+    return torch.compiler.is_exporting() or torch.compiler.is_compiling()
 
 
 def clip(boxes: Tensor, sizes_hw: Tensor) -> Tensor:
@@ -183,7 +202,7 @@ def nms(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = 
         suppresses = suppresses & (labels[:, :, None] == labels[:, None])
     suppresses = (suppresses & valid[:, :, None]).to(boxes.dtype)
     kept = valid.to(boxes.dtype)
-    if torch.compiler.is_exporting() or torch.compiler.is_compiling():
+    if exporting():
         return _fixed_point_exported(kept, suppresses)
     while True:
         now = _round(kept, suppresses, valid)
@@ -220,7 +239,7 @@ def _sheet(maps: list[Tensor]) -> tuple[Tensor, list[int]]:
     Returns the sheet, and the row at which each begins. RoIAlign reads a sample within a pixel of the right and the
     lower border as the border's own value, and so it is here.
     """
-    width = max(feature.shape[-1] for feature in maps) + 2
+    width = maps[0].shape[-1] + 2  # the finest map's
     rows, tops = [], []
     top = 0
     for feature in maps:
@@ -229,6 +248,11 @@ def _sheet(maps: list[Tensor]) -> tuple[Tensor, list[int]]:
         rows.append(F.pad(padded, (0, width - padded.shape[-1])))
         top += padded.shape[-2]
     return torch.cat(rows, dim=2), tops
+
+
+def _row(values: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers, which may be symbols, as a tensor."""
+    return torch.cat([like.new_full((1,), value) for value in values])
 
 
 def _share_inside(start: Tensor, end: Tensor, size: Tensor, bins: int, ratio: int) -> Tensor:
