@@ -95,8 +95,7 @@ def train_version(version: str, args) -> None:
                     progress=run.state.progress, between_steps=saver.save_if_due,
                 )  # fmt: skip
                 metrics, evaluators = run.validate(saver)
-                seconds = {"train_s": record["time/train_s"], "val_s": metrics["time/val_s"]}
-                epochs.append(seconds | {"intervals": ap_intervals(match(*evaluators["val"].packed()))})
+                epochs.append({"train_s": record["time/train_s"], "val_s": metrics["time/val_s"]})
                 write_json(args.out / f"{version}_{len(epochs)}.json", evaluators["val"].results())
                 write_json(path, {"epochs": epochs, "images": images})
                 run.end_epoch(record | metrics, evaluators, saver)
@@ -117,17 +116,21 @@ def write_json(path: Path, content: object) -> None:
 def report(out: Path) -> None:
     found = {version: read_json(out / f"{version}.json") for version in VERSIONS}
     print(f"{found['v1']['images']['train']} training images, {found['v1']['images']['val']} validation images")
+    truth, last = load_truth(out / "ground_truth.json"), min(len(found[version]["epochs"]) for version in VERSIONS)
+    matches = {
+        version: [match(truth.packed, load_detections(out / f"{version}_{n}.json", truth)) for n in range(1, last + 1)]
+        for version in VERSIONS
+    }
+    intervals = {version: [ap_intervals(one) for one in matches[version]] for version in VERSIONS}
     print("\n| epoch | v1 AP | v2 AP | v1 AP50 | v2 AP50 | v1 s | v2 s |\n|---|---|---|---|---|---|---|")
-    epochs = list(zip(*(found[version]["epochs"] for version in VERSIONS), strict=False))
-    for number, rows in enumerate(epochs, start=1):
-        cells = [interval_text(row["intervals"][name]) for name in ("ap", "ap_50") for row in rows]
-        cells += [f"{row['train_s']:.0f} + {row['val_s']:.0f}" for row in rows]
-        print(f"| {number} | {' | '.join(cells)} |")
-    truth = load_truth(out / "ground_truth.json")
-    matches = [match(truth.packed, load_detections(out / f"{v}_{len(epochs)}.json", truth)) for v in VERSIONS]
-    print(f"\nAfter epoch {len(epochs)}:", end=" ")
-    print_verdict(matches)
-    draw({version: [row["intervals"] for row in found[version]["epochs"]] for version in VERSIONS}, out / "curves.png")
+    for index in range(last):
+        cells = [interval_text(intervals[version][index][name]) for name in ("ap", "ap_50") for version in VERSIONS]
+        seconds = [found[version]["epochs"][index] for version in VERSIONS]
+        cells += [f"{row['train_s']:.0f} + {row['val_s']:.0f}" for row in seconds]
+        print(f"| {index + 1} | {' | '.join(cells)} |")
+    print(f"\nAfter epoch {last}:", end=" ")
+    print_verdict([matches[version][-1] for version in VERSIONS])
+    draw(intervals, out / "curves.png")
 
 
 def print_verdict(matches: list[Matches]) -> None:
@@ -137,8 +140,8 @@ def print_verdict(matches: list[Matches]) -> None:
         print(f"| {name} | {100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
 
 
-def interval_text(found: list[float]) -> str:
-    value, low, high = Interval(*found)
+def interval_text(found: Interval) -> str:
+    value, low, high = found
     return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
