@@ -24,14 +24,14 @@ if __name__ == "__main__":  # before the imports that take seconds: --help, mist
 
 from datasets import build_loaders
 from models.rcnn.frozen import learns_batch_statistics
-from models.training_model import check_model, lighter_model, training_model
+from models.training_model import check_model, fetch_weights, lighter_model, training_model
 from torch_utils.runs.folds import train_folds
 from torch_utils.runs.messages import user_errors
 from torch_utils.runs.session import Session
 from torch_utils.runs.start import begin_session
 from torch_utils.runs.training_run import TrainingRun
 from torch_utils.training.engine import train_one_epoch
-from utils.runs.read_data import read_data, read_whole_data
+from utils.runs.read_data import read_config, read_data, read_whole_data
 
 
 def main(settings: TrainSettings) -> int:
@@ -56,6 +56,9 @@ def prepare_data(settings: TrainSettings) -> Session:
     """Join the processes, find the run to resume, check its weights, then scan the whole dataset."""
     session = begin_session(settings)
     session.group.on_rank_zero(lambda: check_model(session.settings, session.resumed))
+    if not session.resumed:
+        session.group.on_rank_zero(lambda: read_config(session.settings))  # a wrong path comes before a download
+        session.group.on_rank_zero(lambda: fetch_weights(session.settings))
     session.data = session.group.on_rank_zero(lambda: read_data(session.settings))
     session.log_data()
     return session

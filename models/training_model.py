@@ -26,8 +26,8 @@ def check_model(settings: TrainSettings, resumed: Checkpoint | None) -> None:
     """Raise what can be known of the model and its weights before any data is read.
 
     Raises ConfigError for an unknown model, for weights that it does not have, and for settings that a run cannot
-    change when it is resumed; CheckpointError for weights that cannot be read or downloaded, do not say which model
-    they are for, or do not fit it.
+    change when it is resumed; CheckpointError for weights that cannot be read, do not say which model they
+    are for, or do not fit it.
     """
     if resumed is None:
         _check_start(settings)
@@ -56,7 +56,17 @@ def _check_start(settings: TrainSettings) -> None:
         fitting_keys(_skeleton(spec).state_dict(), start)
     elif settings.backbone_weights:
         published.check_backbone_file(_skeleton(spec), settings.backbone_weights)
-    elif weights := {"coco": spec.coco, "imagenet": spec.imagenet}.get(_pretrained(settings, spec)):
+
+
+def fetch_weights(settings: TrainSettings) -> None:
+    """Download the published weights that a new run begins with, where it does and they are not here yet.
+
+    Raises CheckpointError where they cannot be downloaded.
+    """
+    if settings.weights or settings.backbone_weights:
+        return
+    spec = model_spec(settings.model or DEFAULT_MODEL)
+    if weights := {"coco": spec.coco, "imagenet": spec.imagenet}.get(_pretrained(settings, spec)):
         published.fetch(weights)
 
 

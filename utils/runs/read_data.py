@@ -2,6 +2,7 @@
 
 from utils.cli.settings import TrainSettings
 from utils.config.config import load_config
+from utils.config.dataset_config import DatasetConfig
 from utils.dataset.folds import fold_scans
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.errors import ConfigError
@@ -26,10 +27,15 @@ def read_whole_data(settings: TrainSettings) -> TrainingData:
     return _read(settings, None)
 
 
-def _read(settings: TrainSettings, splits: tuple[str, ...] | None) -> TrainingData:
+def read_config(settings: TrainSettings) -> DatasetConfig:
+    """Read the dataset's YAML, without a look into its folders; raises ConfigError as `read_data`."""
     if settings.config is None:
         raise ConfigError("--config: which dataset? For example data_configs/ppe.yaml")
-    config = load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
+    return load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
+
+
+def _read(settings: TrainSettings, splits: tuple[str, ...] | None) -> TrainingData:
+    config = read_config(settings)
     scans = scan_splits(config, splits, skip_bad=settings.skip_bad)
     raise_for_errors(scans)
     return TrainingData(config, scans)
