@@ -7,7 +7,9 @@ MODEL_CARD.md, thresholds.yaml and the detections in COCO's format to outputs/ev
 
     python evaluate.py --predictions predictions.json --ground-truth annotations.json
 
-scores the COCO results of any detector. Exit status: 0; 2 for an error; 130 after Ctrl-C.
+scores the COCO results of any detector. --label-errors also lists the labels that a model contradicts.
+
+Exit status: 0; 2 for an error; 130 after Ctrl-C.
 """
 
 import shlex
@@ -49,7 +51,10 @@ from utils.evaluation.verdict.numbers import Wishes, evaluate_detections, plain,
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
+from utils.evaluation_report.label_errors import label_errors_to_show
 from utils.files import check_free
+from utils.label_errors.find import find_label_errors
+from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 from utils.runs.run_dir import CHECKPOINTS, output_dir
 
 EVALUATION_ROOT = Path("outputs/evaluation")
@@ -59,7 +64,7 @@ LOWEST = 0.05  # score from which detections count, as in torchvision's models
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     if args.output:  # before anything is computed
-        check_free(args.output, FILES)
+        check_free(args.output, [*FILES, CSV_NAME] if args.label_errors else FILES)
     if args.save_thresholds:
         check_free(args.save_thresholds.parent, [args.save_thresholds.name])
     source = read_source(args.predictions, args.ground_truth) if args.predictions else run_detector(args, args.weights)
@@ -74,11 +79,22 @@ def main(args) -> int:
     evaluation.numbers.update(source.about)
     if other:
         evaluation.numbers["comparison"] = compare_with(evaluation.matches, other, args)
+    more, rows = {}, None
+    if args.label_errors:
+        paths = [annotation.image_path for annotation in source.annotations]
+        rows = error_rows(find_label_errors(source.truth, source.detections), paths, source.truth.class_names)
+        more["label_errors"] = label_errors_to_show(rows, paths, source.truth)
     with output_dir(args.output, EVALUATION_ROOT) as folder:
-        report = report_data(evaluation, source, title=title_of(args), commands=commands(args), more={})
+        report = report_data(evaluation, source, title=title_of(args), commands=commands(args), more=more)
         written = write_evaluation(folder, evaluation, source, report, pixel_range=source.pixel_range)
+        if rows is not None:
+            write_csv(folder / CSV_NAME, rows)
+            written.append(CSV_NAME)
     for line in verdict_lines(evaluation.numbers):
         print(line)
+    if rows is not None:
+        for line in label_error_lines(rows, images=len(source.annotations), split=args.split):
+            print(line)
     if other:
         print(evaluation.numbers["comparison"]["sentence"])
     if args.save_thresholds:
@@ -89,6 +105,17 @@ def main(args) -> int:
         print(f"weights with these thresholds: {args.save_thresholds}")
     print(f"results: {folder}: {', '.join(written)}")
     return 0
+
+
+def label_error_lines(rows: list[dict], *, images: int, split: str) -> list[str]:
+    """Return lines on labels that may be wrong, and on those that stay hidden where the model has learned them."""
+    lines = error_lines(rows, images=images)
+    if split == "train":
+        lines.append(
+            "  a model that was trained on these images has learned their wrong labels, too, and hides them: "
+            "train.py --folds 5 judges each image by a model that did not learn it"
+        )
+    return lines
 
 
 def compare_with(matches: Matches, other: Source, args) -> dict:

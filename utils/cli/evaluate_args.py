@@ -11,7 +11,7 @@ _iou = number(float, 0.05, "an overlap from 0.05 to 1", most=1)
 # What detecting takes, and files of results do not.
 _OF_A_MODEL = (
     "weights", "pretrained", "model", "config", "slice", "img_size", "half", "max_detections", "skip_bad",
-    "save_thresholds",
+    "save_thresholds", "label_errors",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def evaluation_arguments(argv: Sequence[str] | None = None) -> argparse.Namespac
     add("--min-precision", type=inner_share, metavar="P", help="find the threshold from which this precision is sure")
     add("--min-recall", type=inner_share, metavar="R", help="find the threshold up to which this recall is sure")
     add("--save-thresholds", type=Path, metavar="FILE", help="write a copy of the checkpoint that has the thresholds")
+    add("--label-errors", action="store_true", help="list labels that the detections contradict: label_errors.csv")
     add("-o", "--output", type=Path, help="folder for the results; default: outputs/evaluation/res_N, the next free N")
     add("--skip-bad", action="store_true", help="leave out images and annotations that cannot be used")
     add("--batch-size", type=positive, default=4, help="images per run of the network")
