@@ -81,9 +81,9 @@ def interval(
     `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 87 of 100 cases, with 500 images
     as with 50. So what is too much is estimated: it falls with the square root of the number of images, and how much
     more half of the images have than nine tenths of them tells how much it is. (All of them would do, but for the jumps
-    of AP from one of its 101 points to the next.) It is taken off, and 3/4 of it count as its own standard error, which
-    the simulation asks for. The other standard error is that of the resamples, with Student's quantile for the number
-    of images, on the scale of arcsin(sqrt(AP)), on which it depends little on AP.
+    of AP from one of its 101 points to the next.) It is taken off, and counts as being as uncertain as it is large. The
+    standard error is that of the resamples, with Student's quantile for the number of images, on the scale of
+    arcsin(sqrt(AP)), on which it depends little on AP.
 
     Where no resample differs, all images are right or all wrong, and the interval is that of a share (Clopper and
     Pearson): of 20 images without a fault, from 0.83. `is_difference`: of two numbers, from -1 to 1; its error is that
@@ -102,7 +102,7 @@ def interval(
     there = _stabilised(value)
     more = _stabilised(halves).mean() - _stabilised(most).mean()
     too_much = more / (PARTS[0] ** -0.5 - PARTS[1] ** -0.5)
-    width = np.hypot(quantile * _stabilised(drawn).std(), stdtrit(images - 1, (1 + level) / 2) * 0.75 * too_much)
+    width = np.hypot(quantile * _stabilised(drawn).std(), stdtrit(images - 1, (1 + level) / 2) * too_much)
     low, high = np.sin(np.clip(there - too_much + np.array([-width, width]), 0, np.pi) / 2) ** 2
     return min(float(low), value), max(float(high), value)
 
