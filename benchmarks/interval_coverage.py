@@ -18,7 +18,15 @@ from scipy.stats import norm, t
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.evaluation.average_precision import average_precision
-from utils.evaluation.bootstrap import MIN_IMAGES, Resampled, images_of, interval, resample_summaries, summaries
+from utils.evaluation.bootstrap import (
+    MIN_IMAGES,
+    Resampled,
+    Support,
+    interval,
+    resample_summaries,
+    summaries,
+    support_of,
+)
 from utils.evaluation.matching import match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
@@ -63,9 +71,10 @@ def logit(values: np.ndarray) -> np.ndarray:
     return np.log(values / (1 - values))
 
 
-def kinds_of_intervals(value: float, drawn: Resampled, images: int) -> dict[str, tuple[float, float]]:
+def kinds_of_intervals(value: float, drawn: Resampled, support: Support) -> dict[str, tuple[float, float]]:
     """Return the intervals to compare; `chosen` is the toolkit's own."""
     resampled = drawn.resamples[~np.isnan(drawn.resamples)]
+    images = support.images
     if images < MIN_IMAGES:  # the toolkit gives none
         return {}
     tail = (1 - LEVEL) / 2
@@ -89,7 +98,7 @@ def kinds_of_intervals(value: float, drawn: Resampled, images: int) -> dict[str,
         "t, bias taken off": (centre - width, centre + width),
         "logit t": tuple(back),
         "logit t, bias taken off": tuple(centred),
-        "chosen": interval(value, drawn, images),
+        "chosen": interval(value, drawn, support),
     }
 
 
@@ -105,7 +114,7 @@ def main(options) -> int:
             values = summaries(average_precision(matches), CLASSES)
             resampled = resample_summaries(matches, resamples=options.resamples, seed=redraw)
             for name, target in targets.items():
-                found = kinds_of_intervals(values[name], resampled[name], images_of(name, matches))
+                found = kinds_of_intervals(values[name], resampled[name], support_of(name, matches))
                 for kind, (low, high) in found.items():
                     side = -1 if target < low else 1 if target > high else 0
                     hits.setdefault((kind, name), []).append(side)

@@ -17,6 +17,8 @@ RESAMPLES = 1000
 MIN_IMAGES = 5
 PARTS = (0.5, 0.9)  # of the images
 PART_PAIRS = 50
+UNCERTAINTY = 2 / 3  # standard error of what is taken off from AP of few images, of itself
+STEP_LOSS = 0.3  # of AP for a step of recall: half of the usual fall in precision, from 1 to 0.4
 MAX_CELLS = 2**23  # of an array of images or objects by resamples
 CACHED_CELLS = 2**17
 
@@ -37,6 +39,13 @@ class Resampled(NamedTuple):
     most: np.ndarray
 
 
+class Support(NamedTuple):
+    """The images that hold objects, and the step of recall from one object to the next, the mean over the classes."""
+
+    images: int
+    step: float
+
+
 def ap_intervals(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
     """Compute AP and AP50 with 95 % intervals, of all classes and of each: `ap`, `ap_50`, `ap/NAME`, `ap_50/NAME`.
 
@@ -48,8 +57,8 @@ def ap_intervals(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0)
     resampled = resample_summaries(matches, resamples=resamples, seed=seed)
     result = {}
     for name, value in values.items():
-        images = images_of(name, matches)
-        result[name] = Interval(float(value), *interval(float(value), resampled[name], images))
+        bounds = interval(float(value), resampled[name], support_of(name, matches))
+        result[name] = Interval(float(value), *bounds)
     return result
 
 
@@ -72,37 +81,41 @@ def summaries(ap: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarra
 
 
 def interval(
-    value: float, resampled: Resampled, images: int, *, level: float = 0.95, is_difference: bool = False
+    value: float, resampled: Resampled, support: Support, *, level: float = 0.95, is_difference: bool = False
 ) -> tuple[float, float]:
-    """Return the bounds of a number that `images` images with objects gave; NaN where they are too few.
+    """Return the bounds of a number that images with objects gave; NaN where they are too few.
 
     AP of few images is too high, by about as much as its standard error: precision at a recall is the highest from
     there on, which picks the luckiest place of a wavy curve. Percentiles of resamples are higher still, and in
-    `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 87 of 100 cases, with 500 images
-    as with 50. So what is too much is estimated: it falls with the square root of the number of images, and how much
-    more half of the images have than nine tenths of them tells how much it is. (All of them would do, but for the jumps
-    of AP from one of its 101 points to the next.) It is taken off, and counts as being as uncertain as it is large. The
-    standard error is that of the resamples, with Student's quantile for the number of images, on the scale of
-    arcsin(sqrt(AP)), on which it depends little on AP.
+    `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 90 of 100 cases, with 500 images
+    as with 50. So what is too much is estimated and taken off. It falls with the square root of the number of images,
+    less half a step between objects in which precision falls, about 0.3 a step; how much more half of the images have
+    than nine tenths of them tells the rest. (All of them would do, but for the jumps of AP from one of its 101 points
+    to the next.) Two thirds of what is taken off count as its standard error, beside that of the resamples, with Student's
+    quantile for the number of images, on the scale of arcsin(sqrt(AP)), on which it depends little on AP.
 
     Where no resample differs, all images are right or all wrong, and the interval is that of a share (Clopper and
     Pearson): of 20 images without a fault, from 0.83. `is_difference`: of two numbers, from -1 to 1; its error is that
     of the resamples, because what is too much in both goes out.
     """
     drawn, halves, most = (np.asarray(part, np.float64)[~np.isnan(part)] for part in resampled)
+    images = support.images
     if np.isnan(value) or images < MIN_IMAGES or len(drawn) < 2 or not len(halves) or not len(most):
         return np.nan, np.nan
-    quantile = stdtrit(images - 1, (1 + level) / 2) * np.sqrt(images / (images - 1))
+    quantile = stdtrit(images - 1, (1 + level) / 2)
+    smaller = np.sqrt(images / (images - 1))  # than the standard error is that of resamples
     if is_difference:
-        width = quantile * drawn.std()
+        width = quantile * smaller * drawn.std()
         return max(value - width, -1.0), min(value + width, 1.0)
     if np.ptp(drawn) < 1e-6:
         share = ((1 - level) / 2) ** (1 / images)
         return value * share, value + (1 - value) * (1 - share)
     there = _stabilised(value)
+    lost = STEP_LOSS * support.step / np.sqrt(max(value * (1 - value), 0.02))
     more = _stabilised(halves).mean() - _stabilised(most).mean()
-    too_much = more / (PARTS[0] ** -0.5 - PARTS[1] ** -0.5)
-    width = np.hypot(quantile * _stabilised(drawn).std(), stdtrit(images - 1, (1 + level) / 2) * too_much)
+    roots, parts = (PARTS[0] ** power - PARTS[1] ** power for power in (-0.5, -1.0))
+    too_much = (more + lost * parts) / roots - lost
+    width = quantile * np.hypot(smaller * _stabilised(drawn).std(), UNCERTAINTY * too_much)
     low, high = np.sin(np.clip(there - too_much + np.array([-width, width]), 0, np.pi) / 2) ** 2
     return min(float(low), value), max(float(high), value)
 
@@ -112,12 +125,13 @@ def _stabilised(values: np.ndarray | float) -> np.ndarray:
     return 2 * np.arcsin(np.sqrt(np.clip(values, 0, 1)))
 
 
-def images_of(name: str, matches: Matches) -> int:
-    """Return how many images hold objects that a number of `summaries` is of."""
-    there = [(found.objects > 0) for found in matches.classes]
-    if "/" not in name:
-        return int(np.any(there, axis=0).sum()) if there else 0
-    return int(there[matches.class_names.index(name.partition("/")[2]) - 1].sum())
+def support_of(name: str, matches: Matches) -> Support:
+    """Return what a number of `summaries` rests on."""
+    label = 0 if "/" not in name else matches.class_names.index(name.partition("/")[2])
+    objects = [found.objects for found in matches.classes if label in (0, found.label) and found.objects.any()]
+    if not objects:
+        return Support(0, 0.0)
+    return Support(int(np.any(objects, axis=0).sum()), float(np.mean([1 / count.sum() for count in objects])))
 
 
 def resample_ap(matches: Matches, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:

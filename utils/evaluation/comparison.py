@@ -10,10 +10,10 @@ from utils.evaluation.bootstrap import (
     RESAMPLES,
     Interval,
     Resampled,
-    images_of,
     interval,
     resample_summaries,
     summaries,
+    support_of,
 )
 from utils.evaluation.matching import Matches
 
@@ -56,7 +56,7 @@ def compare(
     for name in values[0]:
         value = float(values[1][name] - values[0][name])
         parts = (after - before for before, after in zip(resampled[0][name], resampled[1][name], strict=True))
-        bounds = interval(value, Resampled(*parts), images_of(name, first), is_difference=True)
+        bounds = interval(value, Resampled(*parts), support_of(name, first), is_difference=True)
         differences[name] = Interval(value, *bounds)
     needed = _images_needed(differences["ap"], first.num_images)
     sentence = _sentence(differences["ap"], first.num_images, needed, names)

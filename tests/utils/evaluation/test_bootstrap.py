@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.coco_reference import random_split
 from utils.evaluation import bootstrap
 from utils.evaluation.average_precision import average_precision
-from utils.evaluation.bootstrap import Resampled, ap_intervals, interval, resample_ap
+from utils.evaluation.bootstrap import Resampled, Support, ap_intervals, interval, resample_ap
 from utils.evaluation.matching import match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
@@ -84,16 +84,19 @@ def test_without_any_object_everything_is_undefined():
         assert all(np.isnan(found).all() for found in ap_intervals(match(empty, rows), resamples=5).values())
 
 
+FEW, MANY = Support(20, 0.0), Support(100, 0.0)
+
+
 def test_resamples_without_the_class_are_left_out():
     half, most = np.array([0.5, np.nan]), np.array([0.5])
     with_gap, without = np.array([0.4, np.nan, 0.6]), np.array([0.4, 0.6])
-    assert interval(0.5, Resampled(with_gap, half, most), 20) == interval(0.5, Resampled(without, half[:1], most), 20)
-    assert np.isnan(interval(np.nan, Resampled(without, half, most), 20)).all()
+    assert interval(0.5, Resampled(with_gap, half, most), FEW) == interval(0.5, Resampled(without, half[:1], most), FEW)
+    assert np.isnan(interval(np.nan, Resampled(without, half, most), FEW)).all()
 
 
 def test_what_halves_have_too_much_is_taken_off():
     resamples = 0.5 + 0.05 * np.random.default_rng(0).normal(size=500)
-    low, high = interval(0.5, Resampled(resamples, np.full(4, 0.5), np.full(4, 0.5)), 100)
+    low, high = interval(0.5, Resampled(resamples, np.full(4, 0.5), np.full(4, 0.5)), MANY)
     assert (low, high) == pytest.approx((0.4, 0.6), abs=0.01)
-    less, lower = interval(0.5, Resampled(resamples, np.full(4, 0.52), np.full(4, 0.5)), 100)
+    less, lower = interval(0.5, Resampled(resamples, np.full(4, 0.52), np.full(4, 0.5)), MANY)
     assert less < low and lower < high
