@@ -47,7 +47,7 @@ from utils.errors import ConfigError
 from utils.evaluation.comparison import compare
 from utils.evaluation.matching import Matches, match
 from utils.evaluation.verdict.files import FILES, write_evaluation
-from utils.evaluation.verdict.numbers import Wishes, evaluate_detections, plain, stored_thresholds
+from utils.evaluation.verdict.numbers import EvaluationOptions, evaluate_detections, plain, stored_thresholds
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
@@ -72,9 +72,9 @@ def main(args) -> int:
     if args.against:
         files = args.predictions is not None
         other = read_source(args.against, args.ground_truth) if files else run_detector(args, args.against, source)
-    wishes = Wishes(args.iou, args.threshold, args.min_precision, args.min_recall, source.max_detections)
+    options = EvaluationOptions(args.iou, args.threshold, args.min_precision, args.min_recall, source.max_detections)
     evaluation = evaluate_detections(
-        source.truth, source.detections, wishes, image_ids=source.image_ids, sizes_wh=source.sizes_wh
+        source.truth, source.detections, options, image_ids=source.image_ids, sizes_wh=source.sizes_wh
     )
     evaluation.numbers.update(source.about)
     if other:

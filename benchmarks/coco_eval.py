@@ -23,10 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.bootstrap import resample_ap
 from utils.evaluation.coco.engine import coco_arrays
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 OBJECTS = 7  # of an image, as in COCO

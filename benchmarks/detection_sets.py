@@ -47,7 +47,7 @@ def draw_matches(seed: int = 0, images: int = DRAWN_IMAGES, classes: int = 3) ->
 
     Classes have 0.5 to 4 objects an image, more in some. An object is found with a score that its image's difficulty
     moves; besides there are false detections, most of them with low scores, some with high ones. Scores are then
-    sharpened, as training does where it goes on too long.
+    sharpened, as training does that lasts too long.
     """
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(0, 0.8, images)

@@ -17,7 +17,6 @@ from scipy.stats import norm, t
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.bootstrap import (
     MIN_IMAGES,
     Resampled,
@@ -27,7 +26,7 @@ from utils.evaluation.bootstrap import (
     summaries,
     support_of,
 )
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 CLASSES = ("background", "common", "frequent", "seldom", "rare")

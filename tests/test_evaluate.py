@@ -114,7 +114,7 @@ def test_two_results_are_compared(run, tmp_path):
     assert comparison["differences"]["ap"][0] == pytest.approx(-numbers_of(folder)["ap"])
 
 
-def test_another_split_and_wishes(place):
+def test_another_split_and_options(place):
     done = evaluate(
         place, "--weights", "best_model.pth", "--config", "shapes.yaml", "--split", "test", "--iou", "0.3", "-o", "t",
         "--min-precision", "0.999", "--device", "cpu", "--slice", "200",

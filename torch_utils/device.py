@@ -41,7 +41,7 @@ def pick_device(request: str = "auto") -> torch.device:
 
 
 def pick_amp(device: torch.device, request: str = "auto") -> torch.dtype | None:
-    """Autocast type for `--amp` auto|bf16|fp16|off; None is float32.
+    """Return the autocast type for `--amp` auto|bf16|fp16|off; None is float32.
 
     auto: bfloat16 where the hardware multiplies in it (CUDA from Ampere on; CPUs with AVX512-BF16, AMX or SVE-BF16),
     else float16 on CUDA, else float32.

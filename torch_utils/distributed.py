@@ -75,7 +75,7 @@ class Group:
         return value
 
     def refuse(self, error: ToolkitError) -> ToolkitError:
-        """`error`, which all processes raise and one of each machine prints; torchrun's restarts end with it, too.
+        """Return `error`, which all processes raise and one of each machine prints; ends torchrun's restarts, too.
 
         torchrun starts a group again whatever ended it, but what is wrong with data or arguments stays wrong.
         """
@@ -86,7 +86,7 @@ class Group:
         return error
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, by rank, in every process."""
+        """Return every process's value, by rank, in every process."""
         if self.size == 1:
             return [value]
         box = [None] * self.size
@@ -110,7 +110,7 @@ class Group:
         return box.tolist()
 
     def largest_shard(self, whole: int) -> int:
-        """Images of a batch of `whole` that come to the process with the most."""
+        """Return how many images of a batch of `whole` come to the process with the most."""
         return -(-whole // self.size)
 
     def broadcast_buffers(self, model: nn.Module) -> None:
@@ -159,7 +159,7 @@ def may_restart() -> bool:
 
 
 def sync_batch_norm(model: nn.Module, group: Group) -> nn.Module:
-    """`model` with batch statistics taken over all processes; nothing changes for one alone.
+    """Return `model` with batch statistics taken over all processes; nothing changes for one alone.
 
     Raises ConfigError on CPUs, where torch has no such thing.
     """
@@ -211,12 +211,12 @@ def _leave(gloo: dist.ProcessGroup | None) -> None:
 
 
 def _local_rank() -> int:
-    """This process's number on its machine."""
+    """Return this process's number on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
-    """torchrun's `store`, under a name that the living processes agree upon.
+    """Return torchrun's `store`, under a name that the living processes agree upon.
 
     torch 2.14 keeps one store through all restarts of a group. What dead processes left there, their addresses, would
     be read by whoever comes before the process that writes them anew, and all would wait for ever. The first process

@@ -63,7 +63,7 @@ def _first(row: tuple) -> int:
 
 
 def _mean_losses(rows: Sequence[tuple[int, int, dict[str, float]]]) -> dict[str, float]:
-    """Means over the images, added up in the order of the images, and their sum."""
+    """Return means over the images, added up in the order of the images, and their sum."""
     images = sum(count for _, count, _ in rows)
     names = rows[0][2]
     means = {name: sum(count * losses[name] for _, count, losses in rows) / images for name in names}

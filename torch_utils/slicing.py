@@ -72,7 +72,7 @@ class SlicedPredictor:
         return 0, 0
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """RGB uint8 (H, W, 3) arrays in, one `Detections` each out, best first."""
+        """Detect in RGB uint8 (H, W, 3) arrays; returns one `Detections` each, best first."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: np.ndarray) -> Detections:
@@ -147,7 +147,7 @@ def _axes(windows: np.ndarray) -> list[tuple[np.ndarray, int]]:
 def _merge_class(
     boxes: np.ndarray, scores: np.ndarray, views: np.ndarray, rects: np.ndarray, overlap: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (M, 4) and scores (M,) of one class, each object once.
+    """Return boxes (M, 4) and scores (M,) of one class, each object once.
 
     boxes: (N, 4) float64 in the image. views: (N,) index of the rectangle in `rects` (K + 1, 4) that showed it, the
     last one being the whole image.
@@ -194,7 +194,7 @@ def _merge_class(
 
 
 def _group(boxes: np.ndarray, views: np.ndarray, shown: np.ndarray, cut: np.ndarray, edge: float) -> list[np.ndarray]:
-    """Indices of boxes that are one object, greedily from the pair that agrees best.
+    """Return the indices of boxes that are one object, greedily from the pair that agrees best.
 
     Two boxes of one window stay apart, also through third ones: the detector saw both, and called them two objects.
     """
@@ -229,10 +229,10 @@ def _ends_where(box: np.ndarray, other: np.ndarray, window: np.ndarray, cut: np.
 
 
 def _share_inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over the smaller of `box` (4,) and each of `others` (N, 4)."""
+    """Return the intersection over the smaller of `box` (4,) and each of `others` (N, 4)."""
     return box_area(clip_boxes(box, others)) / np.maximum(np.minimum(box_area(box), box_area(others)), LEAST_AREA)
 
 
 def _share_of(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Share of `box` (4,) that each of `others` (N, 4) holds."""
+    """Return the share of `box` (4,) that each of `others` (N, 4) holds."""
     return box_area(clip_boxes(box, others)) / max(float(box_area(box)), LEAST_AREA)

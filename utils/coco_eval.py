@@ -9,9 +9,9 @@ from utils.annotations.annotation import Annotation
 from utils.detections import Detections
 from utils.evaluation.coco.engine import COCO_DETECTIONS
 from utils.evaluation.coco.metrics import coco_metrics
-from utils.evaluation.packed import PackedDetections, PackedTruth
+from utils.evaluation.packed import PackedDetections, PackedTruth, xyxy_to_xywh
 from utils.formats.coco.ids import image_ids, image_names
-from utils.formats.coco.writer import CocoObjects, coco_dataset, xywh
+from utils.formats.coco.writer import CocoObjects, coco_dataset
 
 
 class CocoEvaluator:
@@ -60,7 +60,9 @@ class CocoEvaluator:
         return [
             {"image_id": self.ids[index], "category_id": label, "bbox": box, "score": score}
             for index, found in sorted(self.detections.items())
-            for box, label, score in zip(xywh(found.boxes), found.labels.tolist(), found.scores.tolist(), strict=True)
+            for box, label, score in zip(
+                xyxy_to_xywh(found.boxes).tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
+            )
         ]
 
     def compute(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of (G, 4) and (N, 4) boxes xyxy: (G, N). Coordinates apart run at full width on CPUs."""
+    """Compute the IoU (G, N) of (G, 4) and (N, 4) boxes xyxy. Coordinates apart run at full width on CPUs."""
     ax1, ay1, ax2, ay2 = a[:, :, None].unbind(1)
     bx1, by1, bx2, by2 = b.t().contiguous().unbind(0)
     inter = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
@@ -16,7 +16,7 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def match(matcher: Matcher, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """torchvision's `Matcher` with masks: for each of `boxes` (N, 4) its ground truth.
+    """Match as torchvision's `Matcher` does, with masks: for each of `boxes` (N, 4) its ground truth.
 
     Returns:
         index (N,) into `gt_boxes` (G, 4), of the one with the highest overlap; 0 where G is 0.
@@ -34,7 +34,7 @@ def match(matcher: Matcher, gt_boxes: Tensor, boxes: Tensor) -> tuple[Tensor, Te
 
 
 def decode(coder: BoxCoder, deltas: Tensor, boxes: Tensor) -> Tensor:
-    """`BoxCoder.decode` with weights of 1, as in the RPN: (..., 4) offsets of (..., 4) boxes to boxes xyxy."""
+    """Decode (..., 4) offsets of (..., 4) boxes to boxes xyxy, as `BoxCoder.decode` with the RPN's weights of 1."""
     sizes = boxes[..., 2:] - boxes[..., :2]
     centers = deltas[..., :2] * sizes + (boxes[..., :2] + 0.5 * sizes)
     halves = 0.5 * (torch.exp(deltas[..., 2:].clamp(max=coder.bbox_xform_clip)) * sizes)

@@ -45,7 +45,7 @@ class SyncFreeRoIAlign(MultiScaleRoIAlign):
         )
 
     def pool(self, x: dict[str, Tensor], rois: Tensor) -> Tensor:
-        """rois (K, 5): image index and box xyxy in the network's pixels. Returns (K, C, *output_size)."""
+        """Pool rois (K, 5), image index and box xyxy in the network's pixels: (K, C, *output_size)."""
         features = _filter_input(x, self.featmap_names)
         levels = self.map_levels([rois[:, 1:]])
         if rois.device.type == "cpu" and self.sampling_ratio > 0:

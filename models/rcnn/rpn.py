@@ -137,7 +137,7 @@ class SyncFreeRPN(RegionProposalNetwork):
 
 
 def nms(boxes: Tensor, scores: Tensor, valid: Tensor, levels: Tensor, threshold: float) -> Tensor:
-    """torchvision's `batched_nms` over `levels`, as each box has one: indices by falling score.
+    """Apply torchvision's `batched_nms` over `levels`, as each box has one: indices by falling score.
 
     On a GPU those that are not valid come last, so that nothing waits for their number; on a CPU they do not come.
     """
@@ -148,7 +148,7 @@ def nms(boxes: Tensor, scores: Tensor, valid: Tensor, levels: Tensor, threshold:
 
 
 def masked_nms(boxes: Tensor, scores: Tensor, valid: Tensor, levels: Tensor, threshold: float) -> Tensor:
-    """`batched_nms` without a size that depends on the data; boxes that are not valid come last.
+    """Apply `batched_nms` without a size that depends on the data; boxes that are not valid come last.
 
     (From 25,000 boxes on, torchvision takes another way on a GPU; there are never so many.)
     """

@@ -326,7 +326,7 @@ FAULTS = [
     (extra_box((40, 250, 40, 280)), "box-dropped", WARNING, "train", r"a1\.xml: object 3 \(Mask\).* is empty"),
     (nothing_but_crowds, "no-box-left", WARNING, "train", r"a0\.jpg: 2 crowd regions and no box"),
     (shares, "box-layout", ERROR, "train", r"ymax in pixels; 12 of 12 boxes in 6 files .* fit as xmin.* \(0 to 1\)"),
-    (upside_or_not, "exif-unclear", WARNING, "train", r"a1\.xml: a1\.jpg .* EXIF orientation 3, and it cannot be told"),
+    (upside_or_not, "exif-unclear", WARNING, "train", r"a1\.xml: a1\.jpg .* EXIF orientation 3, and it is not known"),
     (second_box("<rotation>7</rotation>"), "box-rotated", NOTE, "train", r"a1\.xml: object 2 \(Mask\).* by 7 degrees"),
     (second_box("<deleted>1</deleted>"), "deleted", NOTE, "train", r"a1\.xml: 1 objects marked as deleted"),
     (extra_box((200, 230, 500, 290)), "box-clipped", WARNING, "train", r"reaches out of the 400x300 image"),

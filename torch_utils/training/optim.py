@@ -14,7 +14,10 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def default_lr(optimizer: str, batch_size: int, *, per_image: float = 0.0025, most: float | None = 0.02) -> float:
-    """SGD: `per_image` times the batch, at most `most`; AdamW: 0.0001 at batch 4, with the square root of the batch."""
+    """Return the learning rate that a batch size suggests.
+
+    SGD: `per_image` times the batch, at most `most`; AdamW: 0.0001 at batch 4, with the square root of the batch.
+    """
     if optimizer == "sgd":
         return min(per_image * batch_size, math.inf if most is None else most)
     return 1e-4 * math.sqrt(batch_size / 4)
@@ -23,7 +26,7 @@ def default_lr(optimizer: str, batch_size: int, *, per_image: float = 0.0025, mo
 def parameter_groups(
     model: nn.Module, weight_decay: float, *, decay_norms: bool = False, backbone_lr: float = 1.0
 ) -> list[dict]:
-    """Trainable parameters: with weight decay, and without it (norms and biases), unless `decay_norms`.
+    """Return the trainable parameters: with weight decay, and without it (norms and biases), unless `decay_norms`.
 
     With a `backbone_lr` other than 1, the factor on the rate of `model.backbone.body`, that has groups of its own.
     `lr_scale` of a group is its factor.
@@ -55,7 +58,7 @@ def build_optimizer(
     decay_norms: bool = False,
     backbone_lr: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """SGD with momentum 0.9, or AdamW; fused kernels. `weight_decay` None: 1e-4 for SGD, 0.01 for AdamW."""
+    """Build SGD with momentum 0.9, or AdamW; fused kernels. `weight_decay` None: 1e-4 for SGD, 0.01 for AdamW."""
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer: expected one of {OPTIMIZERS}, got {name!r}")
     if weight_decay is None:
@@ -110,7 +113,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def count_parameters(parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
-    """(all, trainable) numbers."""
+    """Count (all, trainable) numbers."""
     counted = [(p.numel(), p.requires_grad) for p in parameters]
     return sum(n for n, _ in counted), sum(n for n, trainable in counted if trainable)
 

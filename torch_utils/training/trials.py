@@ -94,7 +94,7 @@ def find_lr(trainer: TrainState, loader, settings: TrainSettings, log) -> int:
 
 
 def smoothed(losses: Sequence[float], keep: float = 0.9) -> list[float]:
-    """Exponential moving average without the bias towards its start."""
+    """Return the exponential moving average without the bias towards its start."""
     mean, result = 0.0, []
     for number, loss in enumerate(losses, 1):
         mean = keep * mean + (1 - keep) * loss
@@ -146,7 +146,7 @@ class BatchTrial:
 
 
 def find_batch_size(trainer: TrainState, loader, settings: TrainSettings, log) -> int:
-    """Steps with 1, 2, 4 … images, until memory ends or more images no longer pay."""
+    """Time steps with 1, 2, 4 … images, until memory ends or more images no longer pay."""
     _alone(trainer, "--find-batch-size")
     limit = memory_limit(trainer.device)
     sizes = [2**power for power in range(1 + int(math.log2(min(MOST_IMAGES, len(loader.dataset)))))]
@@ -180,7 +180,7 @@ def suggest_batch(trials: Sequence[BatchTrial], limit: int) -> int:
 
 
 def _try_batch(trainer: TrainState, dataset, batch: int) -> BatchTrial | None:
-    """None where memory does not suffice."""
+    """Time a step of `batch` images; None where memory does not suffice."""
     items = [dataset[(1, index)] for index in range(batch)]
     trainer.gradients.micro_batch = batch
     trainer.model.train()

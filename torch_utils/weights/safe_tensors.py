@@ -24,7 +24,7 @@ DTYPES = {
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of the file by name. Raises CheckpointError where a tensor's place, type or shape is wrong."""
+    """Read all tensors of the file by name. Raises CheckpointError where a tensor's place, type or shape is wrong."""
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     try:

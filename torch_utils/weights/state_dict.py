@@ -20,7 +20,7 @@ DEPTH = 4
 
 
 def find_state_dict(content: Mapping, path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The weights in a checkpoint, and the key that they stand under; None where the content itself is a state dict.
+    """Return the weights in a checkpoint, and the key they are under; None where the content itself is a state dict.
 
     Raises CheckpointError where there are none, and where several may be meant.
     """
@@ -59,7 +59,7 @@ def find_state_dict(content: Mapping, path: Path) -> tuple[dict[str, Tensor], st
 
 
 def plain_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The state dict without the names of what wrapped the model, in any order and depth.
+    """Return the state dict without the names of what wrapped the model, in any order and depth.
 
     Raises CheckpointError where two tensors get the same name.
     """
@@ -126,7 +126,7 @@ def _finite(value: Tensor) -> bool:
 
 
 def _is_state_dict(value) -> bool:
-    """Tensors by name; entries of torch's own for other things (`_extra_state`) may be anything."""
+    """Check that values are tensors by name; torch's own entries for other things (`_extra_state`) may be anything."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return False
     kinds = [isinstance(entry, Tensor) for key, entry in dict.items(value) if not key.endswith("_extra_state")]

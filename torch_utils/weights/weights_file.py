@@ -37,7 +37,7 @@ PYTHON = sys.stdlib_module_names | {"__builtin__"}
 
 
 def read_weights(path: Path):
-    """The content of a checkpoint: a dict as a rule, whose values beside the weights may be stand-ins.
+    """Read the content of a checkpoint: a dict as a rule, whose values beside the weights may be stand-ins.
 
     Raises CheckpointError naming the file, what it is and the remedy.
     """
@@ -147,7 +147,7 @@ def _refusal(path: Path, refused: list[str], error: Exception) -> str:
 
 
 def _names_in(path: Path) -> set[str]:
-    """Every "module.name" that the file's pickle calls for, found without building anything."""
+    """Return every "module.name" that the file's pickle calls for, found without building anything."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:  # of the older format: magic number, version, system, content
             return {name for _ in range(4) for name in _names_in_pickle(file)}
@@ -180,7 +180,7 @@ def _may_stand_in(name: str) -> bool:
 
 
 def _inert(name: str) -> type:
-    """A class that takes whatever it is built from and keeps its fields in `state`; it does nothing else."""
+    """Return a class that takes whatever it is built from and keeps its fields in `state`; it does nothing else."""
 
     def new(cls, *_, **__):
         self = object.__new__(cls)
@@ -194,14 +194,14 @@ def _inert(name: str) -> type:
 
 
 def _dict_like(name: str) -> type:
-    """The same for a class derived from dict: an OrderedDict takes its place."""
+    """Return the same for a class derived from dict: an OrderedDict takes its place."""
     if name.startswith("numpy."):
         return _inert(name)
     return type(name, (), {"__new__": lambda cls, *_, **__: OrderedDict()})
 
 
 def fields_of(value) -> dict:
-    """The fields of an object that was read as a stand-in; empty where `value` is none."""
+    """Return the fields of an object that was read as a stand-in; empty where `value` is none."""
     found = getattr(value, "state", None) if hasattr(value, "stands_for") else getattr(value, "__dict__", None)
     return found if isinstance(found, dict) else {}
 
@@ -214,7 +214,7 @@ def _numpy_scalar(dtype: np.dtype, data: bytes):
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Pickle protocol 2, torch.save's default, stores bytes as latin-1 text; `_codecs.encode` turns them back."""
+    """Encode as `_codecs.encode`, by which pickle protocol 2, torch.save's default, stores bytes as latin-1 text."""
     return text.encode(encoding)
 
 

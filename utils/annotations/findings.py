@@ -239,7 +239,7 @@ CHECKS = {
     ),
     "row-extras": Check(
         "YOLO rows with more than a box", NOTE,
-        "Nothing, where a box comes first in them: it is used. KPT_SHAPE in the YAML says what rows are. A score tells "
+        "Nothing, where a box comes first in them: it is used. KPT_SHAPE in the YAML says what rows are. A score shows "
         "of a detector's work: look its boxes over before they are learned from.",
     ),
     "first-frame": Check(

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.annotations.labels import Box
 from utils.annotations.scan_result import Scan
 from utils.files import natural_key
 from utils.images.exif import TRANSPOSING
 from utils.images.io import ImageInfo
-
-Box = tuple[float, float, float, float]
 
 
 def enclosing_box(box: Box, degrees: float) -> Box:
@@ -127,7 +126,7 @@ def settle_turned(scans: Iterable[Scan]) -> None:
                 scan.add(
                     "exif-unclear",
                     f"{image.called}: {image.image_path.name} is turned by its EXIF orientation {image.orientation}, "
-                    "and it cannot be told whether its boxes were drawn on the upright image or on the one as stored "
+                    "and it is not known whether its boxes were drawn on the upright image or on the one as stored "
                     f"({others}); they are taken as drawn on the upright one",
                     image=image.image_path,
                     boxes=tuple(tuple(box) for a in image.part.annotations for box in a.boxes[:MAX_SHOWN].tolist()),

@@ -20,7 +20,7 @@ def _threshold(text: str) -> float | None:
 
 
 def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Arguments of inference.py."""
+    """Parse the arguments of inference.py."""
     parser = _common(
         "Detect objects in images.", "image, folder, glob in quotes, or a text file with one path per line"
     )
@@ -31,7 +31,7 @@ def image_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def video_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Arguments of inference_video.py. Raises ConfigError where no time lies between --start and --end."""
+    """Parse the arguments of inference_video.py. Raises ConfigError where no time lies between --start and --end."""
     parser = _common(
         "Detect objects in a video or a camera's stream.",
         "video file, camera number, RTSP/HTTP address, or a video's images: folder, frame_%%04d.jpg, glob in quotes",

@@ -116,7 +116,7 @@ def load_config(
 
 
 def _split(values: dict, faults: list[str]) -> tuple[tuple[float, ...], str | None]:
-    """SPLIT, as the shares to validate and maybe to test on, and SPLIT_GROUPS, checked."""
+    """Check SPLIT and SPLIT_GROUPS; returns the shares to validate and maybe to test on, and the pattern."""
     given, pattern = values.get("SPLIT"), values.get("SPLIT_GROUPS")
     shares = tuple(given) if isinstance(given, list) else () if given is None else (given,)
     numbers = all(isinstance(s, int | float) and not isinstance(s, bool) and 0 < s < 1 for s in shares)

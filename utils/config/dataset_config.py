@@ -21,7 +21,7 @@ class Folder:
 
 
 def as_keys(split: str, folders: Sequence[Folder]) -> dict:
-    """The YAML's keys of one split, "train", "val" or "test", with plain values."""
+    """Return the YAML's keys of one split, "train", "val" or "test", with plain values."""
     rows = [(str(f.images_dir), str(f.labels_dir), f.list_path and str(f.list_path)) for f in folders]
     columns = zip(KINDS, map(list, zip(*rows, strict=True)), strict=True)
     return {

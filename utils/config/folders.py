@@ -36,7 +36,7 @@ def further_folders(
 
 
 def test_folders(path: Path, values: dict, notes: list[str]) -> tuple[tuple[Folder, ...], list[str]]:
-    """The folders of the test split, none without TEST_DIR_IMAGES, and what is wrong with them.
+    """Return the folders of the test split, none without TEST_DIR_IMAGES, and what is wrong with them.
 
     Training takes no part in it, so a test split that is not at hand stops only those who ask for it.
     """
@@ -50,7 +50,7 @@ def test_folders(path: Path, values: dict, notes: list[str]) -> tuple[tuple[Fold
 
 
 def folders_of_both(first: Sequence[Folder], second: Sequence[Folder], *, harm: str) -> list[str]:
-    """Faults: folders that are of both splits, as no list keeps their images apart; `harm` is what comes of it."""
+    """Return faults, folders that are of both splits and whose images no list separates; `harm` is the consequence."""
     return [
         f"{one.images_dir} is of both splits: {harm}; take it out of one"
         for one in first

@@ -43,7 +43,7 @@ def scan_splits(
     parts = ("train", "val", "test")[: 3 if config.test_share else 2] if config.split else ()
     scans = {}
     if set(parts) & set(wanted):
-        # Without a usable image all parts lack one for the same cause, which is told with the training split.
+        # Without a usable image all parts lack one for the same cause, which is reported with the training split.
         scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config, parts)
     apart = [name for name in wanted if name not in parts]
     scans |= {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in apart}
@@ -148,7 +148,7 @@ def _scan_folders(config, name: str, folders: Sequence, **how) -> Scan:
 
 
 def _divided(scan: Scan, config, parts: Sequence[str]) -> dict[str, Scan]:
-    """One folder's scan in parts. What was found goes with its image; what has none is told with the training split."""
+    """Divide one folder's scan. Findings go with their image; those without an image go to the training split."""
     groups = groups_of([a.image_path for a in scan.annotations], scan.thumbnails, config.split_groups)
     shares = [share for share in (config.split, config.test_share) if share]
     part_of = deal([a.labels for a in scan.annotations], groups, shares)

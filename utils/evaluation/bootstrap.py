@@ -9,8 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import stdtrit
 
-from utils.evaluation.average_precision import average_precision
-from utils.evaluation.matching import RECALL_POINTS, ClassMatches, Matches
+from utils.evaluation.matching import RECALL_POINTS, ClassMatches, Matches, average_precision
 from utils.system import cpu_count
 
 RESAMPLES = 1000
@@ -90,9 +89,9 @@ def interval(
     `benchmarks/interval_coverage.py` 95 % of them hold the AP of many images in 82 to 90 of 100 cases, with 500 images
     as with 50. So what is too much is estimated and taken off. It falls with the square root of the number of images,
     less half a step between objects in which precision falls, about 0.3 a step; how much more half of the images have
-    than nine tenths of them tells the rest. (All of them would do, but for the jumps of AP from one of its 101 points
-    to the next.) Two thirds of what is taken off count as its standard error, beside that of the resamples, with Student's
-    quantile for the number of images, on the scale of arcsin(sqrt(AP)), on which it depends little on AP.
+    than nine tenths of them says the rest. (All of them would do, but for the jumps of AP from one of its 101 points
+    to the next.) Two thirds of what is taken off count as its standard error, beside that of the resamples, with
+    Student's quantile for the number of images, on the scale of arcsin(sqrt(AP)), on which it depends little on AP.
 
     Where no resample differs, all images are right or all wrong, and the interval is that of a share (Clopper and
     Pearson): of 20 images without a fault, from 0.83. `is_difference`: of two numbers, from -1 to 1; its error is that

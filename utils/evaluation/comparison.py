@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.bootstrap import (
     RESAMPLES,
     Interval,
@@ -15,7 +14,7 @@ from utils.evaluation.bootstrap import (
     summaries,
     support_of,
 )
-from utils.evaluation.matching import Matches
+from utils.evaluation.matching import Matches, average_precision
 
 LEAST_DIFFERENCE = 0.001  # of AP, below which nobody would want to know how many images could show it
 

@@ -2,7 +2,7 @@
 
 A, B and C are folders of runs, such as outputs/training/first, or their names below outputs/training; folders of
 evaluations, such as outputs/evaluation/res_1, too. Prints results, the settings that differ, and whether the detections
-of each can be told from those of the first; writes the same with all curves as comparison.html to
+of each can be distinguished from those of the first; writes the same with all curves as comparison.html to
 outputs/comparison/res_N, or to --output. Exit status: 0; 2 for an error; 130 after Ctrl-C.
 """
 

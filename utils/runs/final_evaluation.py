@@ -8,7 +8,7 @@ from utils.cli.command import command
 from utils.coco_eval import CocoEvaluator
 from utils.evaluation.coco.files import load_detections, load_truth
 from utils.evaluation.verdict.files import CARD_FILE, EVALUATION_FILE, REPORT_FILE, THRESHOLDS_FILE, write_evaluation
-from utils.evaluation.verdict.numbers import Wishes, evaluate_detections
+from utils.evaluation.verdict.numbers import EvaluationOptions, evaluate_detections
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source
 from utils.evaluation.verdict.words import headline
@@ -43,7 +43,10 @@ def evaluate_best(
         pixel_range=pixel_range,
     )
     evaluation = evaluate_detections(
-        source.truth, source.detections, Wishes(max_detections=source.max_detections), sizes_wh=source.sizes_wh
+        source.truth,
+        source.detections,
+        EvaluationOptions(max_detections=source.max_detections),
+        sizes_wh=source.sizes_wh,
     )
     evaluation.numbers.update(source.about)
     weights = folder / WEIGHTS_FILE

@@ -104,7 +104,7 @@ class CsvLogger:
             ) from error
 
     def steps(self, records: list[dict[str, Any]]) -> None:
-        """The table has epochs only."""
+        """Write nothing: the table has epochs only."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         epoch = int(record["epoch"])
@@ -121,14 +121,14 @@ class CsvLogger:
             logging.getLogger("train").warning(f"{self._path} is not written in this epoch: {error}")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 LOGGERS = {"jsonl": JsonlLogger, "csv": CsvLogger}
 
 
 def _plain(value: Any) -> Any:
-    """`value` as plain JSON takes it: NumPy scalars unwrapped, None for what is not finite."""
+    """Return `value` as plain JSON takes it: NumPy scalars unwrapped, None for what is not finite."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Integral):

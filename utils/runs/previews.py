@@ -26,7 +26,7 @@ def write_validation_sheets(
     found: Mapping[int, Detections] | None = None,
     pixel_range: PixelRange | None = None,
 ) -> None:
-    """`STEM_N.jpg`: images evenly spread over the split, with their annotations or with what was found."""
+    """Write `STEM_N.jpg`, images evenly spread over the split, with their annotations or with what was found."""
     chosen = (
         np.linspace(0, len(annotations) - 1, min(len(annotations), SHEETS * PER_SHEET)).round().astype(int).tolist()
     )
@@ -42,6 +42,6 @@ def write_validation_sheets(
 
 
 def _shrunk(annotation: Annotation, pixel_range: PixelRange | None) -> tuple[np.ndarray, float]:
-    """The image, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
+    """Return the image, no larger than its cell so that lines are drawn at the size they are seen at, and its scale."""
     image = read_image(annotation.image_path, pixel_range=pixel_range)
     return shrink_to_fit(image, (CELL, CELL)), min(1.0, CELL / max(image.shape[:2]))

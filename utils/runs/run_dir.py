@@ -178,7 +178,7 @@ def _create_numbered(root: Path) -> Path:
 
 
 def _run_files(run_dir: Path) -> list[Path]:
-    """Files in the folder that have the names of a run's."""
+    """Return the files in the folder that have the names of a run's."""
     found = {path for pattern in RUN_FILES for path in run_dir.glob(pattern)}
     return sorted(path for path in found if path.is_symlink() or path.is_file())
 
@@ -191,7 +191,7 @@ def _remove_run_files(run_dir: Path) -> None:
 
 @contextmanager
 def output_dir(chosen: Path | None, root: Path) -> Iterator[Path]:
-    """The folder for results: `chosen`, made if missing, else a new `root / res_N`.
+    """Return the folder for results: `chosen`, made if missing, else a new `root / res_N`.
 
     One that was made here and stays empty is taken away again.
     """

@@ -143,8 +143,8 @@ def test_the_check_finds_test_images_that_are_trained_on_or_chosen_by(folder):
     scans = scan_splits(config, progress=False)
     model = {"model": DEFAULT_MODEL, "anchors": anchors_of(DEFAULT_MODEL), "img_size": 640}
     diagnosis = diagnose(config, scans, **model)
-    leaks = [(split, finding.text) for split, finding in diagnosis.by_check()["same-in-both"]]
-    assert leaks == [
+    duplicates = [(split, finding.text) for split, finding in diagnosis.by_check()["same-in-both"]]
+    assert duplicates == [
         ("test", "c8.jpg is the same file as a4.jpg in the training split"),
         ("test", "c9.jpg is the same file as b2.jpg in the validation split"),
     ]

@@ -111,7 +111,7 @@ for count in (1000, 60000):
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells a process's own memory")
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux reports a process's own memory")
 def test_a_workers_own_memory_does_not_grow_with_the_dataset():
     root = ROOT
     done = subprocess.run(

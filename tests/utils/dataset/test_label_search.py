@@ -118,7 +118,7 @@ def test_a_yolo_split_without_any_label_file_is_an_error(tmp_path, split):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_divided_folder_tells_it_once(tmp_path):
+def test_a_divided_folder_reports_it_once(tmp_path):
     write(tmp_path, *(f"d/images/{n}.jpg" for n in range(6)), *(f"d/labels/{n}.txt" for n in range(6)))
     scans = scans_of(tmp_path, TRAIN_DIR_IMAGES="d/images", SPLIT=0.5)
     ((check, text),) = [error for scan in scans.values() for error in errors(scan)]

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from support.coco_reference import random_split
 from utils.evaluation import bootstrap
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.bootstrap import Resampled, Support, ap_intervals, interval, resample_ap
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 

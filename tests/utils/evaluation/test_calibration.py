@@ -11,7 +11,6 @@ from scipy.special import expit, logit
 
 from support.coco_reference import random_split
 from support.made_matches import drawn_matches, matches_of
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.calibration import (
     SLOPE,
     Calibration,
@@ -22,7 +21,7 @@ from utils.evaluation.calibration import (
     reliability,
     scored,
 )
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 
 
 def over_confident(score):

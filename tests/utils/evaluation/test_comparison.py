@@ -1,4 +1,4 @@
-"""Two detectors on the same images: who is better, and whether that can be told."""
+"""Two detectors on the same images: who is better, and whether the data suffice to say so."""
 
 from dataclasses import replace
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from support.coco_reference import random_split
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.bootstrap import ap_intervals
 from utils.evaluation.comparison import compare
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 from utils.evaluation.packed import PackedDetections
 
 

@@ -29,8 +29,8 @@ SLIDER = (
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """Wishes on top of what is always computed.
+class EvaluationOptions:
+    """Options of an evaluation, beside what is always computed.
 
     iou: overlap from which a box is right. threshold: a score to look at; None for that of the best F1.
     min_precision, min_recall: shares that a threshold is to keep. max_detections: of an image and class, for AP.
@@ -45,7 +45,7 @@ class Wishes:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A split's objects and detections, their matches at COCO's overlaps and at the wished one, and what follows.
+    """A split's objects and detections, their matches at COCO's overlaps and at the chosen one, and what follows.
 
     numbers: plain types, of which NaN has become None. found: (N,), as of `misses.found_scores`.
     """
@@ -63,7 +63,7 @@ class Evaluation:
 def evaluate_detections(
     truth: PackedTruth,
     detections: PackedDetections,
-    wishes: Wishes | None = None,
+    options: EvaluationOptions | None = None,
     *,
     image_ids: Sequence[int] | None = None,
     sizes_wh: np.ndarray | None = None,
@@ -77,16 +77,16 @@ def evaluate_detections(
     Raises:
         ValueError: labels or images that are none of `truth`'s.
     """
-    wishes = wishes or Wishes()
-    most, iou = wishes.max_detections, wishes.iou
+    options = options or EvaluationOptions()
+    most, iou = options.max_detections, options.iou
     metrics = coco_metrics(truth, detections, image_ids=image_ids, max_detections=most)
     matches = match(truth, detections, max_detections=most, image_ids=image_ids)
     at_iou = matches
     if not np.isclose(IOU_THRESHOLDS, iou).any():
         at_iou = match(truth, detections, iou_thresholds=[iou], max_detections=most, image_ids=image_ids)
-    thresholds = choose_thresholds(at_iou, min_precision=wishes.min_precision, min_recall=wishes.min_recall, iou=iou)
+    thresholds = choose_thresholds(at_iou, min_precision=options.min_precision, min_recall=options.min_recall, iou=iou)
     best = thresholds.overall.best_f1.threshold
-    used = wishes.threshold if wishes.threshold is not None else best
+    used = options.threshold if options.threshold is not None else best
     overall = curve_of(at_iou, iou=iou)
     intervals = ap_intervals(matches)
     curves = [curve_of(at_iou, of_class.label, iou=iou) for of_class in at_iou.classes]
@@ -108,7 +108,7 @@ def evaluate_detections(
         "max_detections": most,
         "iou": iou,
         "threshold": used,
-        "threshold_reason": "as asked for" if wishes.threshold is not None else "the best F1: much found, much right",
+        "threshold_reason": "as asked for" if options.threshold is not None else "the best F1: much found, much right",
         "at_threshold": None if used is None else overall.at(used).to_dict(),
         "thresholds": thresholds.to_dict(),
         "classes": _classes(matches, curves, thresholds, metrics | intervals, used),

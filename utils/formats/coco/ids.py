@@ -18,7 +18,7 @@ def image_ids(names: Sequence[str]) -> list[int]:
     for name in sorted(names):
         digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode(errors="surrogateescape")).digest()
         number = int.from_bytes(digest[:ID_BYTES], "big") + 1
-        while number in taken:  # two names that the file system tells apart and Unicode does not, or pure chance
+        while number in taken:  # two names that are two to the file system and one to Unicode, or pure chance
             number += 1
         taken[number] = name
     ids = {name: number for number, name in taken.items()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from utils.evaluation.packed import xyxy_to_xywh
 from utils.formats.coco.ids import image_ids
 
 
@@ -35,8 +36,9 @@ def coco_dataset(
     annotations: list[dict] = []
     for image_id, image in zip(ids, images, strict=True):
         more = image.more or [{}] * len(image.labels)
-        rows = zip(xywh(image.boxes, digits), image.labels.tolist(), more, strict=True)
+        rows = zip(xyxy_to_xywh(image.boxes).tolist(), image.labels.tolist(), more, strict=True)
         for box, label, keys in rows:
+            box = box if digits is None else [round(value, digits) for value in box]
             area = box[2] * box[3] if digits is None else round(box[2] * box[3], digits)
             entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label, "bbox": box, "area": area}
             annotations.append({**entry, "iscrowd": 0, **keys})
@@ -49,10 +51,3 @@ def coco_dataset(
         "categories": [{"id": label, "name": name} for label, name in enumerate(class_names) if label],
         "annotations": annotations,
     }
-
-
-def xywh(boxes: np.ndarray, digits: int | None = None) -> list[list[float]]:
-    """Return xyxy boxes as COCO's [x, y, width, height], computed in float64."""
-    boxes = boxes.astype(np.float64)
-    rows = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    return rows if digits is None else [[round(value, digits) for value in row] for row in rows]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
+from utils.annotations.labels import Box
 from utils.errors import DatasetError
 from utils.formats.voc.foreign_xml import REMEDY, box_of_element, box_of_text, local_name, remedy
 from utils.formats.voc.xml_source import MAX_XML_BYTES, utf8_chunks
@@ -22,8 +23,6 @@ MAX_TEXT = 256  # characters of a name or number
 MAX_FAULTS = 5  # reported of one file
 
 __all__ = ["MAX_OBJECTS", "MAX_XML_BYTES", "VocFile", "VocObject", "called", "read_voc_file"]
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _missing(path: Path) -> str:
 
 
 def read_run(path: Path) -> RunFolder:
-    """Read what a folder tells of its run.
+    """Read the results and settings in a run's folder.
 
     Raises:
         ToolkitError: it holds no file of a run, or one that cannot be read.

@@ -95,7 +95,7 @@ class Trackers:
             self._guarded(name, getattr(tracker, method), *arguments, **named)
 
     def _guarded(self, name: str, call: Callable, *arguments: Any, **named: Any) -> Any:
-        """Call, and leave the tracker out where that fails: whatever a tracker raises, the training goes on."""
+        """Call, and leave the tracker out where that fails: whatever a tracker raises, the training continues."""
         try:
             return call(*arguments, **named)
         except Exception as error:

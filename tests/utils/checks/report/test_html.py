@@ -70,7 +70,7 @@ def with_findings(diagnosis: Diagnosis, *found: Finding) -> Diagnosis:
 
 
 @pytest.fixture
-def picture(tmp_path) -> Path:
+def photo(tmp_path) -> Path:
     path = tmp_path / "photos" / "grey.png"
     write_image(path, (400, 300))
     return path
@@ -137,12 +137,12 @@ def test_a_clean_report_shows_twelve_annotated_images(shapes, tmp_path):
     page = written(replace(with_findings(shapes), samples=shapes.samples), tmp_path)
     assert "Nothing wrong found." in page.text and "As it is annotated" in page.text
     assert len(page.all("img")) == 12 and len(shapes.samples["train"]) == 8 and len(shapes.samples["val"]) == 4
-    for (image, picture), annotation in zip(
+    for (image, photo), annotation in zip(
         zip(page.all("img"), page.images, strict=True), [a for s in shapes.samples.values() for a in s], strict=True
     ):
         assert image["alt"].startswith(annotation.image_path.name) and "marked box" in image["alt"]
         color = np.array(class_color(int(annotation.labels[0])))
-        assert near(picture, color).any()  # its boxes are drawn in the colours of their classes
+        assert near(photo, color).any()  # its boxes are drawn in the colours of their classes
 
 
 def test_a_dataset_of_which_nothing_is_known(shapes, tmp_path):
@@ -191,8 +191,8 @@ def test_a_image_of_a_hostile_name_is_shown(shapes, tmp_path):
     assert shown["alt"] == r'a "b" <i>\n\xff.png' and len(page.images) == 1
 
 
-def test_the_boxes_in_question_are_drawn_where_they_are(shapes, picture, tmp_path):
-    found = Finding("box-twice", "two", image=picture, boxes=((40, 60, 240, 200), (300, 200, 380, 280)))
+def test_the_boxes_in_question_are_drawn_where_they_are(shapes, photo, tmp_path):
+    found = Finding("box-twice", "two", image=photo, boxes=((40, 60, 240, 200), (300, 200, 380, 280)))
     (shown,) = written(with_findings(shapes, found), tmp_path).images
     scale = SIDE / 400
     assert shown.shape == (270, 360, 3)
@@ -200,9 +200,9 @@ def test_the_boxes_in_question_are_drawn_where_they_are(shapes, picture, tmp_pat
     assert extent(near(shown, SECOND)) == pytest.approx(np.array((300, 200, 380, 280)) * scale, abs=5)
 
 
-def test_what_one_image_has_of_a_check_is_one_image(shapes, picture, tmp_path):
+def test_what_one_image_has_of_a_check_is_one_image(shapes, photo, tmp_path):
     boxes = [(40.0, 60.0, 140.0, 160.0), (200.0, 100.0, 380.0, 280.0)]
-    found = [Finding("box-covers-image", f"box {i}", image=picture, boxes=(box,)) for i, box in enumerate(boxes)]
+    found = [Finding("box-covers-image", f"box {i}", image=photo, boxes=(box,)) for i, box in enumerate(boxes)]
     page = written(with_findings(shapes, *found), tmp_path)
     (shown,) = page.images
     assert extent(near(shown, FIRST)) == pytest.approx(np.array((40, 60, 380, 280)) * SIDE / 400, abs=3)
@@ -210,18 +210,18 @@ def test_what_one_image_has_of_a_check_is_one_image(shapes, picture, tmp_path):
     assert "box 0" in page.text and "box 1" in page.text and "and 1 more here" in page.text
 
 
-def test_a_second_image_stands_beside_the_first(shapes, picture, tmp_path):
+def test_a_second_image_stands_beside_the_first(shapes, photo, tmp_path):
     other = tmp_path / "other" / "narrow.png"
     write_image(other, (100, 300))
-    page = written(with_findings(shapes, Finding("like-in-both", "x", image=picture, other=other)), tmp_path)
+    page = written(with_findings(shapes, Finding("like-in-both", "x", image=photo, other=other)), tmp_path)
     assert [shown.shape[0] > shown.shape[1] for shown in page.images] == [False, True]
     assert "photos/grey.png" in page.text and "other/narrow.png" in page.text
 
 
-def test_an_image_that_went_away_leaves_its_place(shapes, picture, tmp_path):
-    gone, broken = picture.with_name("gone.png"), picture.with_name("broken.png")
-    broken.write_bytes(picture.read_bytes()[:60])
-    found = [Finding("unlabelled", path.name, image=path) for path in (gone, picture, broken, picture.parent)]
+def test_an_image_that_went_away_leaves_its_place(shapes, photo, tmp_path):
+    gone, broken = photo.with_name("gone.png"), photo.with_name("broken.png")
+    broken.write_bytes(photo.read_bytes()[:60])
+    found = [Finding("unlabelled", path.name, image=path) for path in (gone, photo, broken, photo.parent)]
     page = written(with_findings(shapes, *found), tmp_path)
     assert len(page.images) == 1
     assert "No image: image file not found" in page.text

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.coco_reference import coco_dicts, random_split
-from utils.evaluation.average_precision import average_precision
 from utils.evaluation.failures.error_kinds import CORRECT, KINDS, NOT_COUNTED, error_kinds
-from utils.evaluation.matching import match
+from utils.evaluation.matching import average_precision, match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 NAMES = ("__background__", "cat", "dog")

@@ -170,7 +170,7 @@ def test_boxes_turn_with_a_image_that_was_labelled_unrotated(tmp_path, orientati
     Image.fromarray(stored).save(tmp_path / "a.png", exif=tags)
     (tmp_path / "a.xml").write_text(xml(element(box=(3, 5, 21, 12)), size=(40, 30)))
     scan = read_voc(tmp_path, tmp_path, CLASSES, progress=False)
-    if orientation in (2, 3, 4):  # the size does not tell whether the tool saw it upright: taken as it stands
+    if orientation in (2, 3, 4):  # the size does not show whether the tool saw it upright: used as in the file
         assert only(scan).boxes.tolist() == [[3, 5, 21, 12]] and not scan.of("rotated")
         return
     x1, y1, x2, y2 = only(scan).boxes[0].astype(int)

@@ -254,6 +254,6 @@ def test_escape_codes_in_a_file_name_do_not_reach_the_terminal(tmp_path):
     (tmp_path / "set.yaml").write_text(
         f'TRAIN_DIR_IMAGES: "{tmp_path}/evil\\e[2J"\nVALID_DIR_IMAGES: {tmp_path}\nCLASSES: [Mask]\n'
     )
-    command = [sys.executable, str(ROOT / "train.py"), "--config", str(tmp_path / "set.yaml")]
+    command = [sys.executable, str(ROOT / "train.py"), "--config", str(tmp_path / "set.yaml"), "--pretrained", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 2 and r"evil\x1b[2J" in done.stderr and "\x1b" not in done.stderr + done.stdout

@@ -160,7 +160,7 @@ def test_theora_repeats_images_by_empty_packets(tmp_path):
 
 
 def test_subtitles_may_outlast_the_image(tmp_path):
-    """A Matroska file states the length of its longest stream, where no tag tells that of each."""
+    """A Matroska file states the length of its longest stream, where no tag has that of each."""
     clip = write_clip(tmp_path / "clip.mkv", CONSTANT, audio="aac")
     data = bytearray(clip.read_bytes().replace(b"DURATION", b"NOTHINGS"))
     at = data.index(b"\x44\x89\x88") + 3  # Duration, eight bytes, in milliseconds
@@ -186,7 +186,7 @@ def test_sizes_tell_what_was_cut_off(tmp_path, suffix):
 
 
 class WholeOnly(BaseHTTPRequestHandler):
-    """Sends files as a whole, whatever part is asked for; `length` says whether it tells how long they are."""
+    """Sends files as a whole, whatever part is asked for; `length` says whether it reports their sizes."""
 
     folder = None
     length = True

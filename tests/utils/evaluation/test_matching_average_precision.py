@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.coco_reference import coco_dicts, random_split, run_pycocotools
-from utils.evaluation.average_precision import average_precision
-from utils.evaluation.matching import interpolated_precision, match
+from utils.evaluation.matching import average_precision, interpolated_precision, match
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
 
