@@ -100,6 +100,14 @@ def test_every_page_of_docs_is_linked_from_the_readme():
     assert [page.name for page in ROOT.glob("docs/*.md") if f"](docs/{page.name})" not in text] == []
 
 
+def test_the_design_page_lists_every_folder_as_it_describes_itself():
+    rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", (ROOT / "docs/design.md").read_text(encoding="utf-8"), re.M))
+    inits = [file for top in ("models", "torch_utils", "utils", "data") for file in (ROOT / top).rglob("__init__.py")]
+    for file in inits:
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        assert docstring and rows.get(file.parent.relative_to(ROOT).as_posix()) == docstring.splitlines()[0], file
+
+
 def test_the_readme_is_short():
     text = README.read_text(encoding="utf-8")
     assert text.count("\n") < 150 and len(text.encode()) < 10_500

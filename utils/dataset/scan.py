@@ -176,6 +176,10 @@ def _check_whole(scan: Scan, config, name: str) -> None:
         list_path = getattr(config, f"{name}_list")
         listed = f"; {list_path} lists what counts" if list_path else ""
         labels = f"the labels folder {labels_dir} holds {first_entries(labels_dir)}" if labels_dir.is_dir() else ""
+        if scan.of("unlabelled") and not list_path and not (scan.errors or scan.skipped):
+            # Without a file that shows the format it is only assumed: no message may read as if it had been asked for.
+            titles = ", ".join(known.title for known in FORMATS.values() if known.one_file_per_image)
+            found = f"no annotation of any format ({titles}) has the name of an image in {images_dir}; {found}"
         scan.add(
             "no-images",
             f"{images_dir}: no usable image for the {name} split: {found}{listed}; the images folder holds "

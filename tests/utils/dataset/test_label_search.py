@@ -137,3 +137,14 @@ def test_a_few_images_without_annotation_start_no_search(tmp_path):
     write(tmp_path, "i/a.jpg", "i/b.jpg", "i/c.jpg", "i/a.xml", "i/b.xml", "labels/c.xml", "v/d.jpg", "v/d.xml")
     scans = scans_of(tmp_path, TRAIN_DIR_IMAGES="i", VALID_DIR_IMAGES="v")
     assert errors(scans["train"]) == [] and [f.text for f in scans["train"].of("unlabelled")] == ["c.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".txt"])
+def test_files_that_have_the_name_of_no_image_show_no_format(tmp_path, suffix):
+    write(tmp_path, "t/a.jpg", f"t/x{suffix}", "v/b.jpg", f"v/y{suffix}")
+    scans = scans_of(tmp_path, TRAIN_DIR_IMAGES="t", VALID_DIR_IMAGES="v")
+    ((check, text),) = errors(scans["train"])
+    formats = "Pascal VOC XML, YOLO text, LabelMe JSON"
+    assert check == "no-images"
+    assert f"no annotation of any format ({formats}) has the name of an image in {tmp_path / 't'}; 1 images" in text
+    assert text.endswith(f"holds a.jpg, x{suffix}")
