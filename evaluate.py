@@ -44,6 +44,7 @@ from utils.config.yaml_files import read_yaml
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.detections import Detections, relabelled
 from utils.errors import ConfigError
+from utils.evaluation.coco.split_file import SplitFile, read_split_file
 from utils.evaluation.comparison import compare
 from utils.evaluation.matching import Matches, match
 from utils.evaluation.verdict.files import FILES, write_evaluation
@@ -163,7 +164,10 @@ def run_detector(args, weights: Path | None, known: Source | None = None) -> Sou
     names = checkpoint.class_names if checkpoint else published_classes(args.model or DEFAULT_MODEL)
     if names:
         label_map(names, config, checkpoint)  # before the images are read
-    annotations = known.annotations if known else read_images(config, args.split, skip_bad=args.skip_bad)
+    if known:
+        annotations, split_file = known.annotations, None
+    else:
+        annotations, split_file = read_images(config, args.split, skip_bad=args.skip_bad)
     evaluator = CocoEvaluator(
         annotations,
         config.class_names,
@@ -173,16 +177,17 @@ def run_detector(args, weights: Path | None, known: Source | None = None) -> Sou
     found, about = detect(args, checkpoint, config, annotations, timed=known is None)
     for index, detections in enumerate(found):
         evaluator.add(index, detections)
-    return Source(
-        *evaluator.packed(),
-        evaluator.ids,
-        {"config": str(config.path), "split": args.split, **about},
-        evaluator.max_detections,
-        evaluator.ground_truth(),
-        evaluator.results(),
-        annotations,
-        config.pixel_range,
-    )
+    truth, packed = evaluator.packed()
+    ids: Sequence[int] | None = evaluator.ids
+    if split_file:
+        truth, ids = split_file.truth, split_file.order
+        files = split_file.ground_truth(), split_file.results(packed)
+    else:
+        files = evaluator.ground_truth(), evaluator.results()
+    if known:
+        truth, ids = known.truth, known.image_ids
+    about = {"config": str(config.path), "split": args.split, **about}
+    return Source(truth, packed, ids, about, evaluator.max_detections, *files, annotations, config.pixel_range)
 
 
 def dataset_of(args, checkpoint) -> DatasetConfig:
@@ -200,13 +205,19 @@ def dataset_of(args, checkpoint) -> DatasetConfig:
     return config
 
 
-def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> Sequence[Annotation]:
-    """Read the images of a split with their annotations; raises DatasetError where any is at fault, or none is left."""
+def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> tuple[Sequence[Annotation], SplitFile | None]:
+    """Read the images of a split with their annotations, and the objects of its COCO file where it has one.
+
+    Raises DatasetError where any is at fault, or none is left.
+    """
     scans = scan_splits(config, (split,), skip_bad=skip_bad)
     if scans[split].turned:  # the other splits may show which way up the boxes were drawn
         scans = scan_splits(config, skip_bad=skip_bad)
     raise_for_errors({split: scans[split]})
-    return scans[split].annotations
+    split_file, notes = read_split_file(config, split, scans[split])
+    for note in notes:
+        print(note)
+    return split_file.annotations if split_file else scans[split].annotations, split_file
 
 
 def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool) -> tuple[list[Detections], dict]:

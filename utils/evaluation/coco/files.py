@@ -24,6 +24,7 @@ class CocoTruth:
     image_ids: tuple
     file_names: tuple[str, ...]
     category_ids: tuple
+    category_names: tuple[str, ...]
 
 
 class _Faults:
@@ -92,7 +93,7 @@ def load_truth(path: Path) -> CocoTruth:
         logging.getLogger("train").warning(
             f"note: {path}: {without_area} of {len(rows)} annotations have no area: that of the box is taken"
         )
-    image_ids, category_ids = _ordered(images), _ordered(categories)
+    image_ids, category_ids = ordered(images), ordered(categories)
     names = [categories[key]["name"] for key in category_ids]
     shown = [
         name if names.count(name) == 1 else f"{name} ({key})" for name, key in zip(names, category_ids, strict=True)
@@ -100,7 +101,7 @@ def load_truth(path: Path) -> CocoTruth:
     image_of, labels, boxes, (areas, crowd) = _columns(rows, image_ids, category_ids, 2)
     packed = PackedTruth(image_of, labels, boxes, areas, crowd.astype(bool), len(images), ("__background__", *shown))
     file_names = tuple(str(images[key].get("file_name", key)) for key in image_ids)
-    return CocoTruth(packed, image_ids, file_names, category_ids)
+    return CocoTruth(packed, image_ids, file_names, category_ids, tuple(names))
 
 
 def load_detections(path: Path, truth: CocoTruth) -> PackedDetections:
@@ -209,7 +210,7 @@ def _columns(
     )
 
 
-def _ordered(ids: Iterable) -> tuple:
+def ordered(ids: Iterable) -> tuple:
     """Sort ids as COCO does; numbers before texts where a file has both."""
     return tuple(sorted(ids, key=lambda key: (isinstance(key, str), key)))
 
