@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
 from models.predictors import load_predictor
 from torch_utils.device import pick_amp, pick_device
+from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import load_checkpoint
 from utils.detections import Detections
 from utils.drawing.boxes import draw_boxes
 from utils.evaluation.verdict.stored import choose_threshold
+from utils.exported.engines import is_exported
+from utils.exported.loading import load_exported
+from utils.exported.predictor import ExportedPredictor
 from utils.images.io import read_image
 from utils.images.pixel_range import PixelRange
 from utils.runs.note import note
@@ -65,8 +70,8 @@ class Detector:
     """Finds objects in images; model, classes, image size and threshold come from the checkpoint.
 
     Args:
-        weights: a checkpoint, such as outputs/training/NAME/best_model.pth; None takes torchvision's COCO model, which
-            is downloaded the first time.
+        weights: a checkpoint, such as outputs/training/NAME/best_model.pth, or what export.py made of it; None takes
+            torchvision's COCO model, which is downloaded the first time.
         device: "auto", "cpu", "cuda" or "cuda:N".
         img_size: short side in pixels, where it is to differ from the checkpoint's.
         half: bf16 or fp16, where the device has it.
@@ -87,18 +92,23 @@ class Detector:
     ):
         if batch_size < 1:
             raise ValueError(f"expected a batch_size of 1 or more, got {batch_size}")
-        self.device = pick_device(device)
         self.batch_size = batch_size
-        checkpoint = None if weights is None else load_checkpoint(Path(weights))
-        self._predictor, self.class_names = load_predictor(
-            checkpoint,
-            self.device,
-            img_size=img_size,
-            amp_dtype=pick_amp(self.device) if half else None,
-        )
-        self._heads = self._predictor.model.roi_heads
-        self._lowest_score = float(self._heads.score_thresh)
-        stored = checkpoint.thresholds if checkpoint else None
+        path = None if weights is None else Path(weights)
+        self._predictor: Predictor | ExportedPredictor
+        if path is not None and is_exported(path):
+            self.device = torch.device("cpu")
+            self._predictor, self.class_names = load_exported(path, device_name=device, half=half, img_size=img_size)
+            stored = self._predictor.engine.metadata.stored_thresholds
+        else:
+            self.device = pick_device(device)
+            checkpoint = None if path is None else load_checkpoint(path)
+            self._predictor, self.class_names = load_predictor(
+                checkpoint,
+                self.device,
+                img_size=img_size,
+                amp_dtype=pick_amp(self.device) if half else None,
+            )
+            stored = checkpoint.thresholds if checkpoint else None
         self.threshold, line = choose_threshold(None, stored)
         if stored is None:
             note(line)
@@ -135,7 +145,7 @@ class Detector:
         return self._detect(images, threshold)
 
     def _detect(self, images: Sequence[ImageLike], threshold: float) -> list[ImageDetections]:
-        self._heads.score_thresh = min(self._lowest_score, threshold)
+        self._predictor.detect_from(threshold)
         results: list[ImageDetections] = []
         for start in range(0, len(images), self.batch_size):
             batch = [_as_array(image, self._predictor.pixel_range) for image in images[start : start + self.batch_size]]

@@ -1,6 +1,7 @@
 """Loads a checkpoint, or published weights, as a predictor with its class names."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,10 @@ from torch_utils.slicing import SlicedPredictor
 from utils.annotations.annotation import BACKGROUND
 from utils.config.config import load_class_names
 from utils.errors import ConfigError
-from utils.evaluation.verdict.stored import choose_threshold
+from utils.evaluation.verdict.stored import StoredThresholds, choose_threshold
+from utils.exported.engines import is_exported
+from utils.exported.loading import load_exported
+from utils.exported.predictor import ExportedPredictor
 
 
 def load_predictor(
@@ -57,17 +61,22 @@ def load_predictor(
             )
         pixel_range = checkpoint.pixel_range
         model = load_model(checkpoint, img_size=img_size, max_detections=max_detections)
-    if config and (given := load_class_names(config)) != class_names:
-        raise ConfigError(
-            f"{config} has the classes {', '.join(given[1:])}; {weights or name} has {', '.join(class_names[1:])}: "
-            "leave --config out, which is for a checkpoint that names no classes"
-        )
+    _check_classes(config, class_names, weights or name)
     model.roi_heads.score_thresh = min(model.roi_heads.score_thresh, threshold)
     if amp_dtype is not None:  # where half precision is fast, so is this layout; in float32 it gains nothing
         model.to(memory_format=torch.channels_last)
     return Predictor(
         model.eval().to(device), device, amp_dtype, threshold=threshold, pixel_range=pixel_range
     ), class_names
+
+
+def _check_classes(config: Path | None, own: tuple[str, ...], whose: Path | str) -> None:
+    """Raise ConfigError where a YAML names other classes than the weights have."""
+    if config and (given := load_class_names(config)) != own:
+        raise ConfigError(
+            f"{config} has the classes {', '.join(given[1:])}; {whose} has {', '.join(own[1:])}: "
+            "leave --config out, which is for a checkpoint that names no classes"
+        )
 
 
 def published_classes(name: str = DEFAULT_MODEL) -> tuple[str, ...]:
@@ -95,36 +104,44 @@ def build_predictor(
     batch_size: int = 1,
     threshold: float | None = None,
     lowest: float = 1.0,
-) -> tuple[Predictor | SlicedPredictor, tuple[str, ...], float]:
+) -> tuple[Predictor | ExportedPredictor | SlicedPredictor, tuple[str, ...], float]:
     """Load a predictor for a script and print versions, device, precision and what is to be said of the threshold.
 
-    `half` asks for half precision where the device is fast at it. With `slice_size` it detects in windows of that side
-    in pixels, `batch_size` at a time, each repeating the share `overlap` of the one before. Without a `threshold` it is
-    the checkpoint's own, or else the usual one; scores from `lowest` on are detected whatever it is. The rest is as in
-    `load_predictor`. Returns the predictor, its class names and the threshold.
+    `weights` may be an exported model, too. `half` asks for half precision where the device is fast at it. With
+    `slice_size` it detects in windows of that side in pixels, `batch_size` at a time, each repeating the share
+    `overlap` of the one before. Without a `threshold` it is the checkpoint's own, or else the usual one; scores from
+    `lowest` on are detected whatever it is. The rest is as in `load_predictor`. Returns the predictor, its class names
+    and the threshold.
     """
-    device = pick_device(device_name)
-    amp_dtype = pick_amp(device) if half else None
-    if half and amp_dtype is None:
-        print("note: --half: this device has no fast half precision; using float32")
-    for line in describe(device, amp_dtype):
-        print(line)
-    checkpoint = load_checkpoint(weights, model_name=model_name) if isinstance(weights, Path) else weights
-    shown, line = choose_threshold(threshold, checkpoint.thresholds if checkpoint else None)
-    if line:
-        print(line)
-    least = min(shown, lowest)
-    predictor, class_names = load_predictor(
-        checkpoint,
-        device,
-        model_name=model_name,
-        config=config,
-        img_size=img_size,
-        max_detections=max_detections,
-        amp_dtype=amp_dtype,
-        threshold=least,
-    )
+    options: dict[str, Any] = {"model_name": model_name, "img_size": img_size, "max_detections": max_detections}
+    predictor: Predictor | ExportedPredictor
+    if isinstance(weights, Path) and is_exported(weights):
+        predictor, class_names = load_exported(weights, device_name=device_name, half=half, **options)
+        _check_classes(config, class_names, weights)
+        print(f"device: {predictor.engine.title}")
+        shown, least = _thresholds(threshold, lowest, predictor.engine.metadata.stored_thresholds)
+        predictor.detect_from(least)
+    else:
+        device = pick_device(device_name)
+        amp_dtype = pick_amp(device) if half else None
+        if half and amp_dtype is None:
+            print("note: --half: this device has no fast half precision; using float32")
+        for line in describe(device, amp_dtype):
+            print(line)
+        checkpoint = load_checkpoint(weights, model_name=model_name) if isinstance(weights, Path) else weights
+        shown, least = _thresholds(threshold, lowest, checkpoint.thresholds if checkpoint else None)
+        predictor, class_names = load_predictor(
+            checkpoint, device, amp_dtype=amp_dtype, config=config, threshold=least, **options
+        )
     if slice_size is None:
         return predictor, class_names, shown
     sliced = SlicedPredictor(predictor, slice_size, overlap, batch_size=batch_size, threshold=least)
     return sliced, class_names, shown
+
+
+def _thresholds(wanted: float | None, lowest: float, stored: StoredThresholds | None) -> tuple[float, float]:
+    """Return the least score to show and that to detect; print what is to be said of the first."""
+    shown, line = choose_threshold(wanted, stored)
+    if line:
+        print(line)
+    return shown, min(shown, lowest)

@@ -23,6 +23,7 @@ from support.paths import ROOT
 from support.voc_sets import write_voc_set
 from utils.cli.dataset_args import check_arguments
 from utils.cli.evaluate_args import evaluation_arguments
+from utils.cli.export_args import export_arguments
 from utils.cli.inference_args import image_arguments, video_arguments
 from utils.cli.train_args import training_parser
 
@@ -34,6 +35,7 @@ PARSERS: dict[str, Callable] = {
     "check_dataset.py": check_arguments,
     "convert_dataset.py": convert_dataset.arguments,
     "evaluate.py": evaluation_arguments,
+    "export.py": export_arguments,
     "inference.py": image_arguments,
     "inference_video.py": video_arguments,
 }

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from utils.detections import Detections
-from utils.errors import DatasetError
 from utils.images.pixel_range import PixelRange
-from utils.img_size import padded_hw
+from utils.img_size import padded_hw, require_visible
 
 
 class Predictor:
@@ -42,11 +41,19 @@ class Predictor:
         self.threshold = threshold
         self.pixel_range = pixel_range
         self.capped = 0
+        self._lowest_score: float | None = None
 
     @property
     def max_detections(self) -> int:
         """Return the most detections of an image."""
         return self.model.roi_heads.detections_per_img
+
+    def detect_from(self, threshold: float) -> None:
+        """Give detections from this score on, and from that which the model was built with where it is lower."""
+        heads = self.model.roi_heads
+        if self._lowest_score is None:
+            self._lowest_score = float(heads.score_thresh)
+        heads.score_thresh = min(self._lowest_score, threshold)
 
     def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return height and width that the model pads an image of `size_hw` to; of like ones it makes one batch."""
@@ -84,15 +91,8 @@ class Predictor:
     def _check(self, height: int, width: int) -> None:
         """Raise DatasetError for an image of whose short side the network would get less than a pixel."""
         transform = getattr(self.model, "transform", None)
-        if transform is None:
-            return
-        short, long = min(height, width), max(height, width)
-        seen = short * min(transform.min_size[-1] / short, transform.max_size / long)
-        if seen < 1:
-            raise DatasetError(
-                f"too thin for the network: of its short side {seen:.2g} pixels would be left, where its long side is "
-                f"shrunk to {transform.max_size}; cut it into parts of at most 10 times their width"
-            )
+        if transform is not None:
+            require_visible((height, width), transform.min_size[-1], transform.max_size)
 
     @staticmethod
     def to_detections(outputs: Sequence[dict[str, Tensor]]) -> list[Detections]:

@@ -7,6 +7,8 @@ beforehand calls this module.
 
 import math
 
+from utils.errors import DatasetError
+
 LONG_OVER_SHORT = 1333 / 800
 MOST_ASPECT = 100  # long side over short side; beyond, no pixel of the short side is left at the smallest image size
 STRIDE = 32  # pixels; the model pads images to multiples of it
@@ -32,3 +34,14 @@ def padded_hw(size_hw: tuple[int, int], short_side: int, long_side: int) -> tupl
     scale = min(short_side / min(size_hw), long_side / max(size_hw))  # and rounded as torch's interpolation does it
     height, width = (max(1, math.ceil(math.floor(side * scale) / STRIDE)) * STRIDE for side in size_hw)
     return height, width
+
+
+def require_visible(size_hw: tuple[int, int], short_side: int, long_side: int) -> None:
+    """Raise DatasetError for an image of whose short side the network would get less than a pixel."""
+    short, long = min(size_hw), max(size_hw)
+    seen = short * min(short_side / short, long_side / long)
+    if seen < 1:
+        raise DatasetError(
+            f"too thin for the network: of its short side {seen:.2g} pixels would be left, where its long side is "
+            f"shrunk to {long_side}; cut it into parts of at most 10 times their width"
+        )

@@ -1,0 +1,212 @@
+"""Write a checkpoint as a model for other engines, and check that it detects the same.
+
+    python export.py --weights outputs/training/NAME/best_model.pth --to onnx openvino torch-export
+
+Writes NAME.onnx, NAME_openvino/model.xml and NAME.pt2 to outputs/export/NAME, or to --output, each only after it has
+found in some images what the checkpoint finds; export.json has the comparison. Exit status: 0; 2 for an error; 130
+after Ctrl-C.
+"""
+
+import sys
+
+from utils.cli.guard import NETWORK_PACKAGES, check_python
+
+if __name__ == "__main__":  # before anything else is imported: this Python may lack it
+    check_python(NETWORK_PACKAGES)
+
+from utils.cli.export_args import export_arguments
+from utils.cli.script import ending
+
+if __name__ == "__main__":  # before the imports that take seconds: --help and mistyped flags answer at once
+    with ending():
+        ARGS = export_arguments()
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from models.exporting import LEAST_SIDE, TorchExportEngine, export_graph, write_onnx, write_openvino, write_torch_export
+from models.predictors import load_predictor
+from torch_utils.predictor import Predictor
+from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
+from utils.errors import ConfigError, DatasetError, ToolkitError
+from utils.exported.agreement import compare_detections
+from utils.exported.engines import Engine, missing, open_engine
+from utils.exported.metadata import ExportMetadata
+from utils.exported.predictor import ExportedPredictor
+from utils.files import check_free, write_text_atomically
+from utils.images.io import read_image
+from utils.inference.sources import find_images
+from utils.runs.run_dir import CHECKPOINTS
+
+EXPORT_ROOT = Path("outputs/export")
+SAMPLES = Path(__file__).parent / "data/inference_data"
+PACKAGES = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+    "torch-export": (),
+}
+REPORT = "export.json"
+MOST_IMAGES = 8  # that are compared
+
+
+def main(args) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    targets = list(dict.fromkeys(args.to))
+    check_packages(targets)
+    checkpoint = load_checkpoint(args.weights, model_name=args.model)
+    name = name_of(args.weights)
+    folder = args.output or EXPORT_ROOT / name
+    files = {"onnx": f"{name}.onnx", "openvino": f"{name}_openvino", "torch-export": f"{name}.pt2"}
+    check_free(folder, [*(files[target] for target in targets), *([] if _own_report(folder) else [REPORT])])
+    predictor, class_names = load_predictor(
+        checkpoint,
+        torch.device("cpu"),
+        config=args.config,
+        img_size=args.img_size,
+        max_detections=args.max_detections,
+    )
+    images = check_images(args.images, predictor)
+    expected, seconds = timed(predictor, images)
+    metadata = metadata_of(checkpoint, predictor, class_names)
+    print(f"exporting {args.weights} ({metadata.model_name}, {metadata.img_size} pixels): takes a minute or more")
+    graph = export_graph(predictor.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export", dir=folder) as hidden:
+        for target in targets:
+            made = Path(hidden) / files[target]
+            write(target, graph, made, metadata)
+            about = compare(target, made, images, expected, seconds)
+            made.replace(folder / files[target])
+            add_to_report(folder, args.weights, target, {"file": files[target], **about})
+    print(f"results: {folder}: {', '.join([*(files[target] for target in targets), REPORT])}")
+    return 0
+
+
+def check_packages(targets: Sequence[str]) -> None:
+    """Raise ConfigError, with the remedy, where packages are missing that the targets need."""
+    for target in targets:
+        if lacking := missing(PACKAGES[target]):
+            raise ConfigError(
+                f"--to {target} needs {', '.join(PACKAGES[target])}, and this Python lacks {', '.join(lacking)}: "
+                "pip install -r requirements-export.txt"
+            )
+
+
+def name_of(path: Path) -> str:
+    """Return the name of the run that wrote a checkpoint, or the file's own."""
+    return path.absolute().parent.name if path.name in CHECKPOINTS else path.stem
+
+
+def metadata_of(checkpoint: Checkpoint, predictor: Predictor, class_names: Sequence[str]) -> ExportMetadata:
+    """Return what the exported files say of themselves."""
+    model = predictor.model
+    return ExportMetadata(
+        model_name=checkpoint.require_model_name(),
+        class_names=tuple(class_names),
+        img_size=model.img_size,
+        long_side=model.transform.max_size,
+        max_detections=predictor.max_detections,
+        lowest_score=model.roi_heads.score_thresh,
+        pixel_range=checkpoint.pixel_range,
+        thresholds=checkpoint.content.get("thresholds") if checkpoint.thresholds else None,
+    )
+
+
+def check_images(folder: Path | None, predictor: Predictor) -> list[np.ndarray]:
+    """Return RGB uint8 images to compare on: those of a folder, or the samples and drawn ones of several shapes."""
+    if folder:
+        sources = find_images(str(folder))[0][:MOST_IMAGES]
+        return [read_image(source.path, pixel_range=predictor.pixel_range) for source in sources]
+    rng = np.random.default_rng(0)
+    images = [read_image(path) for path in sorted(SAMPLES.glob("*.jpg"))]
+    for height, width in ((480, 640), (640, 480), (400, 400)):
+        image = np.full((height, width, 3), rng.integers(0, 255, 3), np.uint8)
+        for _ in range(12):
+            x, y = int(rng.integers(0, width - 40)), int(rng.integers(0, height - 40))
+            image[y : y + int(rng.integers(20, 200)), x : x + int(rng.integers(20, 200))] = rng.integers(0, 255, 3)
+        images.append(image)
+    return images
+
+
+def write(target: str, graph: torch.export.ExportedProgram, made: Path, metadata: ExportMetadata) -> None:
+    """Write one export to the new path `made`."""
+    if target == "torch-export":
+        write_torch_export(graph, made, metadata)
+    elif target == "onnx":
+        write_onnx(graph, made, metadata)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            write_onnx(graph, Path(folder) / "model.onnx", metadata)
+            write_openvino(Path(folder) / "model.onnx", made, metadata)
+
+
+def compare(target: str, made: Path, images: Sequence[np.ndarray], expected: Sequence, seconds: float) -> dict:
+    """Run an export on the images, print how it compares with the checkpoint, and return that.
+
+    Raises ToolkitError where it does not find the same.
+    """
+    engine: Engine = TorchExportEngine(made) if target == "torch-export" else open_engine(
+        made / "model.xml" if target == "openvino" else made
+    )  # fmt: skip
+    exported = ExportedPredictor(engine)
+    if target == "torch-export":
+        fit = [min(exported.padded_hw(image.shape[:2])) >= LEAST_SIDE for image in images]
+        images, expected = ([one for one, fits in zip(of, fit, strict=True) if fits] for of in (images, expected))
+    if not images:
+        raise DatasetError(
+            f"--to {target}: no image to compare on has {LEAST_SIDE} pixels a side; give others: --images"
+        )
+    found, own_seconds = timed(exported, images)
+    agreement = compare_detections(expected, found)
+    if not agreement.holds:
+        raise ToolkitError(f"--to {target}: what was exported does not detect the same, and is deleted: {agreement}")
+    print(f"{target}: {agreement}")
+    print(f"{target}: {engine.title}: {own_seconds:.3g} s an image, {seconds / own_seconds:.2f} times as fast")
+    if not agreement.boxes:
+        print("note: there is no box on them, which proves little: give --images with some of your own")
+    return {
+        "engine": engine.title,
+        **agreement.to_dict(),
+        "seconds": own_seconds,
+        "checkpoint_seconds": seconds,
+        "speed": seconds / own_seconds,
+    }
+
+
+def timed(predictor, images: Sequence[np.ndarray]) -> tuple[list, float]:
+    """Return the detections of each image, and the median of the seconds that one takes, without the first run."""
+    predictor(images[:1])
+    found, seconds = [], []
+    for image in images:
+        started = time.perf_counter()
+        found += predictor([image])
+        seconds.append(time.perf_counter() - started)
+    return found, median(seconds)
+
+
+def _own_report(folder: Path) -> dict | None:
+    """Return the report of earlier exports in the folder, to be added to; None where there is none of this script."""
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) and isinstance(report.get("exports"), dict) else None
+
+
+def add_to_report(folder: Path, weights: Path, target: str, about: dict) -> None:
+    """Write the comparison of an export into the report, beside those of other targets."""
+    report = _own_report(folder) or {"exports": {}}
+    report["exports"][target] = {"weights": str(weights), **about}
+    write_text_atomically(folder / REPORT, json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    with ending():
+        sys.exit(main(ARGS))
