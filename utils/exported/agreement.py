@@ -1,4 +1,4 @@
-"""How far the detections of an export are those of its checkpoint."""
+"""Comparison of the detections of an export with those of its checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
