@@ -48,7 +48,8 @@ def layout_of_coco(sets: Sequence[CocoSet]) -> tuple[Layout, list[CocoSet]]:
     best = {name: max(of, key=_rank) for name, of in of_split.items()}
     train = next(name for name in ("train", None, "val", "test") if name in best)
     val = next((name for name in ("val", "test") if name in best and name != train and train in ("train", None)), None)
-    used = [best[train]] + ([best[val]] if val else [])
+    test = "test" if "test" in best and "test" not in (train, val) else None
+    used = [best[train], *(best[name] for name in (val, test) if name)]
     notes = [
         f"{one.path.name}: not used, because {best[name].path.name} is of the same images"
         for name, of in of_split.items()
@@ -59,8 +60,8 @@ def layout_of_coco(sets: Sequence[CocoSet]) -> tuple[Layout, list[CocoSet]]:
         notes.append(f"{best[None].path.name}: not used, because its name says no split")
     if val == "test":
         notes.append("the test file is used for validation, because there is no other")
-    left_out = best["test"].images if "test" in best and best["test"] not in used else 0
-    return Layout(_part(best[train]), _part(best[val]) if val else None, left_out, tuple(notes)), used
+    val_part, test_part = (_part(best[name]) if name else None for name in (val, test))
+    return Layout(_part(best[train]), val_part, test_part, tuple(notes)), used
 
 
 def _part(one: CocoSet) -> Part:

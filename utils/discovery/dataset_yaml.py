@@ -21,7 +21,8 @@ def check_new(path: Path) -> None:
 def write_dataset_yaml(found: Discovery, path: Path, *, share: float | tuple[float, float] = SHARE) -> None:
     """Write the YAML to `path`, which is not there yet.
 
-    `share` of the images is for validation where no split is; of two shares, the second is for the test.
+    `share` of the images is for validation where no split is; of two shares, the second is for the test, unless
+    a test split is there.
     """
     check_new(path)
     try:
@@ -49,12 +50,16 @@ def yaml_text(found: Discovery, path: Path, *, share: float | tuple[float, float
     if found.layout.val:
         lines += ["# Images to validate on.", *_part_lines("val", found.layout.val, path), ""]
     else:
+        if isinstance(share, tuple) and found.layout.test:  # there is a test split already
+            share = share[0]
         lines += [
             "# No validation images were found: this share of the images is kept for it, near-duplicates on one side.",
             f"SPLIT: {list(share) if isinstance(share, tuple) else share}",
             "# SPLIT_GROUPS: (.+)_[0-9]+  # keeps images on one side whose names agree in the brackets",
             "",
         ]
+    if found.layout.test:
+        lines += ["# Images to test on: evaluate.py --split test.", *_part_lines("test", found.layout.test, path), ""]
     lines += [*_class_lines(found), "", f"FORMAT: {found.annotation_format}"]
     if found.kpt_shape:
         lines.append(f"KPT_SHAPE: {found.kpt_shape}")
@@ -76,8 +81,8 @@ def summary_lines(found: Discovery) -> list[str]:
     ]
     if layout.val:
         lines.append(f"  val: {_part_text(layout.val)}")
-    if layout.left_out:
-        lines.append(f"  test: {layout.left_out} images, not used")
+    if layout.test:
+        lines.append(f"  test: {_part_text(layout.test)}")
     return lines + [f"  note: {note}" for note in _notes(found)]
 
 

@@ -23,12 +23,12 @@ class Layout:
     """The splits of a dataset as its folder has them.
 
     train: the training images, or all where they are to be divided. val: None where `train` is to be divided.
-    left_out: images of a test split, which training does not need.
+    test: None where there is none, or where it is what `val` holds.
     """
 
     train: Part
     val: Part | None = None
-    left_out: int = 0
+    test: Part | None = None
     notes: tuple[str, ...] = ()
 
 

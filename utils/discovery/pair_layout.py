@@ -60,11 +60,12 @@ def layout_of_pairs(tree: FileTree, images: Sequence[Path], pairs: Pairs, *, bar
         return listed
     train = next(name for name in ("train", None, "val", "test") if name in found)
     val = next((name for name in ("val", "test") if name in found and name != train and train in ("train", None)), None)
-    left = {name: part(name).images for name in found if name not in (train, val)}
-    notes = [f"{left[None]} images outside of the folders of the splits are left out"] if left.get(None) else []
+    test = part("test") if "test" in found and "test" not in (train, val) else None
+    outside = part(None).images if None in found and train is not None else 0
+    notes = [f"{outside} images outside of the folders of the splits are left out"] if outside else []
     if val == "test":
         notes.append("the test folder is used for validation, because there is no other")
-    return Layout(part(train), part(val) if val else None, left.get("test", 0), tuple(notes))
+    return Layout(part(train), part(val) if val else None, test, tuple(notes))
 
 
 def _folder(pairs: Pairs, list_path: Path | None = None) -> Folder:
@@ -99,6 +100,6 @@ def _layout_of_lists(tree: FileTree, images: Sequence[Path], pairs: Pairs) -> La
     return Layout(
         part("train"),
         None if is_divided else part("val"),
-        0 if tests_validate else part("test").images,
+        None if tests_validate or not any(lists["test"] for _, lists in rows) else part("test"),
         ("the list test.txt is used for validation, because there is no other",) if tests_validate else (),
     )

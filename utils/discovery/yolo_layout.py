@@ -29,11 +29,13 @@ def layout_of_data_yaml(path: Path, values: dict, images: Sequence[Path]) -> Lay
     train = _part(values, "TRAIN", images)
     if not train or not train.images:
         return None
-    val = _part(values, "VALID", images)
+    val, test = _part(values, "VALID", images), _part(values, "TEST", images)
+    if test and (not test.images or test.folders in (train.folders, val and val.folders)):
+        test = None
     if val and val.folders == train.folders:
         note = f"{path.name} validates on the training images: they are divided instead"
-        return Layout(train, notes=(note,))
-    return Layout(train, val if val and val.images else None)
+        return Layout(train, test=test, notes=(note,))
+    return Layout(train, val if val and val.images else None, test)
 
 
 def _part(values: dict, key: str, images: Sequence[Path]) -> Part | None:

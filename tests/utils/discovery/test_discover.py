@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -230,14 +231,43 @@ def test_the_yaml_of_a_folder_is_ready_to_train(tmp_path, lay_out, annotation_fo
     if val is None:
         assert config.split == 0.15 and sum(images.values()) == train and min(images.values()) > 0
     else:
-        assert config.split is None and images == {"train": train, "val": val}
+        test = {"test": found.layout.test.images} if found.layout.test else {}
+        assert config.split is None and images == {"train": train, "val": val} | test
     assert any(f"{train} images" in line for line in summary_lines(found))
 
 
-@pytest.mark.parametrize(("lay_out", "left"), [(apart_with_splits, 2), (roboflow_coco, 2), (devkit, 1)])
-def test_a_test_split_is_left_out_and_counted(tmp_path, lay_out, left):
-    lay_out(tmp_path)
-    assert f"  test: {left} images, not used" in summary_lines(discover(tmp_path))
+@pytest.mark.parametrize(
+    ("lay_out", "count", "keys"),
+    [
+        (apart_with_splits, 2, {"TEST_DIR_IMAGES", "TEST_DIR_LABELS"}),
+        (roboflow_voc, 2, {"TEST_DIR_IMAGES", "TEST_DIR_LABELS"}),
+        (roboflow_coco, 2, {"TEST_DIR_IMAGES", "TEST_DIR_LABELS"}),
+        (roboflow_yolo, 2, {"TEST_DIR_IMAGES", "TEST_DIR_LABELS"}),
+        (devkit, 1, {"TEST_DIR_IMAGES", "TEST_DIR_LABELS", "TEST_LIST"}),
+        (training_and_test_only, None, set()),
+        (yolo_with_data_yaml, None, set()),
+    ],
+)
+def test_a_test_split_is_written_with_its_own_keys(tmp_path, lay_out, count, keys):
+    root, path = tmp_path / "set", tmp_path / "new.yaml"
+    lay_out(root)
+    found = discover(root)
+    write_dataset_yaml(found, path)
+    assert {key for key in yaml.safe_load(path.read_text()) if key.startswith("TEST")} == keys
+    assert any(line.startswith(f"  test: {count} images in ") for line in summary_lines(found)) == bool(keys)
+    assert scanned(path)[1].get("test") == count
+
+
+def test_a_test_folder_beside_images_that_are_to_be_divided(tmp_path):
+    for split, start, count in (("train", 0, 9), ("test", 9, 2)):
+        for i, stem in enumerate(stems(start, count)):
+            voc(tmp_path / split / f"{stem}.jpg", tmp_path / split / f"{stem}.xml", NAMES[i % 2])
+    found = discover(tmp_path)
+    divided = replace(found, layout=replace(found.layout, val=None, test=found.layout.val))
+    write_dataset_yaml(divided, tmp_path / "new.yaml", share=(0.2, 0.2))
+    values = yaml.safe_load((tmp_path / "new.yaml").read_text())
+    assert values["SPLIT"] == 0.2 and "TEST_DIR_IMAGES" in values
+    assert scanned(tmp_path / "new.yaml")[1]["test"] == 2
 
 
 def test_names_of_yolo_classes_are_not_made_up(tmp_path):
@@ -306,8 +336,12 @@ def test_real_datasets(tmp_path):
     values = yaml.safe_load((tmp_path / "bccd.yaml").read_text())
     assert sorted(values["CLASSES"]) == ["Platelets", "RBC", "WBC"]
     assert values["TRAIN_LIST"].endswith("Main/train.txt") and values["VALID_LIST"].endswith("Main/val.txt")
-    assert bccd.layout.val and (bccd.layout.train.images, bccd.layout.val.images, bccd.layout.left_out) == (205, 87, 72)
-    assert scanned(tmp_path / "bccd.yaml")[1] == {"train": 205, "val": 87}
+    assert bccd.layout.val and (bccd.layout.train.images, bccd.layout.val.images, bccd.layout.test.images) == (
+        205,
+        87,
+        72,
+    )
+    assert scanned(tmp_path / "bccd.yaml")[1] == {"train": 205, "val": 87, "test": 72}
     write_dataset_yaml(capybara, tmp_path / "capybara.yaml")
     config, images = scanned(tmp_path / "capybara.yaml")
     assert capybara.layout.val and config.class_names[1:] == ("capivara",)
