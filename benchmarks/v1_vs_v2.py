@@ -4,7 +4,7 @@
     python benchmarks/v1_vs_v2.py --parts
 
 Both versions see the same images as often, in the same order, and are scored after each epoch on the same validation
-images. It can be stopped, and goes on when it is started again. At the end: AP of each epoch with its interval, as a
+images. It can be stopped, and continues when it is started again. At the end: AP of each epoch with its interval, as a
 table and as curves.png, and the paired difference after the last epoch, which no score has chosen.
 """
 

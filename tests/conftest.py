@@ -1,4 +1,4 @@
-"""What every test shares: one thread per process, so that tests that run side by side do not slow each other.
+"""Settings that all tests share: one thread per process, so that tests that run side by side do not slow each other.
 
 Two processes with two busy-waiting OpenMP threads each take several times as long on two cores as with one thread
 each. The environment is inherited by the processes that tests start, and stands before torch is imported.

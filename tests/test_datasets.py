@@ -103,7 +103,7 @@ def test_training_images_are_shrunk_to_what_the_model_uses_and_never_enlarged(an
 
 
 def test_shrinking_gives_the_models_own_pixels(annotations):
-    """What the dataset makes small is, to rounding, what GeneralizedRCNNTransform would make of the whole image."""
+    """Small images of the dataset are, to rounding, what GeneralizedRCNNTransform would make of the whole image."""
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
     transform = GeneralizedRCNNTransform(96, 160, [0.0] * 3, [1.0] * 3)

@@ -53,7 +53,7 @@ def place(tmp_path_factory):
 
 
 def torchvisions_results(folder, model) -> list[dict]:
-    """What references/detection/coco_eval.py makes of the model's output on the images as they are."""
+    """Evaluate as references/detection/coco_eval.py does, from the model's output on the images as they are."""
     rows = []
     for number in range(len(SIZES)):
         image = cv2.imread(str(folder / "images" / f"{number}.png"))[..., ::-1].copy()

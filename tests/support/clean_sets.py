@@ -39,7 +39,7 @@ def valid_boxes_of(number: int) -> list[tuple[str, tuple[int, int, int, int]]]:
 
 
 def objects_of(stem: str) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """What an image of the clean set shows, a0 to a5 or b0 to b3."""
+    """Draw an image of the clean set, a0 to a5 or b0 to b3."""
     return boxes_of(int(stem[1:])) if stem[0] == "a" else valid_boxes_of(int(stem[1:]))
 
 

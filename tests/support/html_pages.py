@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def near(pixels: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Where it has a colour, but for what JPEG makes of it, bool (H, W)."""
+    """Find the pixels that have a colour, but for what JPEG makes of it, bool (H, W)."""
     return (np.abs(pixels.astype(int) - colour).max(axis=2)) < 60
 
 

@@ -1,4 +1,4 @@
-"""What the tests of inference_video.py share: a checkpoint, its command line and its environment."""
+"""Parts that tests of inference_video.py share: a checkpoint, its command line and its environment."""
 
 import os
 import sys

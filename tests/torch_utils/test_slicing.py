@@ -119,7 +119,7 @@ def test_classes_are_kept_apart():
 
 
 def visible(objects, window, least=0.1):
-    """What an ideal detector says of a window: the visible part of every object that shows enough of itself."""
+    """Detect as an ideal detector would in a window: the visible part of every object that shows enough of itself."""
     start = np.maximum(objects[:, :2], window[:2])
     end = np.minimum(objects[:, 2:], window[2:])
     area = np.clip(end - start, 0, None).prod(axis=1)

@@ -1,4 +1,4 @@
-"""What memory and disk have left, by the system's own account."""
+"""Memory and disk space that are left, by the system's own account."""
 
 import shutil
 from pathlib import Path

@@ -22,7 +22,7 @@ DEPTHS = {depth: f"fasterrcnn_resnet{depth}_fpn" for depth in (18, 34, 50, 101)}
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """Of each depth a checkpoint with fixed batch norms in the backbone, as all that began with trained weights."""
+    """A checkpoint of each depth with fixed batch norms in the backbone, as all that began with trained weights."""
     folder = tmp_path_factory.mktemp("checkpoints")
     for depth, name in DEPTHS.items():
         torch.manual_seed(depth)

@@ -30,7 +30,7 @@ def _plain(size_hw, colour, boxes=()):
 
 
 def _full_contrast(image):
-    """What a blend with the background left of a rectangle's brightness, brought back to all of it."""
+    """Return what a blend with the background left of a rectangle's brightness, brought back to all of it."""
     bright = image.astype(float) - BACKGROUND
     return BACKGROUND + bright / bright.max() * (FOREGROUND - BACKGROUND)
 

@@ -1,4 +1,4 @@
-"""Which images count as the same, or nearly so: copies do, different images of one kind do not."""
+"""Images that count as the same, or nearly so: copies do, different images of one kind do not."""
 
 from pathlib import Path
 

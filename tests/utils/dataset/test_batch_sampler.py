@@ -151,7 +151,7 @@ def batches_of(scans, model, *, rank=0, size=1):
 
 
 def test_shared_batch_statistics_take_the_batches_of_one_process(tmp_path):
-    """Where batch norms learn, batches are not of like shapes, whatever kind of batch norm it is."""
+    """Batches are not of like shapes if batch norms learn, whatever kind of batch norm it is."""
     for folder, count in (("train", 16), ("test", 2)):
         write_voc_set(tmp_path / folder, count, seed=1)
     scans = scan_splits(load_config(write_config(tmp_path)), progress=False)

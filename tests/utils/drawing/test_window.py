@@ -99,7 +99,7 @@ class ClientMessage(ctypes.Structure):
 
 
 def click_close(display, window):
-    """What a window manager sends to the window when its X is clicked."""
+    """Send what a window manager sends to the window when its X is clicked."""
     x11 = ctypes.CDLL("libX11.so.6")
     x11.XOpenDisplay.restype = ctypes.c_void_p
     x11.XInternAtom.restype = ctypes.c_ulong

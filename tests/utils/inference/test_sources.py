@@ -1,4 +1,4 @@
-"""What --input means, and the names of results."""
+"""The meaning of --input, and the names of results."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which annotation belongs to which image: trees as exporters write them, names that differ a little, lists."""
+"""Pairing of annotations with images: trees as exporters write them, names that differ a little, lists."""
 
 import json
 import unicodedata

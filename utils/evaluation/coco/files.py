@@ -49,7 +49,7 @@ class _Faults:
 def score_files(predictions_json: Path, ground_truth_json: Path) -> dict[str, float]:
     """Compute COCO's numbers of a file of results: those of `coco_metrics`, with COCO's 100 detections.
 
-    Crowds, areas and ids that are not contiguous count as in pycocotools. Categories of the same name are told apart by
+    Crowds, areas and ids that are not contiguous count as in pycocotools. Categories of one name are distinguished by
     their id, `NAME (ID)`.
 
     Raises:

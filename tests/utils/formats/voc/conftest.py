@@ -7,7 +7,7 @@ from support.voc_files import CLASSES, write_image
 
 @pytest.fixture
 def path(tmp_path):
-    """Where the XML of a.png goes, which is 40x30 and in a dataset's folder for validation."""
+    """Return the path of the XML of a.png, which is 40x30 and in a dataset's folder for validation."""
     write_image(tmp_path / "valid" / "a.png")
     (tmp_path / "train").mkdir()
     (tmp_path / "set.yaml").write_text(

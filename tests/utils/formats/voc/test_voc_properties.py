@@ -1,4 +1,4 @@
-"""Whatever stands in a VOC XML file: an `Annotation` that keeps its promises, or a DatasetError that names the file."""
+"""Any content of a VOC XML file: an `Annotation` that keeps its promises, or a DatasetError that names the file."""
 
 import math
 import re
@@ -71,7 +71,7 @@ def read(sets, document, name="plain.png", one_based=False):
 
 
 def check(annotation, size):
-    """What the type promises, counted again in float64."""
+    """Check what the type promises, counted again in float64."""
     assert (annotation.width, annotation.height) == size
     count = len(annotation.labels)
     assert annotation.boxes.shape == (count, 4) and annotation.boxes.dtype == np.float32
@@ -146,10 +146,10 @@ def structured(draw):
 
 
 @settings(max_examples=400, deadline=None)
-@given(made=structured(), where=st.fixed_dictionaries(anywhere))
-def test_any_numbers_names_and_sizes(sets, made, where):
+@given(made=structured(), options=st.fixed_dictionaries(anywhere))
+def test_any_numbers_names_and_sizes(sets, made, options):
     valid, document = made
-    annotation = read(sets, document, **where)
+    annotation = read(sets, document, **options)
     assert annotation or not valid
 
 
@@ -191,9 +191,9 @@ def test_the_file_that_gets_damaged_is_valid(sets):
 
 
 @settings(max_examples=500, deadline=None)
-@given(changes=st.lists(edits, min_size=1, max_size=3), where=st.fixed_dictionaries(anywhere))
-def test_a_damaged_file(sets, changes, where):
-    read(sets, damaged(VALID, changes), **where)
+@given(changes=st.lists(edits, min_size=1, max_size=3), options=st.fixed_dictionaries(anywhere))
+def test_a_damaged_file(sets, changes, options):
+    read(sets, damaged(VALID, changes), **options)
 
 
 @settings(max_examples=120, deadline=None)
@@ -260,7 +260,7 @@ def grown(random, root, depth):
 
 
 def out_of_place(root):
-    """Whether an element of VOC's stands twice, or where VOC has none."""
+    """Check if an element of VOC's is there twice, or in a place that VOC does not have."""
     parents = {child: node for node in root.iter() for child in node}
     grandparents = {child: parents.get(parent) for child, parent in parents.items()}
     for node, parent in parents.items():

@@ -1,4 +1,4 @@
-"""What VOC XML has a place for: elsewhere or twice it is a fault, and what tools add beside it does no harm."""
+"""Elements that VOC XML has a place for: elsewhere or twice is a fault; what tools add does no harm."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What YOLO's class numbers stand for, where lists of names lie beside the labels."""
+"""Names of YOLO's class numbers, where lists of names lie beside the labels."""
 
 import json
 

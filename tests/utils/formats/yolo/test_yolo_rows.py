@@ -1,4 +1,4 @@
-"""What rows of YOLO's text files are: boxes, boxes with keypoints, scores or track numbers, polygons; or an error."""
+"""Rows of YOLO's text files: boxes, boxes with keypoints, scores or track numbers, polygons; or an error."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""What the files of a run's folder tell."""
+"""Results and settings read from the files of a run's folder."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ def with_matrix(path: Path, matrix) -> Path:
 
 
 def shown(matrix) -> np.ndarray:
-    """Where the four quarters are to be seen: the points (p, q) at (a p + c q, b p + d q)."""
+    """Find the four quarters: the points (p, q) at (a p + c q, b p + d q)."""
     a, b, c, d = matrix
     expected = np.zeros_like(QUARTERS)
     for p in (0, 1):

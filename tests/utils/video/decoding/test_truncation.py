@@ -1,4 +1,4 @@
-"""What is said to be missing is missing: sizes are facts, durations in headers are estimates."""
+"""Parts that are said to be missing are missing: sizes are facts, durations in headers are estimates."""
 
 import base64
 import threading
