@@ -9,7 +9,7 @@ MODEL_CARD.md, thresholds.yaml and the detections in COCO's format to outputs/ev
 
 scores the COCO results of any detector. --label-errors also lists the labels that a model contradicts.
 
-Exit status: 0; 2 for an error; 130 after Ctrl-C.
+Exit status: 0; 2 for an error; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
 import shlex
@@ -57,12 +57,14 @@ from utils.files import check_free
 from utils.label_errors.find import find_label_errors
 from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 from utils.runs.run_dir import CHECKPOINTS, output_dir
+from utils.signals import Signals
 
 EVALUATION_ROOT = Path("outputs/evaluation")
 LOWEST = 0.05  # score from which detections count, as in torchvision's models
 
 
 def main(args) -> int:
+    Signals()
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     if args.output:  # before anything is computed
         check_free(args.output, [*FILES, CSV_NAME] if args.label_errors else FILES)

@@ -98,9 +98,11 @@ def test_it_ends_with_the_verdict_on_the_best_epoch(two_epochs):
     stored = load_checkpoint(run / "best_model.pth").thresholds
     assert stored.thresholds.to_dict() == numbers["thresholds"] and (stored.images, stored.split) == (5, "val")
     assert re.search(r"^On 5 images: (at 0\.\d\d it finds|none of its)", done.stdout, re.MULTILINE)
-    assert (
-        "On 5 images: " in (run / "report.html").read_text() and "best_model.pth" in (run / "MODEL_CARD.md").read_text()
-    )
+    page, card = ((run / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
+    assert "On 5 images: " in page and "best_model.pth" in card
+    for split, count in (("train", 12), ("val", 5)):  # the fingerprint of each split, and what it holds
+        assert re.search(rf"<dt>{split}</dt><dd>{count} images, [0-9a-f]{{8}}</dd>", page)
+    assert re.search(r"\| images +\| 12 +\| 5 +\|", card), card
 
 
 def test_metrics_of_every_step_and_epoch(two_epochs):

@@ -280,7 +280,12 @@ class TrainingRun:
             self.log.info(line)
         pixel_range, epoch = self.data.config.pixel_range, state.best.record["epoch"]
         for line in evaluate_best(
-            self.folder, self.evaluator(), epoch=epoch, model=settings.model, pixel_range=pixel_range
+            self.folder,
+            self.evaluator(),
+            self.data.annotations,
+            epoch=epoch,
+            model=settings.model,
+            pixel_range=pixel_range,
         ):
             self.log.info(line)
 

@@ -1,9 +1,11 @@
 """The evaluation at the end of a training: of the best epoch, from the detections that were kept when it was scored."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from utils.annotations.annotation import Annotation
 from utils.cli.command import command
 from utils.coco_eval import CocoEvaluator
 from utils.evaluation.coco.files import load_detections, load_truth
@@ -12,6 +14,7 @@ from utils.evaluation.verdict.numbers import EvaluationOptions, evaluate_detecti
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source
 from utils.evaluation.verdict.words import headline
+from utils.evaluation_report.dataset import dataset_parts
 from utils.images.pixel_range import PixelRange
 from utils.runs.loggers import METRICS_FILE, read_metrics
 
@@ -19,7 +22,13 @@ TRUTH_FILE, PREDICTIONS_FILE, WEIGHTS_FILE = "val_ground_truth.json", "val_predi
 
 
 def evaluate_best(
-    folder: Path, evaluator: CocoEvaluator, *, epoch: int, model: str, pixel_range: PixelRange | None = None
+    folder: Path,
+    evaluator: CocoEvaluator,
+    splits: Mapping[str, Sequence[Annotation]],
+    *,
+    epoch: int,
+    model: str,
+    pixel_range: PixelRange | None = None,
 ) -> list[str]:
     """Write the evaluation of the best epoch to the run's folder; return the verdict's lines.
 
@@ -28,6 +37,7 @@ def evaluate_best(
 
     Args:
         evaluator: one of the validation split; its detections play no part.
+        splits: the annotations that were read, for the report's counts and fingerprints.
     """
     if not all((folder / name).is_file() for name in (TRUTH_FILE, PREDICTIONS_FILE, WEIGHTS_FILE)):
         return []
@@ -55,7 +65,7 @@ def evaluate_best(
         ("detect objects in images", command("inference.py", weights=weights, input="IMAGES")),
     ]
     epochs = read_metrics(folder / METRICS_FILE)[1] if (folder / METRICS_FILE).is_file() else []
-    more = {"epochs": epochs, "best_epoch": epoch}
+    more = {"epochs": epochs, "best_epoch": epoch, **dataset_parts(splits, evaluator.class_names)}
     report = report_data(evaluation, source, title=folder.name, commands=commands, more=more)
     write_evaluation(folder, evaluation, source, report, pixel_range=pixel_range)
     return [

@@ -1,5 +1,6 @@
 """Behaviour of all scripts: empty arguments, devices that are not there, readers that go away, signals."""
 
+import json
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ from support.clean_sets import write_clean_set
 from support.paths import ROOT
 from torch_utils.device import pick_device
 from utils.cli.dataset_args import check_arguments
+from utils.cli.evaluate_args import evaluation_arguments
 from utils.cli.inference_args import image_arguments, video_arguments
 from utils.cli.train_args import training_settings
 from utils.errors import ConfigError
@@ -28,6 +30,8 @@ from utils.errors import ConfigError
         (image_arguments, ["-i", "a.jpg", "--classes", "Mask", ""]),
         (video_arguments, ["-i", "", "--track"]),
         (check_arguments, ["--config", ""]),
+        (evaluation_arguments, ["--weights", ""]),
+        (evaluation_arguments, ["--predictions=", "--ground-truth", "a.json"]),
         (convert_arguments, ["--config", "a.yaml", "--to", "voc", "-o", ""]),
         (training_settings, ["--config", "a.yaml", "--project-name", ""]),
         (training_settings, ["--config=", "--epochs", "1"]),
@@ -88,12 +92,17 @@ def run(script, *words, cwd, unbuffered="1", **more):
         (ROOT / "check_dataset.py", ["--config", "set/shapes.yaml"]),
         (ROOT / "inference.py", ["--help"]),
         (ROOT / "convert_dataset.py", ["--config", "set/shapes.yaml", "--to", "yolo", "-o", "out"]),
+        (ROOT / "evaluate.py", ["--help"]),
+        (ROOT / "evaluate.py", ["--predictions", "found.json", "--ground-truth", "truth.json"]),
         ("-m utils.fix_opencv", []),
         (ROOT / "data/make_sample.py", ["--out", "drawn", "--train", "2", "--test", "1"]),
     ],
 )
 def test_a_reader_that_goes_away_is_no_error(tmp_path, script, words, unbuffered):
     write_clean_set(tmp_path / "set")
+    (tmp_path / "found.json").write_text("[]")
+    truth = {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "Mask"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
     process = run(str(script), *words, cwd=tmp_path, unbuffered=unbuffered)
     process.stdout.close()
     err = process.stderr.read()
@@ -114,18 +123,24 @@ def test_a_training_that_nobody_reads_ends_once(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("script", ["check_dataset.py", "convert_dataset.py"])
-def test_a_signal_ends_a_check_and_a_conversion_with_its_status(tmp_path, script, number):
-    yaml = write_clean_set(tmp_path / "set")
-    wait = "import os, sys, time, utils.dataset.scan as a; "
-    wait += "a.scan_splits = lambda *_, **__: (print('reading', flush=True), time.sleep(60)); "
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("script", "words", "reader"),
+    [
+        ("check_dataset.py", "--config set/shapes.yaml", "dataset.scan.scan_splits"),
+        ("convert_dataset.py", "--config set/shapes.yaml --to voc -o out", "dataset.scan.scan_splits"),
+        ("evaluate.py", "--predictions p --ground-truth t -o out", "evaluation.verdict.source.read_source"),
+    ],
+)
+def test_a_signal_ends_a_script_with_its_status(tmp_path, script, words, reader, number):
+    write_clean_set(tmp_path / "set")
+    module, _, name = reader.rpartition(".")
+    wait = f"import os, sys, time, utils.{module} as a; "
+    wait += f"a.{name} = lambda *_, **__: (print('reading', flush=True), time.sleep(60)); "
     wait += "import runpy; sys.argv = sys.argv[1:]; "
     wait += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    path = ROOT / script
-    words = ["--config", yaml] + ([] if "check" in script else ["--to", "voc", "-o", "out"])
     process = subprocess.Popen(
-        [sys.executable, "-c", wait, str(path), *map(str, words)], cwd=tmp_path, stdout=subprocess.PIPE,
+        [sys.executable, "-c", wait, str(ROOT / script), *words.split()], cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert process.stdout.readline() == "reading\n"
