@@ -22,6 +22,7 @@ if __name__ == "__main__":  # before the imports that take seconds: --help and m
         ARGS = export_arguments()
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -136,15 +137,16 @@ def check_images(folder: Path | None, predictor: Predictor) -> list[np.ndarray]:
 
 
 def write(target: str, graph: torch.export.ExportedProgram, made: Path, metadata: ExportMetadata) -> None:
-    """Write one export to the new path `made`."""
+    """Write one export to the new path `made`; the ONNX graph, which two are made of, lies beside it."""
     if target == "torch-export":
-        write_torch_export(graph, made, metadata)
-    elif target == "onnx":
-        write_onnx(graph, made, metadata)
+        return write_torch_export(graph, made, metadata)
+    source = made.with_name(".graph.onnx")
+    if not source.exists():
+        write_onnx(graph, source, metadata)
+    if target == "onnx":
+        shutil.copyfile(source, made)
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            write_onnx(graph, Path(folder) / "model.onnx", metadata)
-            write_openvino(Path(folder) / "model.onnx", made, metadata)
+        write_openvino(source, made, metadata)
 
 
 def compare(target: str, made: Path, images: Sequence[np.ndarray], expected: Sequence, seconds: float) -> dict:

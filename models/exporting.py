@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
 from models.rcnn.static import StaticFasterRCNN
@@ -34,7 +35,7 @@ def export_graph(model: SyncFreeFasterRCNN) -> torch.export.ExportedProgram:
     sides = {2 + i: STRIDE * torch.export.Dim(f"side{i}", min=1, max=MOST_STRIDES) for i in range(2)}
     inputs = (torch.rand(1, 3, 96, 160), torch.tensor([[96.0, 150.0]]))
     with torch.no_grad(), _quiet():
-        return torch.export.export(_AsTuple(model).eval(), inputs, dynamic_shapes=(sides, None))
+        return torch.export.export(_AsTuple(StaticFasterRCNN(model)).eval(), inputs, dynamic_shapes=(sides, None))
 
 
 def write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
@@ -77,11 +78,15 @@ def write_torch_export(graph: torch.export.ExportedProgram, path: Path, metadata
         torch.export.save(graph, str(path), extra_files={METADATA_FILE: json.dumps(metadata.to_strings())})
 
 
-class _AsTuple(StaticFasterRCNN):
-    """The same with a plain tuple as its result, which can be written into a file."""
+class _AsTuple(nn.Module):
+    """The twin with a plain tuple as its result, which can be written into a file."""
+
+    def __init__(self, twin: StaticFasterRCNN):
+        super().__init__()
+        self.twin = twin
 
     def forward(self, images: torch.Tensor, sizes_hw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(super().forward(images, sizes_hw))
+        return tuple(self.twin(images, sizes_hw))
 
 
 class TorchExportEngine:

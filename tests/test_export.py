@@ -33,7 +33,7 @@ def exports(weights, tmp_path_factory):
     """All targets that this Python has the packages for."""
     folder = tmp_path_factory.mktemp("exports")
     targets = [target for target, there in HERE.items() if there]
-    words = [sys.executable, ROOT / "export.py", "-w", weights, "-o", folder, "--to", *targets]
+    words = [sys.executable, ROOT / "export.py", "-w", weights, "-o", folder, "-ims", "96", "--to", *targets]
     done = subprocess.run(words, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder, targets, done.stdout
@@ -89,7 +89,9 @@ def test_inference_and_detector_give_the_checkpoint_s_boxes(exports, weights, im
             min(np.abs(np.subtract(one["bbox"] + [one["score"]], two["bbox"] + [two["score"]])).max() for two in near)
             < 0.02
         )
-    one, two = (Detector(which, device="cpu")(images / "0.png", threshold=0.1) for which in (path, weights))
+    one, two = (
+        Detector(which, device="cpu", img_size=96)(images / "0.png", threshold=0.1) for which in (path, weights)
+    )
     np.testing.assert_allclose(one.scores, two.scores, atol=1e-4)
     assert one.class_names == two.class_names
 
