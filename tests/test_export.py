@@ -16,6 +16,7 @@ from support.paths import ROOT
 from support.video_runs import small_checkpoint
 from utils.cli.export_args import export_arguments
 from utils.cli.inference_args import image_arguments
+from utils.detections import Detections
 from utils.errors import CheckpointError, ConfigError, ToolkitError
 from utils.exported.engines import open_engine
 
@@ -67,6 +68,13 @@ def test_nothing_is_overwritten(exports, weights):
     folder, targets, _ = exports
     with pytest.raises(ToolkitError, match="is there already and is never overwritten"):
         run_export("-w", weights, "-o", folder, "--to", targets[-1])
+
+
+def test_one_that_disagrees_is_an_error(exports, weights):
+    image = np.zeros((200, 200, 3), np.uint8)
+    other = Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), np.ones(1, np.int64))
+    with pytest.raises(ToolkitError, match="does not detect the same, and is deleted"):
+        export.compare("torch-export", exports[0] / f"{weights.parent.name}.pt2", [image], [other], 1.0)
 
 
 @needs_onnx
