@@ -112,7 +112,12 @@ def test_a_table_of_other_making_is_refused_and_kept(tmp_path, text):
 
 @pytest.fixture
 def train_log():
+    _without_handlers()  # another test of this process may have left messages for a file
     yield setup_logging()
+    _without_handlers()
+
+
+def _without_handlers():
     logger = logging.getLogger("train")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
