@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from utils.cli.script import reader_gone
-from utils.errors import ToolkitError
+from utils.errors import ToolkitError, printable
 from utils.runs.loggers import end_last_line
 
 
@@ -17,7 +17,7 @@ class _TqdmHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            tqdm.write(self.format(record))
+            tqdm.write(printable(self.format(record)))  # it may hold names of files
             sys.stdout.flush()
         except BrokenPipeError:  # nobody reads any more: the script is to end, once
             raise

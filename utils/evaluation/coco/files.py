@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import DatasetError
+from utils.errors import DatasetError, printable
 from utils.evaluation.coco.metrics import coco_metrics
 from utils.evaluation.packed import PackedDetections, PackedTruth
 
@@ -91,7 +91,8 @@ def load_truth(path: Path) -> CocoTruth:
     faults.raise_if_any(path)
     if without_area:
         logging.getLogger("train").warning(
-            f"note: {path}: {without_area} of {len(rows)} annotations have no area: that of the box is taken"
+            f"note: {printable(str(path))}: {without_area} of {len(rows)} annotations have no area: that of the box is "
+            "taken"
         )
     image_ids, category_ids = ordered(images), ordered(categories)
     names = [categories[key]["name"] for key in category_ids]
@@ -130,8 +131,8 @@ def load_detections(path: Path, truth: CocoTruth) -> PackedDetections:
     faults.raise_if_any(path)
     if repeated := len(rows) - len(set(rows)):
         logging.getLogger("train").warning(
-            f"note: {path}: {repeated} of {len(rows)} detections are exact copies of others; each counts, as in "
-            "pycocotools, so that at most one of a kind can be right"
+            f"note: {printable(str(path))}: {repeated} of {len(rows)} detections are exact copies of others; each "
+            "counts, as in pycocotools, so that at most one of a kind can be right"
         )
     image_of, labels, boxes, (scores,) = _columns(rows, truth.image_ids, truth.category_ids, 1)
     return PackedDetections(image_of, labels, boxes, scores)
