@@ -118,8 +118,7 @@ def label_errors(config, scans, weights: Path, folder: Path, *, save: bool) -> l
     from utils.evaluation.packed import PackedDetections, PackedTruth
     from utils.files import check_free
     from utils.label_errors.correction import LEAST_SCORE, write_corrected
-    from utils.label_errors.detections import LEAST_SCORE as LEAST_DETECTED
-    from utils.label_errors.detections import detect_on
+    from utils.label_errors.detections import LEAST_DETECTED, detect_on
     from utils.label_errors.find import find_label_errors
     from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from utils.annotations.annotation import Annotation
 from utils.detections import Detections
 
-LEAST_SCORE = 0.05  # of detections that say anything about a label
+LEAST_DETECTED = 0.05  # of detections that say anything about a label
 
 
 def detect_on(

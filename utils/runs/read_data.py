@@ -28,7 +28,7 @@ def read_whole_data(settings: TrainSettings) -> TrainingData:
 
 
 def read_config(settings: TrainSettings) -> DatasetConfig:
-    """Read the dataset's YAML, without a look into its folders; raises ConfigError as `read_data`."""
+    """Read the dataset's YAML and find its folders, before their files are read; raises ConfigError as `read_data`."""
     if settings.config is None:
         raise ConfigError("--config: which dataset? For example data_configs/ppe.yaml")
     return load_config(settings.config, split=settings.split, split_groups=settings.split_groups)
