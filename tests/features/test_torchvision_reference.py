@@ -40,10 +40,9 @@ def place(tmp_path_factory):
     # The published file has fixed batch statistics, without their counters.
     state = {key: value for key, value in made.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(state, stored / WEIGHTS.url.rsplit("/", 1)[-1])
-    before = torch.hub.get_dir()
-    torch.hub.set_dir(str(folder / "home" / "hub"))
-    model = fasterrcnn_resnet50_fpn(weights=WEIGHTS).eval()
-    torch.hub.set_dir(before)
+    with pytest.MonkeyPatch.context() as patch:  # torch.hub.set_dir has no way back to "as TORCH_HOME says"
+        patch.setenv("TORCH_HOME", str(folder / "home"))
+        model = fasterrcnn_resnet50_fpn(weights=WEIGHTS).eval()
     names = WEIGHTS.meta["categories"]
     ids = [number for number, name in enumerate(names) if number and name != "N/A"]
     (folder / "images").mkdir()
