@@ -20,10 +20,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+# Libraries set variables of their own when they are first used; these change what the tests that follow see.
+_VARIABLES = (
+    "COLUMNS DISPLAY HOME HTTPS_PROXY LOCAL_RANK MASTER_ADDR MASTER_PORT OMP_NUM_THREADS PATH PYTHONPATH RANK TMPDIR "
+    "TORCH_HOME WORLD_SIZE XDG_CACHE_HOME https_proxy"
+).split()
+
+
 def _process_state() -> dict[str, object]:
     """Return what a test file has to put back, since others run in its process; scripts' signal handlers do no harm."""
-    state: dict[str, object] = {f"environment {key}": value for key, value in os.environ.items()}
-    state.pop("environment PYTEST_CURRENT_TEST", None)
+    state: dict[str, object] = {f"environment {name}": os.environ.get(name) for name in _VARIABLES}
     state["working directory"] = str(Path.cwd())
     torch = sys.modules.get("torch")  # what stands for torch not imported is how it is after its import
     state["torch.hub directory"] = torch.hub._hub_dir if torch else None
