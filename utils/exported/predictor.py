@@ -53,7 +53,8 @@ class ExportedPredictor:
 
     def padded_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return height and width that an image of `size_hw` is padded to."""
-        return padded_hw(size_hw, self.img_size, self.long_side)
+        height, width = padded_hw(size_hw, self.img_size, self.long_side)
+        return max(height, self.engine.least_side), max(width, self.engine.least_side)
 
     def detect_from(self, threshold: float) -> None:
         """Say once where the graph, in which that is fixed, gives none of the detections below some higher score."""

@@ -17,7 +17,7 @@ ABOUT = ExportMetadata(
 class TwoBoxes:
     """An engine that finds the same two boxes in each image, and keeps what it is given."""
 
-    metadata, title = ABOUT, "none"
+    metadata, title, least_side = ABOUT, "none", 32
 
     def run(self, images, sizes_hw):
         self.given = images, sizes_hw
