@@ -44,15 +44,20 @@ from utils.config.yaml_files import read_yaml
 from utils.dataset.scan import raise_for_errors, scan_splits
 from utils.detections import Detections, relabelled
 from utils.errors import ConfigError
+from utils.evaluation.bootstrap import summaries
 from utils.evaluation.coco.split_file import SplitFile, read_split_file
 from utils.evaluation.comparison import compare
-from utils.evaluation.matching import Matches, match
+from utils.evaluation.matching import Matches, average_precision, match
 from utils.evaluation.verdict.files import FILES, write_evaluation
 from utils.evaluation.verdict.numbers import EvaluationOptions, evaluate_detections, plain, stored_thresholds
 from utils.evaluation.verdict.report_data import report_data
 from utils.evaluation.verdict.source import Source, read_source
 from utils.evaluation.verdict.words import verdict_lines
 from utils.evaluation_report.label_errors import label_errors_to_show
+from utils.exported.engines import is_exported
+from utils.exported.loading import load_exported
+from utils.exported.origin import origin_of
+from utils.exported.predictor import ExportedPredictor
 from utils.files import check_free
 from utils.label_errors.find import find_label_errors
 from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
@@ -66,6 +71,8 @@ LOWEST = 0.05  # score from which detections count, as in torchvision's models
 def main(args) -> int:
     Signals()
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    if is_exported(args.weights):
+        prepare_export(args)
     if args.output:  # before anything is computed
         check_free(args.output, [*FILES, CSV_NAME] if args.label_errors else FILES)
     if args.save_thresholds:
@@ -99,7 +106,11 @@ def main(args) -> int:
         for line in label_error_lines(rows, images=len(source.annotations), split=args.split):
             print(line)
     if other:
-        print(evaluation.numbers["comparison"]["sentence"])
+        comparison = evaluation.numbers["comparison"]
+        found = {name: value for name, value in comparison["ap"].items() if value is not None}
+        if found:
+            print("AP: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in found.items()))
+        print(comparison["sentence"])
     if args.save_thresholds:
         from torch_utils.runs.checkpoint import copy_with_thresholds
 
@@ -108,6 +119,22 @@ def main(args) -> int:
         print(f"weights with these thresholds: {args.save_thresholds}")
     print(f"results: {folder}: {', '.join(written)}")
     return 0
+
+
+def prepare_export(args) -> None:
+    """Compare an exported model with the checkpoint that it was made of, where that is still there, and --against none.
+
+    Raises ConfigError for what only a checkpoint can do.
+    """
+    if args.save_thresholds:
+        raise ConfigError(
+            f"--save-thresholds copies a checkpoint, and {args.weights} is an exported model: give the checkpoint, and "
+            "export the copy"
+        )
+    origin = origin_of(args.weights)
+    if origin and not args.against:
+        print(f"compared with the checkpoint that it was made of: {origin}")
+        args.against = origin
 
 
 def label_error_lines(rows: list[dict], *, images: int, split: str) -> list[str]:
@@ -127,9 +154,11 @@ def compare_with(matches: Matches, other: Source, args) -> dict:
     first, second = title_of(args), name_of(args.against)
     names = (first, second) if first != second else (str(args.weights or args.predictions), str(args.against))
     found = compare(matches, others, names=names)
+    ap = [float(summaries(average_precision(each), each.class_names)["ap"]) for each in (matches, others)]
     differences = {name: list(interval) for name, interval in found.differences.items()}
     needed = {"images": found.images, "images_needed": found.images_needed}
-    return {"with": str(args.against), "sentence": found.sentence, **needed, "differences": plain(differences)}
+    about = {"with": str(args.against), "sentence": found.sentence, "ap": plain(dict(zip(names, ap, strict=True)))}
+    return {**about, **needed, "differences": plain(differences)}
 
 
 def title_of(args) -> str:
@@ -139,8 +168,8 @@ def title_of(args) -> str:
 
 
 def name_of(path: Path) -> str:
-    """Return the name of the run that wrote a file, or the file's own."""
-    return path.absolute().parent.name if path.name in CHECKPOINTS else path.name
+    """Return the name of the run that wrote a file, or the file's own, or of an OpenVINO model's folder."""
+    return path.absolute().parent.name if path.name in (*CHECKPOINTS, "model.xml") else path.name
 
 
 def commands(args) -> list[tuple[str, str]]:
@@ -161,11 +190,17 @@ def run_detector(args, weights: Path | None, known: Source | None = None) -> Sou
     from models.registry import DEFAULT_MODEL
     from torch_utils.runs.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(weights, model_name=args.model) if weights else None
-    config = dataset_of(args, checkpoint)
-    names = checkpoint.class_names if checkpoint else published_classes(args.model or DEFAULT_MODEL)
+    model = trained = None
+    if weights and is_exported(weights):
+        options = {"model_name": args.model, "img_size": args.img_size, "max_detections": args.max_detections}
+        model, _ = load_exported(weights, device_name=args.device, half=args.half, **options)
+        trained = load_checkpoint(origin) if (origin := origin_of(weights)) else None
+    elif weights:
+        model = trained = load_checkpoint(weights, model_name=args.model)
+    config = dataset_of(args, trained)
+    names = model.class_names if model else published_classes(args.model or DEFAULT_MODEL)
     if names:
-        label_map(names, config, checkpoint)  # before the images are read
+        label_map(names, config, weights)  # before the images are read
     if known:
         annotations, split_file = known.annotations, None
     else:
@@ -174,9 +209,9 @@ def run_detector(args, weights: Path | None, known: Source | None = None) -> Sou
         annotations,
         config.class_names,
         images_dir=getattr(config, f"{args.split}_images_dir"),
-        max_detections=args.max_detections or (checkpoint and checkpoint.max_detections) or 100,
+        max_detections=args.max_detections or (model and model.max_detections) or 100,
     )
-    found, about = detect(args, checkpoint, config, annotations, timed=known is None)
+    found, about = detect(args, weights, model, config, annotations, timed=known is None)
     for index, detections in enumerate(found):
         evaluator.add(index, detections)
     truth, packed = evaluator.packed()
@@ -193,8 +228,8 @@ def run_detector(args, weights: Path | None, known: Source | None = None) -> Sou
 
 
 def dataset_of(args, checkpoint) -> DatasetConfig:
-    """Read the dataset's YAML, the checkpoint's own where none is given, divided as in its training."""
-    path = args.config or args.weights.parent / "config.yaml"
+    """Read the dataset's YAML, that of the run where none is given, divided as in the checkpoint's training."""
+    path = args.config or (checkpoint.path if checkpoint else args.weights).parent / "config.yaml"
     if args.config is None and not path.is_file():
         raise ConfigError(f"{args.weights} has no config.yaml beside it: which dataset? Give --config YAML")
     trained = checkpoint.content.get("config") if checkpoint else None
@@ -222,8 +257,13 @@ def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> tuple[S
     return split_file.annotations if split_file else scans[split].annotations, split_file
 
 
-def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool) -> tuple[list[Detections], dict]:
-    """Return the detections of each image, in the config's classes, and where they come from."""
+def detect(
+    args, weights: Path | None, model, config: DatasetConfig, annotations, *, timed: bool
+) -> tuple[list[Detections], dict]:
+    """Return the detections of each image, in the config's classes, and where they come from.
+
+    `model` is the checkpoint, or the predictor of an exported model, that `weights` holds.
+    """
     from tqdm import tqdm
 
     from datasets import DetectionDataset, build_loader
@@ -231,12 +271,13 @@ def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool)
     from torch_utils.evaluation import detect_all, time_images
     from utils.system import loader_processes
 
+    exported = isinstance(model, ExportedPredictor)
     predictor, class_names, _ = build_predictor(
-        checkpoint,
+        model,
         device_name=args.device,
         half=args.half,
         model_name=args.model,
-        config=config.path if checkpoint and checkpoint.class_names is None else None,
+        config=config.path if model and model.class_names is None else None,
         img_size=args.img_size,
         max_detections=args.max_detections,
         slice_size=args.slice,
@@ -244,22 +285,24 @@ def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool)
         batch_size=args.batch_size,
         threshold=LOWEST,
     )
-    label_of = label_map(class_names, config, checkpoint)
-    model = (predictor.predictor if args.slice else predictor).model
-    device = next(model.parameters()).device
-    data = DetectionDataset(annotations, img_size=model.img_size, training=False, pixel_range=config.pixel_range)
-    loader = build_loader(data, batch_size=args.batch_size, workers=loader_processes(device.type == "cuda"))
+    label_of = label_map(class_names, config, weights)
+    network = predictor.predictor if args.slice else predictor
+    data = DetectionDataset(annotations, img_size=network.img_size, training=False, pixel_range=config.pixel_range)
+    loader = build_loader(
+        data, batch_size=args.batch_size, workers=loader_processes(str(network.device).startswith("cuda"))
+    )
     with tqdm(total=len(data), desc="Detecting", unit="image", disable=None, dynamic_ncols=True) as bar:
         found = [relabelled(detections, label_of) for detections in detect_all(predictor, loader, bar=bar)]
     images = (data.load(index).image for index in range(len(data)))
     seconds = time_images(predictor, images) if timed else []
     about = {
-        "weights": str(checkpoint.path) if checkpoint else "torchvision's COCO weights",
-        "epoch": checkpoint.epoch if checkpoint else None,
-        "model": checkpoint.model_name if checkpoint else args.model,
-        "img_size": model.img_size,
+        "weights": str(weights) if weights else "torchvision's COCO weights",
+        "epoch": model.epoch if model and not exported else None,
+        "model": model.engine.metadata.model_name if exported else model.model_name if model else args.model,
+        "engine": network.engine.title if exported else None,
+        "img_size": network.img_size,
         "slice": args.slice,
-        "device": str(device),
+        "device": str(network.device),
         "half": args.half,
         "latency_ms": {
             "median": 1000 * median(seconds),
@@ -272,14 +315,14 @@ def detect(args, checkpoint, config: DatasetConfig, annotations, *, timed: bool)
     return found, about
 
 
-def label_map(class_names: Sequence[str], config: DatasetConfig, checkpoint) -> dict[int, int]:
+def label_map(class_names: Sequence[str], config: DatasetConfig, weights: Path | None) -> dict[int, int]:
     """Map the model's labels to the config's, by name; raises ConfigError where the names differ."""
     own, wanted = class_names[1:], config.class_names[1:]
     strange = [name for name in wanted if name not in own]
     left = [name for name in own if name not in wanted]
-    if strange or (left and checkpoint):
-        who = checkpoint.path if checkpoint else "torchvision's COCO detector"
-        only = [f"only the model has {', '.join(left[:9])}"] if left and checkpoint else []
+    if strange or (left and weights):
+        who = weights or "torchvision's COCO detector"
+        only = [f"only the model has {', '.join(left[:9])}"] if left and weights else []
         only += [f"only the dataset has {', '.join(strange[:9])}"] if strange else []
         raise ConfigError(
             f"{config.path} and {who} differ in their classes: {'; '.join(only)}. Evaluate on data of the model's "

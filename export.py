@@ -40,6 +40,7 @@ from utils.errors import ConfigError, DatasetError, ToolkitError
 from utils.exported.agreement import compare_detections
 from utils.exported.engines import missing, open_engine
 from utils.exported.metadata import ExportMetadata
+from utils.exported.origin import REPORT, read_report
 from utils.exported.predictor import ExportedPredictor
 from utils.files import check_free, write_text_atomically
 from utils.images.io import read_image
@@ -54,7 +55,6 @@ PACKAGES = {
     "openvino": ("onnx", "onnxscript", "openvino"),
     "torch-export": (),
 }
-REPORT = "export.json"
 MOST_IMAGES = 8  # that are compared
 
 
@@ -66,7 +66,7 @@ def main(args) -> int:
     name = name_of(args.weights)
     folder = args.output or EXPORT_ROOT / name
     files = {"onnx": f"{name}.onnx", "openvino": f"{name}_openvino", "torch-export": f"{name}.pt2"}
-    check_free(folder, [*(files[target] for target in targets), *([] if _own_report(folder) else [REPORT])])
+    check_free(folder, [*(files[target] for target in targets), *([] if read_report(folder) else [REPORT])])
     predictor, class_names = load_predictor(
         checkpoint,
         torch.device("cpu"),
@@ -192,19 +192,11 @@ def timed(predictor, images: Sequence[np.ndarray]) -> tuple[list, float]:
     return found, median(seconds)
 
 
-def _own_report(folder: Path) -> dict | None:
-    """Return the report of earlier exports in the folder, to be added to; None where there is none of this script."""
-    try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) and isinstance(report.get("exports"), dict) else None
-
-
 def add_to_report(folder: Path, weights: Path, target: str, about: dict) -> None:
     """Write the comparison of an export into the report, beside those of other targets."""
-    report = _own_report(folder) or {"exports": {}}
-    report["exports"][target] = {"weights": str(weights), **about}
+    report = read_report(folder) or {"exports": {}}
+    made_of = {"weights": str(weights), "weights_time_ns": weights.stat().st_mtime_ns}
+    report["exports"][target] = {**made_of, **about}
     write_text_atomically(folder / REPORT, json.dumps(report, indent=1) + "\n")
 
 

@@ -91,7 +91,7 @@ def published_classes(name: str = DEFAULT_MODEL) -> tuple[str, ...]:
 
 
 def build_predictor(
-    weights: Path | Checkpoint | None,
+    weights: Path | Checkpoint | ExportedPredictor | None,
     *,
     device_name: str = "auto",
     half: bool = False,
@@ -107,17 +107,20 @@ def build_predictor(
 ) -> tuple[Predictor | ExportedPredictor | SlicedPredictor, tuple[str, ...], float]:
     """Load a predictor for a script and print versions, device, precision and what is to be said of the threshold.
 
-    `weights` may be an exported model, too. `half` asks for half precision where the device is fast at it. With
-    `slice_size` it detects in windows of that side in pixels, `batch_size` at a time, each repeating the share
-    `overlap` of the one before. Without a `threshold` it is the checkpoint's own, or else the usual one; scores from
-    `lowest` on are detected whatever it is. The rest is as in `load_predictor`. Returns the predictor, its class names
-    and the threshold.
+    `weights` may be an exported model, too, or what `load_exported` made of it with these arguments. `half` asks for
+    half precision where the device is fast at it. With `slice_size` it detects in windows of that side in pixels,
+    `batch_size` at a time, each repeating the share `overlap` of the one before. Without a `threshold` it is the
+    checkpoint's own, or else the usual one; scores from `lowest` on are detected whatever it is. The rest is as in
+    `load_predictor`. Returns the predictor, its class names and the threshold.
     """
     options: dict[str, Any] = {"model_name": model_name, "img_size": img_size, "max_detections": max_detections}
     predictor: Predictor | ExportedPredictor
     if isinstance(weights, Path) and is_exported(weights):
         predictor, class_names = load_exported(weights, device_name=device_name, half=half, **options)
         _check_classes(config, class_names, weights)
+        weights = predictor
+    if isinstance(weights, ExportedPredictor):
+        predictor, class_names = weights, weights.class_names
         print(f"device: {predictor.engine.title}")
         shown, least = _thresholds(threshold, lowest, predictor.engine.metadata.stored_thresholds)
         predictor.detect_from(least)

@@ -44,6 +44,11 @@ class Predictor:
         self._lowest_score: float | None = None
 
     @property
+    def img_size(self) -> int:
+        """Return the short side, in pixels, that the model resizes images to."""
+        return self.model.img_size
+
+    @property
     def max_detections(self) -> int:
         """Return the most detections of an image."""
         return self.model.roi_heads.detections_per_img

@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -145,7 +145,7 @@ class TorchEngine:
         return [part.numpy() for part in found]
 
 
-ENGINES = {".onnx": OnnxEngine, ".xml": OpenVinoEngine, ".pt2": TorchEngine}
+ENGINES: dict[str, Callable[..., Engine]] = {".onnx": OnnxEngine, ".xml": OpenVinoEngine, ".pt2": TorchEngine}
 
 
 def require(name: str, what: str) -> Any:

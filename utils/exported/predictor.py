@@ -23,6 +23,8 @@ class ExportedPredictor:
         max_detections: the most of an image, at most the graph's.
 
     Attributes:
+        device: where it runs, "cpu".
+        class_names: background first.
         threshold: the least score that is wanted, for `capped`.
         capped: images so far that reached the limit of detections with wanted ones, and may hold more.
 
@@ -43,6 +45,8 @@ class ExportedPredictor:
                 "export.py --max-detections makes one with more"
             )
         self.engine = engine
+        self.device = "cpu"
+        self.class_names = about.class_names
         self.img_size = img_size or about.img_size
         self.long_side = long_side_limit(img_size) if img_size else about.long_side
         self.max_detections = max_detections or about.max_detections
