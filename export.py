@@ -32,13 +32,17 @@ from statistics import median
 import numpy as np
 import torch
 
-from models.exporting import export_graph, write_onnx, write_openvino, write_torch_export
+from models.exporting import export_graph, save_openvino, write_onnx, write_openvino, write_torch_export
 from models.predictors import load_predictor
 from torch_utils.predictor import Predictor
 from torch_utils.runs.checkpoint import Checkpoint, load_checkpoint
+from utils.config.config import load_config
+from utils.config.dataset_config import DatasetConfig
+from utils.dataset.scan import Scan, raise_for_errors, scan_splits
 from utils.errors import ConfigError, DatasetError, ToolkitError
 from utils.exported.agreement import compare_detections
 from utils.exported.engines import missing, open_engine
+from utils.exported.loss import MOST_LOSS, measure_loss
 from utils.exported.metadata import ExportMetadata
 from utils.exported.origin import REPORT, read_report
 from utils.exported.predictor import ExportedPredictor
@@ -56,16 +60,18 @@ PACKAGES = {
     "torch-export": (),
 }
 MOST_IMAGES = 8  # that are compared
+CALIBRATION_IMAGES = 128
 
 
 def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     targets = list(dict.fromkeys(args.to))
-    check_packages(targets)
+    check_packages(targets, int8=args.int8)
     checkpoint = load_checkpoint(args.weights, model_name=args.model)
     name = name_of(args.weights)
     folder = args.output or EXPORT_ROOT / name
-    files = {"onnx": f"{name}.onnx", "openvino": f"{name}_openvino", "torch-export": f"{name}.pt2"}
+    precision = "_int8" if args.int8 else "_half" if args.half else ""
+    files = {"onnx": f"{name}.onnx", "openvino": f"{name}_openvino{precision}", "torch-export": f"{name}.pt2"}
     check_free(folder, [*(files[target] for target in targets), *([] if read_report(folder) else [REPORT])])
     predictor, class_names = load_predictor(
         checkpoint,
@@ -74,7 +80,8 @@ def main(args) -> int:
         img_size=args.img_size,
         max_detections=args.max_detections,
     )
-    images = check_images(args.images, predictor)
+    data = read_dataset(args, class_names) if args.int8 else None
+    images = check_images(None if data else args.images, predictor)
     expected, seconds = timed(predictor, images)
     metadata = metadata_of(checkpoint, predictor, class_names)
     print(f"exporting {args.weights} ({metadata.model_name}, {metadata.img_size} pixels): takes a minute or more")
@@ -83,20 +90,23 @@ def main(args) -> int:
     with tempfile.TemporaryDirectory(prefix=".export", dir=folder) as hidden:
         for target in targets:
             made = Path(hidden) / files[target]
-            write(target, graph, made, metadata)
+            write(target, graph, made, metadata, half=args.half)
             about = compare(target, made, images, expected, seconds)
+            if data:
+                about = write_int8(made, predictor, data, args.images)
             made.replace(folder / files[target])
-            add_to_report(folder, args.weights, target, {"file": files[target], **about})
+            add_to_report(folder, args.weights, target + precision, {"file": files[target], **about})
     print(f"results: {folder}: {', '.join([*(files[target] for target in targets), REPORT])}")
     return 0
 
 
-def check_packages(targets: Sequence[str]) -> None:
+def check_packages(targets: Sequence[str], *, int8: bool) -> None:
     """Raise ConfigError, with the remedy, where packages are missing that the targets need."""
-    for target in targets:
-        if lacking := missing(PACKAGES[target]):
+    needed = {f"--to {target}": PACKAGES[target] for target in targets} | ({"--int8": ("nncf",)} if int8 else {})
+    for what, packages in needed.items():
+        if lacking := missing(packages):
             raise ConfigError(
-                f"--to {target} needs {', '.join(PACKAGES[target])}, and this Python lacks {', '.join(lacking)}: "
+                f"{what} needs {', '.join(packages)}, and this Python lacks {', '.join(lacking)}: "
                 "pip install -r requirements-export.txt"
             )
 
@@ -137,7 +147,72 @@ def check_images(folder: Path | None, predictor: Predictor) -> list[np.ndarray]:
     return images
 
 
-def write(target: str, graph: torch.export.ExportedProgram, made: Path, metadata: ExportMetadata) -> None:
+def read_dataset(args, class_names: Sequence[str]) -> tuple[DatasetConfig, dict[str, Scan]]:
+    """Read the dataset to calibrate and check int8 with: --config, or config.yaml beside the checkpoint.
+
+    Raises ConfigError where there is none, or where it has other classes.
+    """
+    path = args.config or args.weights.parent / "config.yaml"
+    if args.config is None and not path.is_file():
+        raise ConfigError(f"--int8 needs images: {args.weights} has no config.yaml beside it; give --config YAML")
+    config = load_config(path)
+    if tuple(config.class_names) != tuple(class_names):
+        raise ConfigError(
+            f"{path} has the classes {', '.join(config.class_names[1:])}; {args.weights} has "
+            f"{', '.join(class_names[1:])}: --int8 is checked on the data that the checkpoint was trained for"
+        )
+    scans = scan_splits(config, ("train", "val"), skip_bad=True)
+    raise_for_errors(scans)
+    return config, scans
+
+
+def write_int8(made: Path, predictor: Predictor, data: tuple[DatasetConfig, dict[str, Scan]], folder: Path | None):
+    """Replace the float model in `made` by one in int8, print the AP that it loses, and return that.
+
+    It is calibrated on images of the folder, or else of the training split, and checked on the validation split.
+    Raises ToolkitError where it loses more than 0.5 AP.
+    """
+    from datasets import DetectionDataset
+    from models.quantising import quantise
+
+    config, scans = data
+    engine = open_engine(made / "model.xml")
+    train, val = (
+        DetectionDataset(
+            scans[split].annotations, img_size=predictor.img_size, training=False, pixel_range=config.pixel_range
+        )
+        for split in ("train", "val")
+    )
+    if folder:
+        paths = [source.path for source in find_images(str(folder))[0][:CALIBRATION_IMAGES]]
+        images = (read_image(path, pixel_range=config.pixel_range) for path in paths)
+    else:
+        chosen = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_IMAGES]
+        images = (train.load(int(index)).image for index in chosen)
+    as_float = ExportedPredictor(engine)
+    print("openvino: calibrating int8, then comparing on the validation split: takes minutes")
+    model = quantise(made / "model.xml", predictor.model, map(as_float.inputs, images))
+    shutil.rmtree(made)
+    save_openvino(model, made, engine.metadata)
+    engine = open_engine(made / "model.xml")
+    loss = measure_loss(
+        val.annotations,
+        config.class_names,
+        (val.load(index).image for index in range(len(val))),
+        checkpoint=predictor,
+        exported=ExportedPredictor(engine),
+        max_detections=predictor.max_detections,
+    )
+    if not loss.holds:
+        raise ToolkitError(f"--int8: it loses more than {100 * MOST_LOSS:g} AP, and is deleted: {loss}")
+    print(f"openvino int8: {loss}")
+    print(f"openvino int8: {loss.seconds:.3g} s an image, {loss.to_dict()['speed']:.2f} times as fast")
+    return {"engine": engine.title, **loss.to_dict()}
+
+
+def write(
+    target: str, graph: torch.export.ExportedProgram, made: Path, metadata: ExportMetadata, *, half: bool = False
+) -> None:
     """Write one export to the new path `made`; the ONNX graph, which two are made of, lies beside it."""
     if target == "torch-export":
         return write_torch_export(graph, made, metadata)
@@ -147,7 +222,7 @@ def write(target: str, graph: torch.export.ExportedProgram, made: Path, metadata
     if target == "onnx":
         shutil.copyfile(source, made)
     else:
-        write_openvino(source, made, metadata)
+        write_openvino(source, made, metadata, half=half)
 
 
 def compare(target: str, made: Path, images: Sequence[np.ndarray], expected: Sequence, seconds: float) -> dict:

@@ -58,12 +58,16 @@ def write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: Export
         program.save(str(path))
 
 
-def write_openvino(onnx_path: Path, folder: Path, metadata: ExportMetadata) -> None:
-    """Write model.xml, model.bin and the metadata beside them into a new folder, in float32."""
-    openvino = import_openvino("--to openvino")
+def write_openvino(onnx_path: Path, folder: Path, metadata: ExportMetadata, *, half: bool = False) -> None:
+    """Write model.xml, model.bin and the metadata beside them into a new folder; weights in float32, or in fp16."""
+    model = import_openvino("--to openvino").Core().read_model(str(onnx_path))
+    save_openvino(model, folder, metadata, half=half)
+
+
+def save_openvino(model: Any, folder: Path, metadata: ExportMetadata, *, half: bool = False) -> None:
+    """Write an OpenVINO model as `write_openvino` does."""
     folder.mkdir()
-    model = openvino.Core().read_model(str(onnx_path))
-    openvino.save_model(model, str(folder / "model.xml"), compress_to_fp16=False)
+    import_openvino("--to openvino").save_model(model, str(folder / "model.xml"), compress_to_fp16=half)
     write_text_atomically(folder / METADATA_FILE, json.dumps(metadata.to_strings(), indent=1))
 
 

@@ -63,6 +63,23 @@ def test_an_export_has_the_checkpoint_s_ap_and_shows_both(place, target):
     assert (out / "report.html").is_file()
 
 
+@pytest.mark.skipif("openvino" not in HERE or not find_spec("nncf"), reason="requirements-export.txt")
+def test_int8_is_kept_or_refused_by_its_ap(place):
+    """The other half of the checkpoint's AP is the rule; a detector of 50 steps may fall on either side."""
+    done = run(place, "export.py", "-w", "run/best_model.pth", "-o", "int8", "-ims", 96, "--int8", "-c", "shapes.yaml")
+    made = place / "int8/run_openvino_int8/model.xml"
+    if done.returncode:
+        assert done.returncode == 2 and "--int8: it loses more than 0.5 AP, and is deleted: AP" in done.stderr
+        assert not made.exists() and not (place / "int8/export.json").exists()
+        return
+    about = json.loads((place / "int8/export.json").read_text())["exports"]["openvino_int8"]
+    assert about["ap_difference"] >= -0.005 and about["images"] == 6 and about["file"] == "run_openvino_int8"
+    assert 'type="FakeQuantize"' in made.read_text()
+    done = run(place, "evaluate.py", "-w", made, "-c", "shapes.yaml", "-o", place / "out_int8", "-ims", 96)
+    assert done.returncode == 0, done.stderr
+    assert numbers_of(place / "out_int8")["comparison"]["ap"]["run_openvino_int8"] == pytest.approx(about["ap"])
+
+
 def test_what_only_a_checkpoint_can_do_is_one_line(place, tmp_path):
     export = "exports/run.pt2"
     other = (place / "shapes.yaml").read_text().replace("CLASSES:", "CLASSES: [__background__, tree]\nOLD:")

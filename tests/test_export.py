@@ -168,3 +168,22 @@ def test_a_missing_package_is_named_with_its_remedy(weights, tmp_path, package, 
         (tmp_path / "x.onnx").write_bytes(b"\x08\x08")
         with pytest.raises(ConfigError, match="needs onnxruntime, .* pip install -r requirements-export.txt"):
             open_engine(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("flag", ["--int8", "--half"])
+def test_less_precision_is_for_openvino_alone(weights, flag, capsys):
+    assert export_arguments(["-w", str(weights), flag]).to == ["openvino"]
+    for target in ("onnx", "torch-export"):
+        with pytest.raises(SystemExit):
+            run_export("-w", weights, flag, "--to", target)
+        assert f"{flag} is for --to openvino alone" in capsys.readouterr().err
+
+
+def test_int8_needs_images_and_nncf(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "missing", lambda names: [name for name in names if name == "nncf"])
+    with pytest.raises(ConfigError, match=r"--int8 needs nncf, .* pip install -r requirements-export.txt"):
+        run_export("-w", weights, "--int8", "-o", tmp_path)
+    monkeypatch.setattr(export, "missing", lambda names: [])
+    with pytest.raises(ConfigError, match="has no config.yaml beside it; give --config YAML"):
+        run_export("-w", weights, "--int8", "-o", tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -71,16 +71,20 @@ class ExportedPredictor:
         """Detect in RGB uint8 (H, W, 3) arrays; returns one `Detections` each."""
         return [self._detect(image) for image in images]
 
-    def _detect(self, image: np.ndarray) -> Detections:
-        height, width = image.shape[:2]
-        require_visible((height, width), self.img_size, self.long_side)
+    def inputs(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the graph takes of an image: `images` (1, 3, H, W), and `sizes_hw` (1, 2) without padding."""
+        size_hw = image.shape[0], image.shape[1]
+        require_visible(size_hw, self.img_size, self.long_side)
         resized = resize(image, self.img_size, self.long_side)
-        padded = np.zeros((1, 3, *self.padded_hw((height, width))), np.float32)
+        padded = np.zeros((1, 3, *self.padded_hw(size_hw)), np.float32)
         padded[0, :, : resized.shape[0], : resized.shape[1]] = resized.transpose(2, 0, 1)
-        sizes_hw = np.array([resized.shape[:2]], np.float32)
+        return padded, np.array([resized.shape[:2]], np.float32)
+
+    def _detect(self, image: np.ndarray) -> Detections:
+        padded, sizes_hw = self.inputs(image)
         boxes, scores, labels, counts = self.engine.run(padded, sizes_hw)
         count = min(int(counts[0]), self.max_detections)
-        factor = np.array([width / resized.shape[1], height / resized.shape[0]] * 2, np.float32)
+        factor = np.array([image.shape[1] / sizes_hw[0, 1], image.shape[0] / sizes_hw[0, 0]] * 2, np.float32)
         found = Detections(
             boxes[0, :count].astype(np.float32) * factor,
             scores[0, :count].astype(np.float32),
