@@ -1,5 +1,6 @@
 """A headless Chromium, driven by chromedriver over plain HTTP as the WebDriver standard has it; without a network."""
 
+import base64
 import json
 import re
 import shutil
@@ -20,9 +21,9 @@ FLAGS = (
 
 
 class Browser:
-    """A browser with one window; a context manager that ends it."""
+    """A browser with one window, started with more `flags`; a context manager that ends it."""
 
-    def __init__(self, profile: Path):
+    def __init__(self, profile: Path, *flags: str):
         self._driver = subprocess.Popen(
             [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -30,7 +31,7 @@ class Browser:
         self._url = f"http://127.0.0.1:{port}/session"
         options = {
             "binary": BROWSER,
-            "args": [*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"],
+            "args": [*FLAGS, *flags, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}"],
         }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         try:
@@ -57,9 +58,19 @@ class Browser:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)["value"]
 
-    def open(self, path: Path) -> None:
-        """Show a file."""
-        self._post("/url", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Show a file, or an address."""
+        self._post("/url", url=page if isinstance(page, str) else page.resolve().as_uri())
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Give a file to a field of the page."""
+        found = self._post("/element", using="css selector", value=selector)
+        self._post(f"/element/{next(iter(found.values()))}/value", text=str(path.resolve()))
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the window shows as a PNG."""
+        with urllib.request.urlopen(f"{self._url}/screenshot", timeout=120) as answer:
+            path.write_bytes(base64.b64decode(json.load(answer)["value"]))
 
     def run(self, script: str, *values):
         """Run JavaScript and return its value; two frames pass first, so that all is drawn that was asked for."""

@@ -1,9 +1,5 @@
 """Writes the report of an evaluation as one HTML page that needs no other file and no network."""
 
-import base64
-import hashlib
-import json
-import math
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,7 @@ from utils.evaluation_report import view
 from utils.evaluation_report.data import ReportData
 from utils.evaluation_report.images import embed_images
 from utils.files import write_text_atomically
-from utils.html.markup import STYLE, counted, environment
+from utils.html.markup import STYLE, counted, environment, json_for_script, script_digest
 from utils.images.pixel_range import PixelRange
 
 FOLDER = Path(__file__).parent
@@ -51,7 +47,6 @@ def _page(data: ReportData, pixel_range: PixelRange | None) -> str:
     images = embed_images([one["path"] for one in chain(gallery, suspects)], pixel_range=pixel_range)
     points, confusion = view.point_rows(data), view.confusion(data)
     script = (FOLDER / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts: dict[str, Any] = {
         "points": points,
         "confusion": confusion,
@@ -96,10 +91,10 @@ def _page(data: ReportData, pixel_range: PixelRange | None) -> str:
         .get_template("report.html")
         .render(
             title=data.get("title", "Evaluation"),
-            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script_digest(script)}'",
             style=Markup(STYLE.read_text(encoding="utf-8") + (FOLDER / "report.css").read_text(encoding="utf-8")),
             script=Markup(script),
-            page_data=_json_for_script(_page_data(data, confusion)),
+            page_data=json_for_script(_page_data(data, confusion)),
             facts={key: value for key, value in facts.items() if value},
             verdict=data.get("verdict", []),
             cautions=data.get("cautions", []),
@@ -152,19 +147,3 @@ def _page_data(data: ReportData, confusion: dict[str, Any] | None) -> dict[str, 
             for one in data.get("gallery", [])[:MOST_IMAGES]
         ],
     }
-
-
-def _json_for_script(value: Any) -> Markup:
-    """Return JSON that no browser takes for the end of a script: `<`, `>` and `&` are escaped; NaN is null."""
-    text = json.dumps(_without_nan(value), allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,8 +1,12 @@
 """Renders templates of pages, and makes texts and numbers fit for a page, whatever people call their files."""
 
+import base64
+import hashlib
+import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -64,3 +68,24 @@ def share(value: float) -> str:
         return "< 0.1 %"
     exact = f"{percent:.1f}" if percent < 10 and round(percent, 1) % 1 else f"{percent:.0f}"
     return f"{'> 99' if exact == '100' and value < 1 else exact} %"
+
+
+def json_for_script(value: Any) -> Markup:
+    """Return JSON that no browser takes for the end of a script: `<`, `>` and `&` are escaped; NaN is null."""
+    text = json.dumps(_without_nan(value), allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def script_digest(script: str) -> str:
+    """Return the name of an inline script in a page's Content-Security-Policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
