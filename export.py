@@ -1,10 +1,10 @@
 """Write a checkpoint as a model for other engines, and check that it detects the same.
 
-    python export.py --weights outputs/training/NAME/best_model.pth --to onnx openvino torch-export
+    python export.py --weights outputs/training/NAME/best_model.pth --to onnx openvino torch-export web
 
-Writes NAME.onnx, NAME_openvino/model.xml and NAME.pt2 to outputs/export/NAME, or to --output, each only after it has
-found in some images what the checkpoint finds; export.json has the comparison. Exit status: 0; 2 for an error; 130
-after Ctrl-C.
+Writes NAME.onnx, NAME_openvino/model.xml, NAME.pt2 and NAME_web/index.html to outputs/export/NAME, or to --output,
+each only after it has found in some images what the checkpoint finds; export.json has the comparison. Exit status: 0;
+2 for an error; 130 after Ctrl-C.
 """
 
 import sys
@@ -46,6 +46,7 @@ from utils.exported.loss import MOST_LOSS, measure_loss
 from utils.exported.metadata import ExportMetadata
 from utils.exported.origin import REPORT, read_report
 from utils.exported.predictor import ExportedPredictor
+from utils.exported.web.folder import MODEL, WebRuntime, find_runtime, write_web
 from utils.files import check_free, write_text_atomically
 from utils.images.io import read_image
 from utils.img_size import padded_hw
@@ -58,6 +59,7 @@ PACKAGES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
     "torch-export": (),
+    "web": ("onnx", "onnxscript", "onnxruntime"),
 }
 MOST_IMAGES = 8  # that are compared
 CALIBRATION_IMAGES = 128
@@ -67,11 +69,17 @@ def main(args) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     targets = list(dict.fromkeys(args.to))
     check_packages(targets, int8=args.int8)
+    runtime = find_runtime(args.runtime) if "web" in targets else None
     checkpoint = load_checkpoint(args.weights, model_name=args.model)
     name = name_of(args.weights)
     folder = args.output or EXPORT_ROOT / name
     precision = "_int8" if args.int8 else "_half" if args.half else ""
-    files = {"onnx": f"{name}.onnx", "openvino": f"{name}_openvino{precision}", "torch-export": f"{name}.pt2"}
+    files = {
+        "onnx": f"{name}.onnx",
+        "openvino": f"{name}_openvino{precision}",
+        "torch-export": f"{name}.pt2",
+        "web": f"{name}_web",
+    }
     check_free(folder, [*(files[target] for target in targets), *([] if read_report(folder) else [REPORT])])
     predictor, class_names = load_predictor(
         checkpoint,
@@ -90,7 +98,7 @@ def main(args) -> int:
     with tempfile.TemporaryDirectory(prefix=".export", dir=folder) as hidden:
         for target in targets:
             made = Path(hidden) / files[target]
-            write(target, graph, made, metadata, half=args.half)
+            write(target, graph, made, metadata, runtime, half=args.half)
             about = compare(target, made, images, expected, seconds)
             if data:
                 about = write_int8(made, predictor, data, args.images)
@@ -211,9 +219,15 @@ def write_int8(made: Path, predictor: Predictor, data: tuple[DatasetConfig, dict
 
 
 def write(
-    target: str, graph: torch.export.ExportedProgram, made: Path, metadata: ExportMetadata, *, half: bool = False
+    target: str,
+    graph: torch.export.ExportedProgram,
+    made: Path,
+    metadata: ExportMetadata,
+    runtime: WebRuntime | None,
+    *,
+    half: bool = False,
 ) -> None:
-    """Write one export to the new path `made`; the ONNX graph, which two are made of, lies beside it."""
+    """Write one export to the new path `made`; the ONNX graph, which most are made of, lies beside it."""
     if target == "torch-export":
         return write_torch_export(graph, made, metadata)
     source = made.with_name(".graph.onnx")
@@ -221,6 +235,9 @@ def write(
         write_onnx(graph, source, metadata)
     if target == "onnx":
         shutil.copyfile(source, made)
+    elif target == "web":
+        assert runtime is not None
+        write_web(source, made, metadata, runtime)
     else:
         write_openvino(source, made, metadata, half=half)
 
@@ -230,7 +247,7 @@ def compare(target: str, made: Path, images: Sequence[np.ndarray], expected: Seq
 
     Raises ToolkitError where it does not find the same.
     """
-    engine = open_engine(made / "model.xml" if target == "openvino" else made)
+    engine = open_engine({"openvino": made / "model.xml", "web": made / MODEL}.get(target, made))
     exported = ExportedPredictor(engine)
     about = engine.metadata  # the network sees smaller images in another size than the checkpoint's
     fit = [min(padded_hw(image.shape[:2], about.img_size, about.long_side)) >= engine.least_side for image in images]

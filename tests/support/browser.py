@@ -31,7 +31,12 @@ class Browser:
         self._url = f"http://127.0.0.1:{port}/session"
         options = {
             "binary": BROWSER,
-            "args": [*FLAGS, *flags, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}"],
+            "args": [
+                *FLAGS,
+                *flags,
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--user-data-dir={profile}",
+            ],
         }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.cli.parser import Parser, image_size, positive, words
 
-TARGETS = ("onnx", "openvino", "torch-export")
+TARGETS = ("onnx", "openvino", "torch-export", "web")
 
 
 def export_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,9 +26,17 @@ def export_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     precision.add_argument(
         "--int8", action="store_true", help="compute in int8, of openvino, calibrated and checked on --config's images"
     )
+    add(
+        "--runtime",
+        type=Path,
+        metavar="DIR",
+        help="npm's onnxruntime-web, for web; default: node_modules/onnxruntime-web",
+    )
     args = parser.parse_args(words(argv))
     flag = "--int8" if args.int8 else "--half" if args.half else None
     args.to = args.to or ["openvino" if flag else "onnx"]
     if flag and args.to != ["openvino"]:
         parser.error(f"{flag} is for --to openvino alone: the others run in float32 on CPUs")
+    if args.runtime and "web" not in args.to:
+        parser.error("--runtime is for --to web alone")
     return args

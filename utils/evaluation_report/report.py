@@ -14,6 +14,7 @@ from utils.html.markup import STYLE, counted, environment, json_for_script, scri
 from utils.images.pixel_range import PixelRange
 
 FOLDER = Path(__file__).parent
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MOST_IMAGES = 48  # of the gallery,
 MOST_LABEL_ERRORS = 24  # and of the labels to look at
 SECTIONS = {  # id -> name in the list of contents, and the part of the template that it needs
@@ -91,7 +92,7 @@ def _page(data: ReportData, pixel_range: PixelRange | None) -> str:
         .get_template("report.html")
         .render(
             title=data.get("title", "Evaluation"),
-            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script_digest(script)}'",
+            policy=f"{POLICY}; script-src '{script_digest(script)}'",
             style=Markup(STYLE.read_text(encoding="utf-8") + (FOLDER / "report.css").read_text(encoding="utf-8")),
             script=Markup(script),
             page_data=json_for_script(_page_data(data, confusion)),

@@ -18,7 +18,7 @@ from utils.files import write_text_atomically
 from utils.html.markup import STYLE, environment, json_for_script, script_digest
 
 FOLDER = Path(__file__).parent
-PAGE, RUNTIME = "index.html", "runtime.js"
+PAGE, MODEL, RUNTIME = "index.html", "model.onnx", "runtime.js"
 PACKAGE = "onnxruntime-web"
 OLDEST = (1, 21)  # of the package: the first with all in two files
 FILES = {"runtime": "dist/ort.wasm.bundle.min.mjs", "wasm": "dist/ort-wasm-simd-threaded.wasm"}
@@ -60,25 +60,29 @@ def find_runtime(folder: Path | None) -> WebRuntime:
     return WebRuntime(folder, version)
 
 
-def write_web(onnx_path: Path, folder: Path, metadata: ExportMetadata, runtime: WebRuntime, *, name: str) -> None:
-    """Write index.html, NAME.onnx and runtime.js into a new folder, and NAME.onnx.js for a page opened as a file."""
+def write_web(onnx_path: Path, folder: Path, metadata: ExportMetadata, runtime: WebRuntime) -> None:
+    """Write index.html, model.onnx and runtime.js into the new folder NAME_web, and the model as a script.
+
+    A page that a browser opens as a file may read scripts alone.
+    """
     folder.mkdir()
-    model = f"{name}.onnx"
-    shutil.copyfile(onnx_path, folder / model)
-    _write_script(folder / f"{model}.js", {model: onnx_path}, title=f"{model} as a script")
+    shutil.copyfile(onnx_path, folder / MODEL)
+    _write_script(folder / f"{MODEL}.js", {MODEL: onnx_path}, title=f"{MODEL} as a script")
     _write_script(
         folder / RUNTIME,
         {key: runtime.folder / file for key, file in FILES.items()},
         title=f"{PACKAGE} {runtime.version}, Copyright (c) Microsoft Corporation, MIT licence",
     )
-    write_text_atomically(folder / PAGE, _page(metadata, runtime, name, model, onnx_path.stat().st_size))
+    write_text_atomically(
+        folder / PAGE, _page(metadata, runtime, folder.name.removesuffix("_web"), onnx_path.stat().st_size)
+    )
 
 
-def _page(metadata: ExportMetadata, runtime: WebRuntime, name: str, model: str, model_bytes: int) -> str:
+def _page(metadata: ExportMetadata, runtime: WebRuntime, name: str, model_bytes: int) -> str:
     threshold, _ = choose_threshold(None, metadata.stored_thresholds)
     colors = [class_color(label) for label in range(len(metadata.class_names))]
     about = {
-        "model_file": model,
+        "model_file": MODEL,
         "model_bytes": model_bytes,
         "class_names": metadata.class_names,
         "colors": [[_hex(color), _hex(contrast_color(color))] for color in colors],
@@ -121,7 +125,7 @@ def _page(metadata: ExportMetadata, runtime: WebRuntime, name: str, model: str, 
 def _write_script(path: Path, files: Mapping[str, Path], *, title: str) -> None:
     """Write files as a script that hands over their bytes, part by part."""
     with path.open("w", encoding="ascii") as script:
-        script.write(f"// {ascii(title)[1:-1]}\n")
+        script.write(f"// {title}\n")
         for name, file in files.items():
             for part in _parts(file):
                 script.write(f'filePart({json.dumps(name)}, "{base64.b64encode(part).decode()}");\n')

@@ -239,7 +239,7 @@
     const names = [...counts].map(([label, count]) => `${count} ${about.class_names[label]}`).join(", ");
     const below = shown.detections.length - found.length;
     const text = (found.length ? `${counted(found.length, "object", "objects")}: ${names}.` : "No object found.") +
-      (below ? ` ${counted(below, "more is", "more are")} below the threshold.` : "") +
+      (below ? ` ${below}${found.length ? " more" : ""} ${below === 1 ? "is" : "are"} below the threshold.` : "") +
       (shown.detections.length >= about.max_detections ? ` ${about.max_detections} are the most that it finds in an image.` : "");
     say("status", `${text} ${shown.width} × ${shown.height} pixels, ${shown.seconds.toFixed(1)} s.`);
     image.alt = `The image. ${text}`;
