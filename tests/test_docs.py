@@ -39,9 +39,9 @@ PARSERS: dict[str, Callable] = {
     "inference.py": image_arguments,
     "inference_video.py": video_arguments,
 }
-FOREIGN_FLAGS = frozenset(  # of Slurm, Docker and TensorBoard
+FOREIGN_FLAGS = frozenset(  # of Slurm, Docker, TensorBoard and http.server
     "--nodes --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue --rm --gpus --shm-size --user "
-    "--logdir".split()
+    "--logdir --directory".split()
 )
 
 
@@ -82,7 +82,7 @@ def own_flags() -> set[str]:
         for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in ("add", "add_argument"):
                 words = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant)]
-                flags.update(word for word in words if isinstance(word, str) and re.fullmatch(r"--[a-z-]+", word))
+                flags.update(word for word in words if isinstance(word, str) and re.fullmatch(r"--[a-z0-9-]+", word))
     return flags
 
 
@@ -118,7 +118,7 @@ def test_the_readme_is_short():
 @by_page(PAGES)
 def test_flags_exist(page):
     torchrun = {flag for action in get_args_parser()._actions for flag in action.option_strings}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", page.read_text(encoding="utf-8")))
     assert named - own_flags() - torchrun - FOREIGN_FLAGS == set()
 
 
