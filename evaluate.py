@@ -59,6 +59,7 @@ from utils.exported.loading import load_exported
 from utils.exported.origin import origin_of
 from utils.exported.predictor import ExportedPredictor
 from utils.files import check_free
+from utils.images.cache import CACHE_ROOT
 from utils.label_errors.find import find_label_errors
 from utils.label_errors.table import CSV_NAME, error_lines, error_rows, write_csv
 from utils.runs.run_dir import CHECKPOINTS, output_dir
@@ -247,9 +248,9 @@ def read_images(config: DatasetConfig, split: str, *, skip_bad: bool) -> tuple[S
 
     Raises DatasetError where any is at fault, or none is left.
     """
-    scans = scan_splits(config, (split,), skip_bad=skip_bad)
+    scans = scan_splits(config, (split,), skip_bad=skip_bad, cache=CACHE_ROOT)
     if scans[split].turned:  # the other splits may show which way up the boxes were drawn
-        scans = scan_splits(config, skip_bad=skip_bad)
+        scans = scan_splits(config, skip_bad=skip_bad, cache=CACHE_ROOT)
     raise_for_errors({split: scans[split]})
     split_file, notes = read_split_file(config, split, scans[split])
     for note in notes:

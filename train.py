@@ -56,10 +56,10 @@ def prepare_data(settings: TrainSettings) -> Session:
     """Join the processes, find the run to resume, check its weights, then scan the whole dataset."""
     session = begin_session(settings)
     session.group.on_rank_zero(lambda: check_model(session.settings, session.resumed))
+    config = session.group.on_rank_zero(lambda: read_config(session.settings))  # a wrong path comes before a download
     if not session.resumed:
-        session.group.on_rank_zero(lambda: read_config(session.settings))  # a wrong path comes before a download
         session.group.on_rank_zero(lambda: fetch_weights(session.settings))
-    session.data = session.group.on_rank_zero(lambda: read_data(session.settings))
+    session.data = session.group.on_rank_zero(lambda: read_data(session.settings, config))
     session.log_data()
     return session
 

@@ -54,9 +54,10 @@ class Annotation:
 
 
 class Findings(Protocol):
-    """A list of findings to add to; a `Scan` is one."""
+    """A list of findings to add to, and whether files outside of the folders had a say; a `Scan` is one."""
 
     findings: list
+    outside: bool
 
     def add(self, check: str, text: str, **more) -> None:
         """Append a `Finding`; `check` is a key of `CHECKS`."""

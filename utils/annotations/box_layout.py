@@ -89,8 +89,13 @@ def one_cause(files: Sequence[Written]) -> str | None:
 
 def _without_repeats(file: Written) -> Written:
     """Drop boxes that stand there again, which show nothing new."""
-    _, first = np.unique(file.numbers, axis=0, return_index=True)
-    return replace(file, numbers=file.numbers[first], boxes=file.boxes[first])
+    first: dict[tuple, int] = {}
+    for index, row in enumerate(map(tuple, file.numbers.tolist())):
+        first.setdefault(row, index)
+    if len(first) == len(file.numbers):
+        return file
+    ids = list(first.values())
+    return replace(file, numbers=file.numbers[ids], boxes=file.boxes[ids])
 
 
 def _title(way: tuple[str, str]) -> str:

@@ -7,7 +7,8 @@ LEAST_AREA = 1e-9  # so that boxes without area have an IoU of 0
 
 def box_area(boxes: np.ndarray) -> np.ndarray:
     """Return width times height, (...)."""
-    return (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return sides[..., 0] * sides[..., 1]  # which takes a third of the time of prod
 
 
 def clip_boxes(boxes: np.ndarray, zones: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -35,11 +36,12 @@ def read_pairs(
     title: str,
     progress: bool = True,
     hint: str = "",
+    probe: Callable[[Path], ImageInfo] = probe_image,
 ) -> Scan:
     """Read all pairs, in parallel; the Scan has them in their order.
 
     `renamed` are names in the files that mean one of `class_names` or of `ignored`, the classes whose objects are left
-    out; `hint` ends the message on an unknown class.
+    out; `hint` ends the message on an unknown class. `probe` does as `probe_image`.
     """
     label_of = {nfc(name): label for label, name in enumerate(class_names) if label}
     label_of |= {nfc(name): IGNORED for name in ignored}
@@ -48,7 +50,7 @@ def read_pairs(
     scan, written = Scan(), []
     # Threads, because Pillow and OpenCV let others run while they decode.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda pair: _read_pair(pair, label_of, known, hint), pairs)
+        read = pool.map(lambda pair: _read_pair(pair, label_of, known, hint, probe), pairs)
         try:
             for part, boxes in tqdm(
                 read, total=len(pairs), desc=title, unit="image", dynamic_ncols=True, disable=None if progress else True
@@ -83,7 +85,9 @@ def _unusable(scan: Scan, cause: str) -> Scan:
     return Scan([], [Finding("box-layout", cause), *kept], [])
 
 
-def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint: str) -> tuple[Scan, Written | None]:
+def _read_pair(
+    pair: Pair, label_of: dict[str, int], known: Sequence[str], hint: str, probe: Callable[[Path], ImageInfo]
+) -> tuple[Scan, Written | None]:
     """Return a Scan of one image, its annotation or its errors, and its boxes as they stand in the file.
 
     `known` are the names to suggest for one that is not.
@@ -97,7 +101,7 @@ def _read_pair(pair: Pair, label_of: dict[str, int], known: Sequence[str], hint:
     except DatasetError as error:
         scan.add("annotation-unreadable", str(error), image=pair.image_path)
     try:
-        image = probe_image(pair.image_path)
+        image = probe(pair.image_path)
     except DatasetError as error:
         scan.add("image-unreadable", str(error), image=pair.image_path)
     else:

@@ -19,7 +19,7 @@ class Scan:
     `thumbnails` has for each annotation a small copy of its image, as bytes. With `skip_bad`, files that
     cannot be used are left out; otherwise they are `errors`, which stop the training. `ignored` counts by image and
     name the objects of ignored classes, which are left out. `turned` are the `TurnedImage`s in it, and `used` the
-    values of images of more than eight bits.
+    values of images of more than eight bits. `outside` is True where files outside of the split's folders had a say.
     """
 
     annotations: list[Annotation] = field(default_factory=list)
@@ -29,6 +29,7 @@ class Scan:
     ignored: dict[Path, Counter] = field(default_factory=dict)
     turned: list = field(default_factory=list)
     used: dict[Path, UsedValues] = field(default_factory=dict)
+    outside: bool = False
 
     def extend(self, other: "Scan") -> None:
         """Append the annotations and findings of another part of the split."""
@@ -38,6 +39,7 @@ class Scan:
         self.ignored |= other.ignored
         self.turned += other.turned
         self.used |= other.used
+        self.outside |= other.outside
 
     def add(self, check: str, text: str, **more) -> None:
         """Append a `Finding`."""

@@ -31,11 +31,13 @@ def search_labels(scan: Scan, config, split: str, formats: Mapping[str, Format])
     key = f"{YAML_PREFIX[split]}_DIR_LABELS"
     bare = [f.image for check in ("unlabelled", "unlisted-negative") for f in scan.of(check) if f.image]
     if not scan.annotations and not bare:
+        scan.outside = True
         _report_swapped(scan, images_dir, labels_dir, YAML_PREFIX[split], beside)
         return
     used = {annotation.image_path for annotation in scan.annotations} - set(bare)
     if len(bare) < len(used) or not formats[config.annotation_format].one_file_per_image:
         return
+    scan.outside = True
     replaced = ("unlabelled", "unlisted-negative", "orphaned", "no-images")
     places = _places(bare, images_dir, labels_dir, getattr(config, "path", None), beside)
     if places:

@@ -1,7 +1,7 @@
 """The splits of a dataset, read in the format that its configuration names."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from utils.annotations.reading import read_pairs
 from utils.annotations.scan_result import Scan, format_findings
 from utils.annotations.turning import settle_turned
 from utils.dataset.label_search import search_labels
+from utils.dataset.scan_cache import ScanCache
 from utils.dataset.split import deal, groups_of
 from utils.errors import DatasetError
 from utils.files import first_entries
 from utils.formats.format import Format, ReadOptions
 from utils.formats.formats import FORMATS
 from utils.formats.pairs import find_pairs
+from utils.images.io import ImageInfo, probe_image
 from utils.pairing.other_splits import folders_of_other_splits
 from utils.pairing.text_lists import deal_lines, read_split_list
 
@@ -31,22 +33,39 @@ FOLDER_FIELDS = {"images_dir": "images_dir", "labels_dir": "labels_dir", "list":
 
 
 def scan_splits(
-    config, names: Collection[str] | None = None, *, skip_bad: bool = False, progress: bool = True
+    config,
+    names: Collection[str] | None = None,
+    *,
+    skip_bad: bool = False,
+    progress: bool = True,
+    cache: Path | None = None,
 ) -> dict[str, Scan]:
     """Read the splits of a `DatasetConfig`, all or those of `names`; every image is proved to be readable.
+
+    In the folder `cache`, if one is given, a `ScanCache` keeps what files hold that do not change until the next time.
 
     Faults are findings of the Scans. A split without a usable image and a training split without an object are errors
     whatever `skip_bad` says. Raises DatasetError where a split as a whole cannot be read: a folder or list file that
     is missing.
     """
+    if cache is None:
+        return _scan_anew(config, names, skip_bad=skip_bad, progress=progress)
+    kept = ScanCache(cache, config, names, skip_bad=skip_bad)
+    if kept.scans is None:
+        kept.store(scans := _scan_anew(config, names, skip_bad=skip_bad, progress=progress, probe=kept.probe))
+        return scans
+    return kept.scans
+
+
+def _scan_anew(config, names: Collection[str] | None, **how) -> dict[str, Scan]:
     wanted = config.splits if names is None else names
     parts = ("train", "val", "test")[: 3 if config.test_share else 2] if config.split else ()
     scans = {}
     if set(parts) & set(wanted):
         # Without a usable image all parts lack one for the same cause, which is reported with the training split.
-        scans = _divided(scan_split(config, "train", skip_bad=skip_bad, progress=progress), config, parts)
+        scans = _divided(scan_split(config, "train", **how), config, parts)
     apart = [name for name in wanted if name not in parts]
-    scans |= {name: scan_split(config, name, skip_bad=skip_bad, progress=progress) for name in apart}
+    scans |= {name: scan_split(config, name, **how) for name in apart}
     if apart:
         settle_turned(scans.values())  # one split may show what the other leaves open
     first = scans.get("train", Scan())
@@ -68,13 +87,19 @@ def scan_splits(
 
 
 def scan_split(
-    config, name: str, *, skip_bad: bool = False, progress: bool = True, lines: list[str] | None = None
+    config,
+    name: str,
+    *,
+    skip_bad: bool = False,
+    progress: bool = True,
+    lines: list[str] | None = None,
+    probe: Callable[[Path], ImageInfo] = probe_image,
 ) -> Scan:
     """Read one split, "train", "val" or "test", by its folders and list; `lines` are those of the list, if read."""
     if name not in config.splits:
         raise ValueError(f"expected one of the splits {config.splits}, got {name!r}")
     if config.further.get(name):
-        return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress)
+        return _scan_folders(config, name, config.folders(name), skip_bad=skip_bad, progress=progress, probe=probe)
     list_path = getattr(config, f"{name}_list")
     stems = lines if lines is not None else read_split_list(list_path) if list_path else None
     about, annotation_format = Scan(), FORMATS[config.annotation_format]
@@ -91,6 +116,7 @@ def scan_split(
         one_based=config.one_based,
         progress=progress,
         others=FORMATS.values(),
+        probe=probe,
     )
     images_dir, labels_dir = getattr(config, f"{name}_images_dir"), getattr(config, f"{name}_labels_dir")
     scan = read_folder(annotation_format, images_dir, labels_dir, options, skip_bad=skip_bad)
@@ -117,6 +143,7 @@ def read_folder(
         title=f"Reading {images_dir.name}",
         progress=options.progress,
         hint=found.hint,
+        probe=options.probe,
     )
     scan.extend(read)
     found.finish(scan)
@@ -159,6 +186,7 @@ def _divided(scan: Scan, config, parts: Sequence[str]) -> dict[str, Scan]:
         of_ids = [scan.annotations[i] for i in ids]
         ignored = {a.image_path: scan.ignored[a.image_path] for a in of_ids if a.image_path in scan.ignored}
         scans[name] = Scan(of_ids, [], [scan.thumbnails[i] for i in ids], scan.skip_bad, ignored)
+        scans[name].outside = scan.outside
         scans[name].used = {a.image_path: scan.used[a.image_path] for a in of_ids if a.image_path in scan.used}
         split_of |= dict.fromkeys((a.image_path for a in of_ids), name)
     for finding in scan.findings:

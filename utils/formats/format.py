@@ -6,6 +6,7 @@ from pathlib import Path
 
 from utils.annotations.annotation import BACKGROUND, Annotation, Findings
 from utils.annotations.labels import Labels, Pair
+from utils.images.io import ImageInfo, probe_image
 from utils.pairing.paired import Pairing
 
 HEAD_BYTES = 2**16  # of a file, enough to recognise its format
@@ -27,6 +28,7 @@ class ReadOptions:
     | kpt_shape | the keypoints of YOLO's rows, and the numbers of each; None where nothing says it |
     | one_based | the original VOC devkit's convention: pixels counted from 1, xmax and ymax inclusive |
     | others | formats to look for where an image has no annotation, to report that formats are mixed |
+    | probe | does as `probe_image` |
     """
 
     class_names: tuple[str, ...]
@@ -39,6 +41,7 @@ class ReadOptions:
     one_based: bool = False
     progress: bool = True
     others: Collection["Format"] = ()
+    probe: Callable[[Path], ImageInfo] = probe_image
 
     def __post_init__(self):
         if self.class_names[:1] != (BACKGROUND,):
@@ -107,7 +110,7 @@ class Format:
 
     def is_label(self, path: Path) -> bool:
         """Check whether a file is called like one of the format."""
-        return path.suffix.lower() == self.suffix and not path.name.startswith(".")
+        return path.name.lower().endswith(self.suffix) and not path.name.startswith(".")
 
     def holds(self, path: Path) -> bool:
         """Check whether the head of a file is of the format; a file that cannot be read is not."""

@@ -31,8 +31,9 @@ def detect_format(images_dir: Path, labels_path: Path) -> str:
             if known.is_label(labels_path):
                 return known.name
     try:
-        images = [(name, path) for name, path in list_tree(images_dir).files if is_image(path)]
-        files = list_tree(labels_path).files
+        beside = list_tree(images_dir).files
+        images = [(name, path) for name, path in beside if is_image(path)]
+        files = beside if labels_path == images_dir else list_tree(labels_path).files
     except DatasetError:  # reported where the folder is read
         return DEFAULT
     paired = {}

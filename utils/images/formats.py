@@ -29,13 +29,13 @@ _UNREAD = {
 
 def is_image(path: Path | str) -> bool:
     """Check whether the name is an image's, in any case; hidden files, such as macOS's "._a.jpg", are not."""
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # to make another one of it takes as long as the rest
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def unread_format(path: Path | str) -> str | None:
     """Describe an image of a format that is not read, with a remedy; None for any other file."""
-    return _UNREAD.get(Path(path).suffix.lower())
+    return _UNREAD.get((path if isinstance(path, Path) else Path(path)).suffix.lower())
 
 
 # First bytes, where they begin -> what the file is.

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from utils.errors import DatasetError
 from utils.names import nfc
@@ -89,8 +89,8 @@ def folder_of(name: str) -> str:
 
 def stem_of(name: str) -> str:
     """Return a relative name without its suffix."""
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{PurePosixPath(last).stem}"
+    start, dot = name.rfind("/") + 1, name.rfind(".")  # without a Path: this is asked for every file, time and again
+    return name[:dot] if start < dot < len(name) - 1 else name
 
 
 def placeless(name: str) -> str:

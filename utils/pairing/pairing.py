@@ -150,6 +150,8 @@ def _match(images: list[_File], labels: list[_File], is_other: Callable[[str], b
         (stem, _flat, "flat"),  # cam1/a.jpg and a.xml
         (whole, _flat, "flat"),
     ):
+        if not any(label.free for label in labels):
+            break
         groups: dict[str, tuple[list[_File], list[_File]]] = defaultdict(lambda: ([], []))
         for side, files, key_of in ((0, images, image_key), (1, labels, stem)):
             for file in files:
@@ -239,12 +241,14 @@ def _report_near_names(scan: Findings, images: list[_File], labels: list[_File],
     for image in images:
         if image.free:
             near[_rough(stem_of(image.name))].append(image)
-    for label in labels:
+    for label in labels if near else ():
+        if not label.free:
+            continue
         names = [stem_of(label.name)]
         names += [stem_of(names[0])] if is_image(names[0]) else []
         names += [UPLOAD.sub(r"\1", name) for name in names]
         found = next((near[key] for name in names if (key := _rough(name)) in near), [])
-        if not label.free or not found or not any(wanted(file) for file in (label, *found)):
+        if not found or not any(wanted(file) for file in (label, *found)):
             continue
         label.at_fault = True
         for image in found:

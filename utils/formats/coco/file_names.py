@@ -19,6 +19,7 @@ class ImageFinder:
         self.images_dir, self.skip = Path(images_dir), skip
         self._tree: FileTree | None = None
         self._by_last: dict[str, list[Path]] = {}
+        self.looked_outside = False
 
     @property
     def tree(self) -> FileTree:
@@ -40,6 +41,7 @@ class ImageFinder:
         """
         path = inside(self.images_dir, name)
         if path and path.is_file():
+            self.looked_outside |= "/." in f"/{name}"  # hidden files are listed nowhere
             return path, True
         for text in dict.fromkeys((name, *_unwrapped(name))):
             parts = [part for part in text.split("/") if part not in ("", ".", "..")]
@@ -57,6 +59,7 @@ class ImageFinder:
         elsewhere = False
         for start in range(len(parts) - 1):
             end = PurePosixPath(*parts[start:])
+            self.looked_outside = True
             for above in self.images_dir.absolute().parents[:4]:
                 if (above / end).is_file():
                     path = above / end
@@ -68,6 +71,7 @@ class ImageFinder:
     def _leads_out(self, text: str) -> bool:
         """Check whether a name with .. is that of a file outside."""
         path = self.images_dir / text
+        self.looked_outside |= ".." in text.split("/")
         return ".." in text.split("/") and (path.is_file() or Path(os.path.normpath(path)).is_file())
 
     def _by_last_part(self, parts: list[str]) -> Path | None:

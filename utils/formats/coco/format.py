@@ -50,6 +50,7 @@ def _find_pairs(scan: Findings, images_dir: Path, labels_path: Path, options: Re
         if one := _entry_of(scan, path, found, json_path):
             source = f"{json_path}: image {one.file_name!r:.200}"
             pairs.append(Pair(path, source, f"{json_path.name}: image {one.file_name}", _reader(one, source, gone)))
+    scan.outside |= finder.looked_outside
     if options.stems is None:
         _report_unlisted(scan, finder.tree, set(of_path), json_path)
     return Found(pairs)
