@@ -3,11 +3,13 @@
     python benchmarks/label_errors.py --config data_configs/ppe_sample.yaml --work /tmp/label_errors -- \
         --model fasterrcnn_resnet10_fpn_small --epochs 20
 
-A tenth of the training objects get errors of four kinds: missing, wrong class, badly placed, doubled.
+A tenth of the training objects get errors of three kinds: missing, wrong class, badly placed; `--kinds` adds doubled.
 `train.py --folds` judges them; what follows `--` goes to it. Printed are the part of the first N listed that is right,
 N being the number of errors put in, and the part of all errors that the whole list has. With `--ap` also the AP on the
-validation split of three trainings: on the clean, the spoiled and the corrected labels. What is in `--work` already is
-not done again. cleanlab is used where the Python of `--cleanlab-python` has it, and hotcoco where it is installed.
+validation split of three trainings: on the clean, the spoiled and the corrected labels. With `--anew` the detections
+judge errors of other seeds, too, on the same images: those of models that had learned other errors. What is in `--work`
+already is not done again. cleanlab is used where the Python of `--cleanlab-python` has it, and hotcoco where it is
+installed.
 """
 
 import argparse
@@ -20,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from label_error_peers import cleanlab_candidates, hotcoco_candidates
-from spoiled_labels import KINDS, spoil
+from spoiled_labels import KINDS, USUAL_KINDS, spoil
 
 from utils.annotations.boxes import box_iou
 from utils.config.config import load_config
@@ -41,6 +43,8 @@ def main() -> None:
     add("--work", type=Path, required=True, help="folder for datasets and runs, which are kept")
     add("--folds", type=int, default=3)
     add("--seed", type=int, default=2, help="of the errors and of the trainings")
+    add("--kinds", nargs="+", choices=KINDS, default=USUAL_KINDS, help="of the errors")
+    add("--anew", nargs="+", type=int, default=[], metavar="SEED", help="judge errors of other seeds, too")
     add("--ap", action="store_true", help="train on clean, spoiled and corrected labels, too")
     add("--cleanlab-python", default=sys.executable, help="a Python that has cleanlab")
     add("training", nargs="*", help="flags of train.py, after --")
@@ -49,7 +53,7 @@ def main() -> None:
     config = load_config(args.config)
     scans = scan_splits(config, ("train", "val"), skip_bad=True, progress=False)
     clean, val = scans["train"].annotations, scans["val"].annotations
-    spoiled, errors = spoil(clean, config.num_classes - 1, SHARE, args.seed)
+    spoiled, errors = spoil(clean, config.num_classes - 1, SHARE, args.seed, args.kinds)
     for name, train in (("clean", clean), ("bad", spoiled)):
         if not (work / name / "dataset.yaml").exists():
             write_dataset(work / name, {"train": train, "val": val}, config.class_names, "voc", progress=False)
@@ -65,20 +69,11 @@ def main() -> None:
     errors = [error | {"image": place[error["image"]]} for error in errors if error["image"] in place]
     ours = find_label_errors(truth, found)
     print(f"{len(order)} images, {len(truth)} labels, {len(errors)} errors put in")
-    candidates = {"here": [(e.image, e.object, e.suggested_box) for e in ours]}
-    candidates["cleanlab 2.9"] = cleanlab_candidates(truth, found, args.cleanlab_python, work)
-    candidates["hotcoco"] = hotcoco_candidates(truth, found)
-    print("\n| | listed | right among the first N | in the whole list |\n|---|---|---|---|")
-    for name, listed in candidates.items():
-        if listed is None:
-            print(f"| {name} | not installed | | |")
-            continue
-        hit = hits(listed, errors)
-        first = [error for error in hit[: len(errors)] if error is not None]
-        total = sum(error is not None for error in hit)
-        of_kind = [(kind, *(sum(e["kind"] == kind for e in part) for part in (first, errors))) for kind in KINDS]
-        kinds = ", ".join(f"{right} of {count} {kind}" for kind, right, count in of_kind)
-        print(f"| {name} | {len(listed)} | {len(first) / len(errors):.3f} ({kinds}) | {total / len(errors):.3f} |")
+    compare(truth, found, errors, args.cleanlab_python, work)
+    for seed in args.anew:
+        labels, errors = spoil([clean[image] for image in order], config.num_classes - 1, SHARE, seed, args.kinds)
+        print(f"\nerrors of seed {seed}: {len(errors)}")
+        compare(PackedTruth.of_annotations(labels, config.class_names), found, errors, args.cleanlab_python, work)
     if args.ap:
         kept = [spoiled[image] for image in order]
         better = dict(zip(order, corrected(kept, ours), strict=True))
@@ -91,6 +86,24 @@ def main() -> None:
             lines = (work / "outputs/training" / name / "metrics.jsonl").read_text().splitlines()
             last = [record for record in map(json.loads, lines) if record["kind"] == "epoch"][-1]
             print(f"| {name} | {last['val/map_50_95']:.4f} | {last['val/map_50']:.4f} |")
+
+
+def compare(truth: PackedTruth, found: PackedDetections, errors: list[dict], cleanlab_python: str, work: Path) -> None:
+    """Print how many of the errors each of the tools lists, and how many of its first ones are errors."""
+    ours = [(e.image, e.object, e.suggested_box) for e in find_label_errors(truth, found)]
+    candidates = {"here": ours, "cleanlab 2.9": cleanlab_candidates(truth, found, cleanlab_python, work)}
+    candidates["hotcoco"] = hotcoco_candidates(truth, found)
+    print("\n| | listed | right among the first N | in the whole list |\n|---|---|---|---|")
+    for name, listed in candidates.items():
+        if listed is None:
+            print(f"| {name} | not installed | | |")
+            continue
+        hit = hits(listed, errors)
+        first = [error for error in hit[: len(errors)] if error is not None]
+        total = sum(error is not None for error in hit)
+        of_kind = [(kind, *(sum(e["kind"] == kind for e in part) for part in (first, errors))) for kind in KINDS]
+        kinds = ", ".join(f"{right} of {count} {kind}" for kind, right, count in of_kind if count)
+        print(f"| {name} | {len(listed)} | {len(first) / len(errors):.3f} ({kinds}) | {total / len(errors):.3f} |")
 
 
 def train_once(work: Path, name: str, options: list[str]) -> None:

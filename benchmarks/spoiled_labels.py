@@ -9,10 +9,11 @@ from utils.annotations.annotation import Annotation
 from utils.annotations.boxes import box_area, box_iou, clip_boxes
 
 KINDS = ("missing", "wrong-class", "badly-placed", "doubled")
+USUAL_KINDS = KINDS[:3]  # those that cleanlab scores, too
 
 
 def spoil(
-    annotations: Sequence[Annotation], num_classes: int, share: float, seed: int, kinds: Sequence[str] = KINDS
+    annotations: Sequence[Annotation], num_classes: int, share: float, seed: int, kinds: Sequence[str] = USUAL_KINDS
 ) -> tuple[list[Annotation], list[dict]]:
     """Return annotations of which `share` of the objects are wrong, and the errors.
 
